@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The task file: the one contract between live nodes, recorder, relabeller and trainer.
+
+A task says which topics make an observation, which an action, in what order and unit, and at what
+rate. It is read from ``config/tasks/<task>.yaml`` and embedded, as text, in every recorded bag.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from vvf.errors import UserError
+
+POSE_DIM = 9
+"""Numbers a pose contributes to the state: xyz, then the first two columns of its rotation."""
+
+
+@dataclass(frozen=True)
+class CameraSpec:
+    """One camera: where its frames arrive and how they look.
+
+    ``transport`` is ``raw`` (sensor_msgs/Image) or ``compressed`` (sensor_msgs/CompressedImage).
+    A width or height of 0 accepts any size.
+    """
+
+    name: str
+    topic: str
+    transport: Literal['raw', 'compressed'] = 'raw'
+    width: int = 0
+    height: int = 0
+    rate_hz: float = 0.0
+    frame_id: str = ''
+    info_topic: str = ''
+
+    @property
+    def type(self) -> str:
+        """ROS type of the frames."""
+        return f'sensor_msgs/msg/{"Image" if self.transport == "raw" else "CompressedImage"}'
+
+
+@dataclass(frozen=True)
+class StateSource:
+    """One part of the state vector.
+
+    ``joint_state`` takes the positions of ``names``, in that order, from a sensor_msgs/JointState.
+    ``pose`` takes a geometry_msgs/PoseStamped as xyz and the columns R[:, 0], R[:, 1].
+    """
+
+    topic: str
+    type: Literal['joint_state', 'pose']
+    names: tuple[str, ...] = ()
+
+    @property
+    def dim(self) -> int:
+        """Numbers this source contributes."""
+        return len(self.names) if self.type == 'joint_state' else POSE_DIM
+
+    @property
+    def ros_type(self) -> str:
+        """ROS type of the topic."""
+        if self.type == 'joint_state':
+            return 'sensor_msgs/msg/JointState'
+        return 'geometry_msgs/msg/PoseStamped'
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """The action of the task, on ``topic`` as vvf_msgs/Action.
+
+    ``dim`` counts the gripper. ``low`` and ``high`` are per step and per dimension, in metres and
+    radians for ``ee_delta``, in radians for ``joint_position``; the gripper is last (1 = open).
+    """
+
+    topic: str
+    kind: Literal['ee_delta', 'joint_position']
+    dim: int
+    rate_hz: float
+    horizon: int = 1
+    execute: int = 1
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecordTopic:
+    """A topic for the recorder, and the quality of service its publisher offers."""
+
+    topic: str
+    type: str
+    qos: Literal['sensor', 'reliable', 'latched'] = 'reliable'
+
+
+@dataclass(frozen=True)
+class SyncSpec:
+    """How old the parts of an observation may be, relative to the reference camera's stamp."""
+
+    image_tolerance_s: float = 0.15
+    state_tolerance_s: float = 0.15
+    wait_s: float = 0.05
+
+
+@dataclass(frozen=True)
+class EpisodeSpec:
+    """Limits of one episode."""
+
+    time_limit_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class SimSpec:
+    """The simulated world in which the task can be tried."""
+
+    world: str
+    target: str = ''
+    container: str = ''
+    n_distractors: int = 0
+    setting: Literal['train', 'held_out'] = 'held_out'
+    success: str = ''
+
+
+@dataclass(frozen=True)
+class ModelsSpec:
+    """Checkpoints used unless others are asked for; an empty camera list means all cameras."""
+
+    value: str = ''
+    policy: str = ''
+    value_cameras: tuple[str, ...] = ()
+    policy_cameras: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A whole task file. The first camera is the reference: its stamps are the frames' stamps."""
+
+    name: str
+    instruction: str
+    robot: str
+    rate_hz: float
+    cameras: tuple[CameraSpec, ...]
+    state: tuple[StateSource, ...] = ()
+    action: ActionSpec | None = None
+    record: tuple[RecordTopic, ...] = ()
+    sync: SyncSpec = field(default_factory=SyncSpec)
+    goal_images: Mapping[str, str] = field(default_factory=dict)
+    episode: EpisodeSpec = field(default_factory=EpisodeSpec)
+    sim: SimSpec | None = None
+    models: ModelsSpec = field(default_factory=ModelsSpec)
+
+    @property
+    def reference_camera(self) -> CameraSpec:
+        """The camera whose frames are the frames of the episode."""
+        return self.cameras[0]
+
+    @property
+    def state_dim(self) -> int:
+        """Length of the state vector; 0 where the task has none."""
+        return sum(source.dim for source in self.state)
+
+    def camera(self, name: str) -> CameraSpec:
+        """Return one camera.
+
+        Raises:
+            UserError: The task has no camera of that name.
+        """
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        known = ', '.join(c.name for c in self.cameras)
+        raise UserError(f"task {self.name}: there is no camera '{name}'; known: {known}")
+
+    def recorded_topics(self) -> tuple[RecordTopic, ...]:
+        """All topics of a recording: cameras, state, action, then the task's own list."""
+        topics = [RecordTopic(c.topic, c.type, 'sensor') for c in self.cameras]
+        topics += [
+            RecordTopic(c.info_topic, 'sensor_msgs/msg/CameraInfo')
+            for c in self.cameras
+            if c.info_topic
+        ]
+        topics += [RecordTopic(s.topic, s.ros_type, 'reliable') for s in self.state]
+        if self.action is not None:
+            topics.append(RecordTopic(self.action.topic, 'vvf_msgs/msg/Action'))
+        topics += self.record
+        unique = {t.topic: t for t in reversed(topics)}
+        return tuple(unique[t] for t in dict.fromkeys(t.topic for t in topics))
+
+    def to_yaml(self) -> str:
+        """Return the task as YAML that :meth:`from_yaml` reads back to an equal task."""
+        return yaml.safe_dump(_plain(self), sort_keys=False, allow_unicode=True, width=100)
+
+    @classmethod
+    def from_yaml(cls, text: str, source: str = 'task') -> TaskSpec:
+        """Read and check a task.
+
+        Args:
+            text: YAML.
+            source: What error messages call it, usually the file's path.
+
+        Raises:
+            UserError: Not YAML, a key is missing, unknown or of the wrong type, or the entries
+                contradict each other.
+        """
+        where = f'task file {source}'
+        try:
+            data = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            line = getattr(getattr(error, 'problem_mark', None), 'line', None)
+            at = f' at line {line + 1}' if line is not None else ''
+            raise UserError(f'{where}: this is not valid YAML{at}; correct it there') from error
+        if not isinstance(data, dict):
+            raise UserError(f'{where}: expected a mapping with name, cameras and so on')
+        task: TaskSpec = _build(cls, data, where, '')
+        _check(task, where)
+        return task
+
+
+def load_task(name_or_path: str | os.PathLike[str]) -> TaskSpec:
+    """Load a task by path, or by name from the ``config/tasks`` folders.
+
+    Args:
+        name_or_path: A ``.yaml`` file, or a name such as ``pick_place``.
+
+    Raises:
+        UserError: There is no such task, or its file is wrong.
+    """
+    given = os.fspath(name_or_path)
+    path = Path(given)
+    if path.suffix in ('.yaml', '.yml') or os.sep in given:
+        if not path.is_file():
+            raise UserError(f'task file {given} does not exist')
+    else:
+        folders = task_folders()
+        found = [f / f'{given}.yaml' for f in folders if (f / f'{given}.yaml').is_file()]
+        if not found:
+            known = sorted({p.stem for f in folders for p in f.glob('*.yaml')})
+            raise UserError(f"no task is called '{given}'; known: {', '.join(known) or 'none'}")
+        path = found[0]
+    try:
+        text = path.read_text('utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'task file {path} cannot be read: {error}') from error
+    return TaskSpec.from_yaml(text, str(path))
+
+
+def task_folders() -> list[Path]:
+    """Folders searched for tasks: the source tree first, then the installed ROS package."""
+    folders = [Path(__file__).resolve().parents[1] / 'config' / 'tasks']
+    prefixes = [p for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
+    folders += [Path(p) / 'share' / 'vvf' / 'config' / 'tasks' for p in (*prefixes, sys.prefix)]
+    return [f for f in folders if f.is_dir()]
+
+
+def _check(task: TaskSpec, where: str) -> None:
+    """Raise UserError where the entries of a task contradict each other."""
+    known = [c.name for c in task.cameras]
+    if not known:
+        raise UserError(f'{where}: at least one camera is needed under cameras')
+    for label, values in (
+        ('camera name', known),
+        ('camera topic', [c.topic for c in task.cameras]),
+        ('state topic', [s.topic for s in task.state]),
+    ):
+        for value in values:
+            if values.count(value) > 1:
+                raise UserError(f"{where}: the {label} '{value}' is listed twice")
+    users = [('goal_images', tuple(task.goal_images))]
+    users += [('models.value_cameras', task.models.value_cameras)]
+    users += [('models.policy_cameras', task.models.policy_cameras)]
+    for user, names in users:
+        for name in names:
+            if name not in known:
+                raise UserError(
+                    f"{where}: camera '{name}' is used in {user} but not listed under cameras; "
+                    f'known: {", ".join(known)}'
+                )
+    for source in task.state:
+        if source.type == 'joint_state' and not source.names:
+            raise UserError(f'{where}: state {source.topic} needs the joint names under names')
+    topics = [t.topic for t in task.recorded_topics()]
+    for topic in topics:
+        if not topic.startswith('/'):
+            raise UserError(f"{where}: topic '{topic}' must start with a slash")
+    if task.rate_hz <= 0:
+        raise UserError(f'{where}: rate_hz must be above 0, it is {task.rate_hz}')
+    action = task.action
+    if action is None:
+        return
+    if action.dim < 1 or action.rate_hz <= 0:
+        raise UserError(f'{where}: action.dim and action.rate_hz must be above 0')
+    if not 1 <= action.execute <= action.horizon:
+        raise UserError(
+            f'{where}: action.execute must lie between 1 and the horizon {action.horizon}, '
+            f'it is {action.execute}'
+        )
+    for label in ('low', 'high'):
+        limits = getattr(action, label)
+        if limits and len(limits) != action.dim:
+            raise UserError(
+                f'{where}: action.{label} has {len(limits)} numbers but action.dim is {action.dim}'
+            )
+    if any(low >= high for low, high in zip(action.low, action.high, strict=False)):
+        raise UserError(f'{where}: every number of action.low must be below that of action.high')
+
+
+def _plain(value: Any) -> Any:
+    """Return dataclasses as dicts and tuples as lists, without entries that are None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {key: _plain(item) for key, item in pairs if item is not None}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _build(kind: Any, value: Any, where: str, key: str) -> Any:
+    """Build a value of the annotated type `kind` from YAML data, or raise a UserError."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(kind, value, where, key)
+    if origin in (typing.Union, types.UnionType):
+        options = [a for a in arguments if a is not type(None)]
+        return None if value is None else _build(options[0], value, where, key)
+    if origin is Literal:
+        if value not in arguments:
+            choices = ', '.join(map(str, arguments))
+            raise UserError(f"{where}: {key} must be one of {choices}, it is '{value}'")
+        return value
+    if origin is tuple:
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise UserError(f"{where}: {key} must be a list, it is '{value}'")
+        return tuple(_build(arguments[0], v, where, f'{key}[{i}]') for i, v in enumerate(value))
+    if origin is Mapping:
+        if not isinstance(value, dict):
+            raise UserError(f"{where}: {key} must be a mapping, it is '{value}'")
+        return {_build(str, k, where, key): _build(arguments[1], v, where, key)
+                for k, v in value.items()}  # fmt: skip
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UserError(f"{where}: {key} must be of type {kind.__name__}, it is '{value}'")
+    return value
+
+
+def _build_dataclass(kind: Any, value: Any, where: str, key: str) -> Any:
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: {key} must be a mapping, it is '{value}'")
+    hints = typing.get_type_hints(kind)
+    prefix = f'{key}.' if key else ''
+    unknown = [str(k) for k in value if k not in hints]
+    if unknown:
+        raise UserError(
+            f"{where}: '{prefix}{unknown[0]}' is not a known entry; known: {', '.join(hints)}"
+        )
+    for item in dataclasses.fields(kind):
+        no_default = item.default is item.default_factory is dataclasses.MISSING
+        if no_default and item.name not in value:
+            raise UserError(f"{where}: the entry '{prefix}{item.name}' is missing")
+    return kind(**{k: _build(hints[k], v, where, f'{prefix}{k}') for k, v in value.items()})
