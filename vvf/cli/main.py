@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entry point of the `vvf` command.
+
+A sub-command is a module of `vvf.cli` with two functions: `add_parser(subparsers)`, which adds its
+parser under its own name, and `run(args)`, which returns the exit code. Only the module that is
+asked for is imported, so `vvf --help` is quick and `vvf doctor` runs where torch or ROS is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from vvf import __version__, environment
+from vvf.errors import is_user_error
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+#: Name -> the line in `vvf --help`. The module is `vvf.cli.<name>`.
+COMMANDS = {
+    'doctor': 'what is installed, what is missing, and the command that mends it',
+    'up': 'run the graph of a task, or replay a bag into it',
+    'demo': 'run, record, relabel and report some episodes in simulation',
+    'collect': 'record episodes of the scripted expert in simulation',
+    'train': 'train a value model or a policy',
+    'relabel': 'score recorded bags with a value model',
+    'eval': 'measure a value model or a policy',
+    'bench': 'measure speed and losses on this machine',
+    'report': 'write an HTML page about recorded episodes',
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        argv: the arguments; default: those of this process, whose environment is put right first.
+    """
+    if argv is None:
+        environment.ensure()
+        argv = sys.argv[1:]
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        print('\nvvf: stopped.', file=sys.stderr)
+        return INTERRUPTED
+    except ImportError as error:
+        if (error.name or '').partition('.')[0] in {'vvf', 'vvf_models', 'vvf_sim'}:
+            raise
+        print(f'vvf: {error}: run `vvf doctor` to see what is missing.', file=sys.stderr)
+        return USER_ERROR
+    except Exception as error:
+        if not is_user_error(error):
+            raise
+        print(f'vvf: {error}', file=sys.stderr)
+        return USER_ERROR
+
+
+def _run(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog='vvf',
+        description='Video value functions for robots.',
+        epilog='example: vvf demo pick_place. Each command has its own --help.',
+    )
+    parser.add_argument('--version', action='version', version=f'vvf {__version__}')
+    subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    chosen = next((word for word in argv if not word.startswith('-')), None)
+    module = None
+    for name, line in COMMANDS.items():
+        if name == chosen:
+            module = importlib.import_module(f'vvf.cli.{name}')
+            module.add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=line)
+    args = parser.parse_args(argv)
+    assert module is not None  # argparse has refused anything that is not in COMMANDS
+    return int(module.run(args))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
