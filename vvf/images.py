@@ -17,7 +17,7 @@ import simplejpeg
 
 RgbImage = npt.NDArray[np.uint8]
 
-CHANNELS = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1, '8UC1': 1, '8UC3': 3}
+CHANNELS = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26
 
@@ -72,7 +72,7 @@ def _raw_to_rgb(message: Any) -> RgbImage:
     pixels = rows.reshape(height, width, channels)
     if channels == 1:
         return np.repeat(pixels, 3, axis=2)
-    if encoding.startswith('bgr') or encoding == '8UC3':
+    if encoding.startswith('bgr'):
         return np.ascontiguousarray(pixels[:, :, 2::-1])
     return pixels[:, :, :3].copy()
 

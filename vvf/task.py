@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any, Literal
 import yaml
 
 from vvf.errors import UserError
+from vvf.paths import config_path
 
 POSE_DIM = 9
 """Numbers a pose contributes to the state: xyz, then the first two columns of its rotation."""
@@ -224,7 +224,7 @@ class TaskSpec:
 
 
 def load_task(name_or_path: str | os.PathLike[str]) -> TaskSpec:
-    """Load a task by path, or by name from the ``config/tasks`` folders.
+    """Load a task by path, or by name from the folder ``config/tasks``.
 
     Args:
         name_or_path: A ``.yaml`` file, or a name such as ``pick_place``.
@@ -238,25 +238,16 @@ def load_task(name_or_path: str | os.PathLike[str]) -> TaskSpec:
         if not path.is_file():
             raise UserError(f'task file {given} does not exist')
     else:
-        folders = task_folders()
-        found = [f / f'{given}.yaml' for f in folders if (f / f'{given}.yaml').is_file()]
-        if not found:
-            known = sorted({p.stem for f in folders for p in f.glob('*.yaml')})
-            raise UserError(f"no task is called '{given}'; known: {', '.join(known) or 'none'}")
-        path = found[0]
+        folder = config_path('tasks')
+        path = folder / f'{given}.yaml'
+        if not path.is_file():
+            known = ', '.join(sorted(p.stem for p in folder.glob('*.yaml')))
+            raise UserError(f"no task is called '{given}'; known: {known or 'none'}")
     try:
         text = path.read_text('utf-8')
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f'task file {path} cannot be read: {error}') from error
     return TaskSpec.from_yaml(text, str(path))
-
-
-def task_folders() -> list[Path]:
-    """Folders searched for tasks: the source tree first, then the installed ROS package."""
-    folders = [Path(__file__).resolve().parents[1] / 'config' / 'tasks']
-    prefixes = [p for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
-    folders += [Path(p) / 'share' / 'vvf' / 'config' / 'tasks' for p in (*prefixes, sys.prefix)]
-    return [f for f in folders if f.is_dir()]
 
 
 def _check(task: TaskSpec, where: str) -> None:
