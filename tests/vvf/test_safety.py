@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is not known to be good never moves the arm."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import yaml
+
+from vvf.errors import UserError
+from vvf.paths import config_path
+from vvf.safety import Command, MaxAges, Mode, Reason, RobotLimits, SafetyGate
+
+DT = 0.02
+
+
+def limits() -> RobotLimits:
+    data = yaml.safe_load(config_path('robots', 'wx250s.yaml').read_text())
+    return RobotLimits.from_mapping(data)
+
+
+def gate(**ages: float | None) -> SafetyGate:
+    made = SafetyGate(limits(), MaxAges(**ages), ease_s=0.0)
+    made.start_from(made.limits.home, 0.03)
+    return made
+
+
+def accept(g: SafetyGate, now: float, image_stamp: float | None = None) -> Reason | None:
+    stamp = now if image_stamp is None else image_stamp
+    return g.check_action(np.zeros((6, 6)), np.ones(6), dim=6, image_stamp=stamp, now=now)
+
+
+def play(g: SafetyGate, target, seconds: float, *, start: float = 0.0, fresh: bool = True):
+    """Run control ticks; with `fresh`, every input keeps arriving."""
+    commands = []
+    for k in range(round(seconds / DT)):
+        now = start + k * DT
+        if fresh:
+            accept(g, now)
+            for stream in ('joint_state', 'value', 'recorder'):
+                g.saw(stream, now)
+        commands.append(g.command(target, 0.03, now, DT))
+    return commands
+
+
+def assert_within_limits(g: SafetyGate, commands: list[Command]) -> None:
+    q = np.array([c.position for c in commands])
+    velocity = np.diff(q, axis=0) / DT
+    acceleration = np.diff(velocity, axis=0) / DT
+    assert np.isfinite(q).all()
+    assert (q >= g.limits.lower - 1e-9).all()
+    assert (q <= g.limits.upper + 1e-9).all()
+    assert (np.abs(velocity) <= g.limits.velocity + 1e-6).all()
+    assert (np.abs(acceleration) <= g.limits.acceleration + 1e-6).all()
+
+
+def test_follows_a_good_target_within_all_limits() -> None:
+    g = gate()
+    target = g.limits.home + np.array([1.0, 0.5, -0.5, 0.4, 0.3, -0.9])
+    commands = play(g, target, 3.0)
+    assert g.mode is Mode.RUNNING
+    np.testing.assert_allclose(commands[-1].position, target, atol=1e-3)
+    assert_within_limits(g, commands)
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
+def test_a_non_finite_target_never_reaches_the_motor(bad: float) -> None:
+    g = gate()
+    before = play(g, g.limits.home, 0.2)[-1]
+    target = g.limits.home.copy()
+    target[2] = bad
+    after = play(g, target, 1.0, start=0.2)
+    assert all(np.isfinite(c.position).all() and np.isfinite(c.gripper) for c in after)
+    np.testing.assert_allclose(after[-1].position, before.position)
+    assert g.refusals[Reason.NON_FINITE] > 0
+    assert g.mode is Mode.HOLDING
+
+
+def test_a_non_finite_gripper_keeps_the_last_opening() -> None:
+    g = gate()
+    accept(g, 0.0)
+    g.saw('joint_state', 0.0)
+    assert g.command(g.limits.home, float('nan'), 0.0, DT).gripper == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(
+    ('data', 'gripper', 'stamp', 'reason'),
+    [
+        (np.full((6, 6), np.nan), np.ones(6), 10.0, Reason.NON_FINITE),
+        (np.zeros((6, 6)), np.full(6, np.inf), 10.0, Reason.NON_FINITE),
+        (np.zeros((6, 5)), np.ones(6), 10.0, Reason.WRONG_SHAPE),
+        (np.zeros(36), np.ones(6), 10.0, Reason.WRONG_SHAPE),
+        (np.zeros((6, 6)), np.ones(5), 10.0, Reason.WRONG_SHAPE),
+        (np.zeros((0, 6)), np.ones(0), 10.0, Reason.WRONG_SHAPE),
+        (np.zeros((6, 6)), np.ones(6), 9.0, Reason.STALE_IMAGE),
+        (np.zeros((6, 6)), np.ones(6), 11.0, Reason.FUTURE_STAMP),
+        (np.zeros((6, 6)), np.ones(6), float('nan'), Reason.FUTURE_STAMP),
+    ],
+)
+def test_bad_actions_are_refused_and_counted(data, gripper, stamp, reason) -> None:
+    g = gate()
+    assert g.check_action(data, gripper, dim=6, image_stamp=stamp, now=10.0) is reason
+    assert g.refusals[reason] == 1
+    # Nothing was accepted, so nothing moves.
+    command = g.command(g.limits.home + 0.5, 0.0, 10.0, DT)
+    np.testing.assert_allclose(command.position, g.limits.home)
+
+
+@pytest.mark.parametrize(
+    ('stream', 'reason'),
+    [
+        ('action', Reason.STALE_ACTION),
+        ('image', Reason.STALE_IMAGE),
+        ('joint_state', Reason.STALE_JOINT_STATE),
+        ('value', Reason.STALE_VALUE),
+        ('recorder', Reason.STALE_RECORDER),
+    ],
+)
+def test_holds_when_an_input_goes_stale_and_moves_on_when_it_is_back(stream, reason) -> None:
+    ages = {'action': None, 'image': None, 'joint_state': None, 'value': None, 'recorder': None}
+    g = gate(**{**ages, stream: 0.2})
+    target = g.limits.home + np.array([2.0, 0, 0, 0, 0, 0])
+    play(g, target, 0.3)
+    held = play(g, target, 2.0, start=0.3, fresh=False)
+    assert reason in g.stale(2.3)
+    assert g.refusals[reason] == 1, 'one refusal for one fault, however many ticks it lasts'
+    assert g.mode is Mode.HOLDING
+    np.testing.assert_allclose(held[-1].position, held[-20].position)
+    assert abs(held[-1].position[0] - target[0]) > 0.1, 'it stopped on the way'
+    assert_within_limits(g, held)
+    play(g, target, 3.0, start=2.3)
+    assert g.mode is Mode.RUNNING
+    np.testing.assert_allclose(g.command(target, 0.03, 5.28, DT).position, target, atol=1e-3)
+
+
+def test_a_target_beyond_the_joint_limits_is_clamped() -> None:
+    g = gate()
+    commands = play(g, np.full(6, 50.0), 5.0)
+    assert_within_limits(g, commands)
+    np.testing.assert_allclose(commands[-1].position, g.limits.upper, atol=1e-3)
+    assert g.refusals[Reason.JOINT_LIMIT] > 0
+
+
+def test_the_gripper_stays_within_its_range() -> None:
+    g = gate()
+    for k in range(50):
+        accept(g, k * DT)
+        g.saw('joint_state', k * DT)
+        command = g.command(g.limits.home, -5.0 if k < 25 else 5.0, k * DT, DT)
+        assert g.limits.gripper_lower <= command.gripper <= g.limits.gripper_upper
+
+
+def test_emergency_stop_latches_until_reset() -> None:
+    g = gate()
+    target = g.limits.home + 0.5
+    play(g, target, 0.1)
+    g.emergency_stop()
+    stopped = play(g, target, 1.0, start=0.1)
+    assert g.mode is Mode.STOPPED
+    np.testing.assert_allclose(stopped[-1].position, stopped[10].position)
+    assert accept(g, 1.2) is Reason.E_STOP
+    g.park()
+    assert g.mode is Mode.STOPPED, 'parking is motion, too'
+    g.reset()
+    play(g, target, 2.0, start=1.3)
+    assert g.mode is Mode.RUNNING
+
+
+def test_parks_slowly_and_stays_parked() -> None:
+    g = gate()
+    g.park()
+    commands = play(g, None, 5.0, fresh=False)
+    assert g.mode is Mode.PARKED
+    q = np.array([c.position for c in commands])
+    np.testing.assert_allclose(q[-1], g.limits.sleep, atol=2e-3)
+    assert np.abs(np.diff(q, axis=0) / DT).max() <= g.limits.park_velocity + 1e-6
+
+
+def test_a_late_tick_does_not_become_a_leap() -> None:
+    g = gate()
+    play(g, g.limits.home + 1.0, 0.2)
+    before = g.command(g.limits.home + 1.0, 0.03, 0.2, DT).position
+    after = g.command(g.limits.home + 1.0, 0.03, 5.2, 5.0).position
+    assert np.abs(after - before).max() <= g.limits.velocity.max() * 0.1 + 1e-6
+
+
+def test_without_a_start_pose_there_is_no_command() -> None:
+    with pytest.raises(RuntimeError, match='start_from'):
+        SafetyGate(limits()).command(None, 0.0, 0.0, DT)
+
+
+def test_robot_files_are_checked() -> None:
+    data = yaml.safe_load(config_path('robots', 'wx250s.yaml').read_text())
+    for change in (
+        {'lower': [0.0] * 5},
+        {'lower': [9.0] * 6},
+        {'home': [float('nan')] * 6},
+        {'colour': 'black'},
+    ):
+        with pytest.raises(UserError):
+            RobotLimits.from_mapping({**data, **change})
+    assert dataclasses.is_dataclass(RobotLimits.from_mapping(data))
