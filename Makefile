@@ -1,0 +1,56 @@
+# The whole workflow; `make help` lists it.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# Another interpreter to install with: make setup PYTHON=/path/to/python3.12
+export PYTHON
+# More arguments for the command that a target ends in: make test ARGS='tests/vvf -x'
+ARGS ?=
+
+CODE := vvf vvf_models vvf_sim tests tools launch benchmarks setup.py
+CODE := $(wildcard $(CODE))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types format train-demo bench lock clean distclean
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+setup:  ## install everything into .venv; takes no time when it is there already
+	@python3 tools/setup.py
+
+demo: setup  ## ten simulated episodes of pick-and-place: run, record, relabel, report
+	@$(VENV)/bin/vvf demo pick_place $(ARGS)
+
+test: setup  ## all tests
+	@$(PY) -m pytest $(ARGS)
+
+lint: setup  ## style and common mistakes
+	@$(PY) -m ruff check --quiet $(CODE)
+	@$(PY) -m ruff format --quiet --diff $(CODE)
+
+types: setup  ## static types
+	@$(PY) -m mypy --no-error-summary $(ARGS)
+
+format: setup  ## put the code into shape, as `make lint` wants it
+	@$(PY) -m ruff check --quiet --fix $(CODE)
+	@$(PY) -m ruff format --quiet $(CODE)
+
+train-demo: setup  ## make the demo's data and train its checkpoints anew
+	@$(VENV)/bin/vvf train demo $(ARGS)
+
+bench: setup  ## how fast and how complete camera images arrive on this machine
+	@$(VENV)/bin/vvf bench transport $(ARGS)
+
+lock:  ## resolve requirements/*.txt anew, for both Pythons
+	@python3 tools/lock.py python3.11 python3.12
+
+clean:  ## remove what builds and checks leave behind, but not .venv, data or runs
+	@rm -rf build install log ros2_ws/build ros2_ws/install ros2_ws/log *.egg-info
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## remove .venv too
+	@rm -rf $(VENV)
