@@ -28,8 +28,6 @@ INTERFACES = ROOT / 'ros2_ws' / 'src' / 'vvf_msgs'
 STEPS_TOTAL = 8
 
 PIP_ADVICE = 'Often the network is the reason: check it, and your pip settings if you have any.'
-    'Most often the network is the reason: check it, and your pip settings if you have any.'
-)
 BUILD_ADVICE = 'The compiler and Python headers have to fit each other: `.venv/bin/vvf doctor`.'
 
 
