@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scripted pick-and-place from privileged state, with a noise dial and designed mistakes.
+
+What makes its data good to learn from: it never waits, it decides by what a camera could see,
+takes the nearest of equivalent grasps, corrects disturbances and grasps again after a miss. The
+label is the clean action; noise is added to what is executed.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from vvf_sim.controllers import CartesianTarget
+from vvf_sim.errors import UserError
+from vvf_sim.rotations import Array, rotation_log
+from vvf_sim.worlds.objects import CONTAINERS, OBJECTS
+from vvf_sim.worlds.pick_place import PickPlaceWorld, gripper_down
+
+MISTAKES = ('missed_grasp', 'dropped', 'misplaced', 'wrong_object', 'timeout')
+
+Phase = Literal['approach', 'descend', 'close', 'lift', 'carry', 'lower', 'release', 'retreat']
+_ORDER: tuple[Phase, ...] = (
+    'approach',
+    'descend',
+    'close',
+    'lift',
+    'carry',
+    'lower',
+    'release',
+    'retreat',
+)
+_CLOSED: tuple[Phase, ...] = ('close', 'lift', 'carry', 'lower')
+# How much of the noise is applied: little where an object would be knocked over.
+_NOISE = {'approach': 1.0, 'lift': 1.0, 'carry': 1.0, 'retreat': 1.0, 'descend': 0.3, 'lower': 0.3}
+
+STEP = 0.045
+TURN = 0.6
+HOVER = 0.11
+CARRY = 0.165
+# The tips reach 21 mm past the tip frame; this leaves 4 mm to the table.
+LOWEST = 0.0255
+
+
+@dataclass(frozen=True)
+class ExpertConfig:
+    """How well the expert does.
+
+    Attributes:
+        step_noise_m: standard deviation of the noise on each executed translation, metres.
+        step_noise_rad: of the noise on each executed turn about the vertical; a third of it
+            about the other axes.
+        kick_probability: of a disturbance in each step.
+        kick_m: its standard deviation, metres.
+        kick_rad: its turn's, rad.
+        mistake_probability: of a designed mistake in an episode.
+        mistakes: kinds it is drawn from.
+        recovery_probability: of noticing a mistake and trying again.
+        recover: whether a grasp that was missed by chance is tried again.
+    """
+
+    step_noise_m: float = 0.0
+    step_noise_rad: float = 0.0
+    kick_probability: float = 0.0
+    kick_m: float = 0.025
+    kick_rad: float = 0.3
+    mistake_probability: float = 0.0
+    mistakes: tuple[str, ...] = MISTAKES
+    recovery_probability: float = 0.0
+    recover: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the mistakes' names.
+
+        Raises:
+            UserError: one is unknown.
+        """
+        for mistake in self.mistakes:
+            if mistake not in MISTAKES:
+                raise UserError(f'mistake {mistake!r} is unknown: use {", ".join(MISTAKES)}.')
+
+    @classmethod
+    def demonstrator(cls) -> 'ExpertConfig':
+        """For imitation: small noise, some kicks, no mistakes; the label stays clean."""
+        return cls(step_noise_m=0.005, step_noise_rad=0.08, kick_probability=0.08)
+
+    @classmethod
+    def from_noise(cls, noise: float) -> 'ExpertConfig':
+        """The dial: 0 nearly always succeeds, 1 as often as V-PTR's scripted data (30 %).
+
+        Raises:
+            UserError: the dial is outside [0, 1].
+        """
+        if not 0.0 <= noise <= 1.0:
+            raise UserError(f'noise is {noise}: use 0 to 1.')
+        return cls(
+            step_noise_m=0.006 * noise,
+            step_noise_rad=0.08 * noise,
+            kick_probability=0.06 * noise,
+            mistake_probability=0.7 * noise,
+            recovery_probability=0.1 * noise,
+        )
+
+    def with_mistake(self, mistake: str) -> 'ExpertConfig':
+        """The same expert, always making this mistake."""
+        return replace(self, mistakes=(mistake,), mistake_probability=1.0, recovery_probability=0.0)
+
+
+class ScriptedExpert:
+    """Acts on a world through the commanded tip of its arm.
+
+    Args:
+        world: after its reset.
+        arm: what the actions will be applied to; read, not moved.
+        config: how well it does.
+        seed: of noise and mistakes.
+    """
+
+    def __init__(
+        self,
+        world: PickPlaceWorld,
+        arm: CartesianTarget,
+        config: ExpertConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.world = world
+        self.arm = arm
+        self.config = config or ExpertConfig()
+        self.phase: Phase = 'approach'
+        self._rng = np.random.default_rng([seed, 7])
+        self._steps = 0
+        self._idle = 0
+        self._index = 0
+        self._home = arm.pose[:3, 3]
+        self.mistake = self._draw_mistake()
+        self._plan_mistake()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the script is at its end: the gripper has been back for a step."""
+        return self._idle > 0
+
+    def act(self) -> tuple[Array, Array]:
+        """The clean action (7,) and the one to execute, which is disturbed."""
+        self._notice()
+        if self.mistake == 'timeout':
+            clean = self._wander()
+        else:
+            goal, opening = self._script()
+            clean = self._action(goal, self._yaw(), opening)
+        self._steps += 1
+        return clean, self._disturb(clean)
+
+    def _draw_mistake(self) -> str:
+        config = self.config
+        if not config.mistakes or self._rng.random() >= config.mistake_probability:
+            return ''
+        mistake = str(self._rng.choice(config.mistakes))
+        if mistake == 'wrong_object' and len(self.world.layout.objects) < 2:
+            return 'missed_grasp'
+        return mistake
+
+    def _plan_mistake(self) -> None:
+        rng, layout = self._rng, self.world.layout
+        self._recovers = rng.random() < self.config.recovery_probability
+        self._too_high = rng.random() < 0.5
+        self._beside = float(rng.choice([-1.0, 1.0])) * rng.uniform(0.058, 0.066)
+        self._drop_at = rng.uniform(0.3, 0.8)
+        self._opened = 0
+        self._carry_length = 0.0
+        self._waypoint = self._home
+        self._wander_left = 0
+        if self.mistake == 'wrong_object':
+            self._index = int(rng.integers(1, len(layout.objects)))
+        middle = np.array(layout.container_xy)
+        self._place = middle
+        rim = CONTAINERS[layout.container].rim_radius
+        for _ in range(50 if self.mistake == 'misplaced' else 0):
+            angle = rng.uniform(-np.pi, np.pi)
+            reach = rim + rng.uniform(0.05, 0.085)
+            place = middle + reach * np.array([np.cos(angle), np.sin(angle)])
+            if 0.16 < place[0] < 0.4 and abs(place[1]) < 0.27:
+                self._place = place
+                break
+
+    def _notice(self) -> None:
+        """Go back to the start when the object is not where the script has it."""
+        lost = self.phase in ('lift', 'carry', 'lower') and self.world.held != self._index
+        if not lost or self.world.in_container(0):
+            return
+        if self.mistake in ('missed_grasp', 'dropped'):
+            if not self._recovers or self._opened == 1:
+                return
+            self.mistake = ''
+        elif self.mistake or not self.config.recover:
+            return
+        self._enter('approach')
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self._steps = 0
+
+    def _script(self) -> tuple[Array, float]:
+        """Where the tip should go (3,) and the gripper's opening, after due changes of phase."""
+        for _ in _ORDER:
+            goal, reached = self._goal()
+            if not reached:
+                break
+            self._enter(_ORDER[_ORDER.index(self.phase) + 1])
+        opening = 0.0 if self.phase in _CLOSED else 1.0
+        if self.mistake == 'dropped' and self.phase == 'carry' and self._slips():
+            opening = 1.0
+        return goal, opening
+
+    def _goal(self) -> tuple[Array, bool]:
+        tip = self.arm.pose[:3, 3]
+        grasp = self._grasp_point()
+        over = np.append(self._place, CARRY)
+        misaligned = abs(self._yaw() - self._tip_yaw())
+        if self.phase == 'descend' and np.hypot(*(tip - grasp)[:2]) > 0.03:
+            # The object was pushed away: from above again.
+            self._enter('approach')
+        if self.phase == 'approach':
+            near = np.hypot(*(tip - grasp)[:2]) < 0.012
+            return np.append(grasp[:2], HOVER), bool(near and misaligned < 0.12)
+        if self.phase == 'descend':
+            return grasp, bool(np.linalg.norm(tip - grasp) < 0.009 and misaligned < 0.2)
+        if self.phase in ('close', 'release'):
+            return tip, self._steps >= 2
+        if self.phase == 'lift':
+            self._carry_length = float(np.hypot(*(tip[:2] - self._place)))
+            return np.append(tip[:2], CARRY), bool(tip[2] > CARRY - 0.035)
+        if self.phase == 'carry':
+            return over, bool(np.hypot(*(tip - over)[:2]) < 0.02)
+        if self.phase == 'lower':
+            low = np.append(self._place, CONTAINERS[self.world.layout.container].height + 0.052)
+            return low, bool(abs(tip[2] - low[2]) < 0.012)
+        return self._retreat(tip), False
+
+    def _retreat(self, tip: Array) -> Array:
+        # Successes and failures end in the same posture, or the posture would tell them apart.
+        if tip[2] < CARRY - 0.03:
+            return np.append(tip[:2], CARRY)
+        if np.linalg.norm(tip - self._home) < 0.03:
+            self._idle += 1
+        return self._home
+
+    def _slips(self) -> bool:
+        distance = np.hypot(*(self.arm.pose[:2, 3] - self._place))
+        rim = CONTAINERS[self.world.layout.container].rim_radius
+        due = distance < self._drop_at * self._carry_length or distance < rim + 0.08
+        if due and self._opened < 2:
+            self._opened += 1
+            return True
+        return False
+
+    def _grasp_point(self) -> Array:
+        position, rotation = self.world.object_pose(self._index)
+        grasp = position.copy()
+        grasp[2] = max(LOWEST, position[2] + 0.006)
+        if self.mistake == 'missed_grasp':
+            if self._too_high:
+                grasp[2] = position[2] + 0.065
+            else:
+                yaw = self._tip_yaw()
+                grasp[:2] += self._beside * np.array([-np.sin(yaw), np.cos(yaw)])
+        return grasp
+
+    def _tip_yaw(self) -> float:
+        rotation = self.arm.pose[:3, :3]
+        return float(np.arctan2(-rotation[0, 1], rotation[1, 1]))
+
+    def _yaw(self) -> float:
+        """The nearest of the gripper's equivalent turns that grasp the object."""
+        current = self._tip_yaw()
+        if self.phase not in ('approach', 'descend'):
+            return current
+        kind = OBJECTS[self.world.layout.objects[self._index].kind]
+        _, rotation = self.world.object_pose(self._index)
+        period = np.pi / 2 if kind.axis == 'square' else np.pi
+        axis = rotation[:, 0]
+        if kind.axis == 'z':
+            axis = rotation[:, 2]
+            if abs(axis[2]) > 0.7:
+                return current
+        elif abs(axis[2]) > 0.8:
+            axis = rotation[:, 1]
+        yaw = float(np.arctan2(axis[1], axis[0]))
+        yaw += period * round((current - yaw) / period)
+        # The wrist must not wind up beyond a quarter turn.
+        limit = np.pi / 2 + 0.25
+        if yaw > limit:
+            yaw -= period
+        elif yaw < -limit:
+            yaw += period
+        return yaw
+
+    def _action(self, goal: Array, yaw: float, opening: float) -> Array:
+        pose = self.arm.pose
+        move = goal - pose[:3, 3]
+        distance = float(np.linalg.norm(move))
+        move *= min(1.0, STEP / max(distance, 1e-9))
+        turn = rotation_log(gripper_down(yaw) @ pose[:3, :3].T)
+        angle = float(np.linalg.norm(turn))
+        turn *= min(1.0, TURN / max(angle, 1e-9))
+        return np.concatenate([move, turn, [opening]])
+
+    def _wander(self) -> Array:
+        """Look about over the objects without ever grasping."""
+        if self._wander_left <= 0:
+            index = int(self._rng.integers(len(self.world.layout.objects)))
+            position, _ = self.world.object_pose(index)
+            offset = self._rng.uniform([-0.05, -0.05, 0.08], [0.05, 0.05, 0.14])
+            self._waypoint = np.append(position[:2], 0.0) + offset
+            self._wander_left = int(self._rng.integers(3, 8))
+        self._wander_left -= 1
+        if self._steps > 24:
+            self._idle += 1
+        return self._action(self._waypoint, self._tip_yaw(), 1.0)
+
+    def _disturb(self, clean: Array) -> Array:
+        config, rng = self.config, self._rng
+        scale = _NOISE.get(self.phase, 0.0)
+        executed = clean.copy()
+        turn_scale = np.array([0.33, 0.33, 1.0])
+        executed[:3] += scale * config.step_noise_m * rng.normal(size=3)
+        executed[3:6] += scale * config.step_noise_rad * rng.normal(size=3) * turn_scale
+        kicked = rng.random() < config.kick_probability
+        if kicked and self.phase in ('approach', 'descend', 'carry'):
+            executed[:3] += config.kick_m * rng.normal(size=3) * np.array([1.0, 1.0, 0.6])
+            executed[3:6] += config.kick_rad * rng.normal(size=3) * turn_scale
+        return executed

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a seed decides about a pick-and-place scene: kinds, places, colours, light, cameras."""
+
+import colorsys
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from vvf_sim.errors import UserError
+from vvf_sim.rotations import Array
+from vvf_sim.worlds.objects import CONTAINERS, OBJECT_NAMES, OBJECTS, PALETTE, Vector
+
+Setting = Literal['train', 'held_out', 'any']
+SETTINGS: tuple[Setting, ...] = ('train', 'held_out', 'any')
+
+# Side of the squares that places are told apart by, metres.
+CELL = 0.03
+HUE_BANDS = 12
+BRIGHTNESS_BANDS = 4
+BRIGHTNESS = (0.35, 0.8)
+
+OBJECT_AREA = ((0.2, -0.2), (0.38, 0.2))
+CONTAINER_AREA = ((0.18, 0.13), (0.32, 0.22))
+OBJECT_SPACING = 0.085
+CONTAINER_CLEARANCE = 0.082
+# Colours nearer than this in RGB look alike at 64 pixels.
+COLOUR_DISTANCE = 0.35
+
+
+@dataclass(frozen=True)
+class PickPlaceConfig:
+    """What may vary between seeds. The defaults are the demo: carrot, bowl, two distractors.
+
+    `setting` keeps what a policy is trained on apart from what it is tried on. The table is
+    divided into squares of 3 cm, coloured like a chess board: `train` puts objects and the
+    container only on squares of one colour, `held_out` only on the other. The same is done for
+    the table's colour, in a grid of 12 hues by 4 brightnesses. So neither a place nor a table
+    colour of `held_out` is ever drawn by `train`; `any` draws from both.
+
+    Attributes:
+        targets: kinds that the object to pick is drawn from.
+        containers: kinds that the container is drawn from.
+        distractors: kinds that the other objects are drawn from, never the target's.
+        n_distractors: how many other objects there are, 0 to 4.
+        setting: see above.
+        table_colour: draw the table's colour; otherwise it is grey.
+        table_texture: draw the checker's size and contrast too.
+        light: draw the light's direction and strength.
+        object_colours: draw colours of toys and shift those of food a little.
+        camera_jitter_m: largest shift of each camera along each axis, metres.
+        camera_jitter_rad: largest turn of each camera about each axis, rad.
+        start_jitter_m: largest shift of the gripper's start along each axis, metres.
+        start_jitter_rad: largest turn of the gripper's start about the vertical, rad.
+        image_size: height and width of images in pixels.
+        renderer: auto, egl, osmesa or ray.
+    """
+
+    targets: tuple[str, ...] = ('carrot',)
+    containers: tuple[str, ...] = ('bowl',)
+    distractors: tuple[str, ...] = OBJECT_NAMES
+    n_distractors: int = 2
+    setting: Setting = 'train'
+    table_colour: bool = True
+    table_texture: bool = False
+    light: bool = True
+    object_colours: bool = True
+    camera_jitter_m: float = 0.0
+    camera_jitter_rad: float = 0.0
+    start_jitter_m: float = 0.02
+    start_jitter_rad: float = 0.15
+    image_size: int = 128
+    renderer: str = 'auto'
+
+    def __post_init__(self) -> None:
+        """Check names and ranges.
+
+        Raises:
+            UserError: a name or number is not one that the world knows.
+        """
+        _check_names('target', self.targets, tuple(OBJECTS))
+        _check_names('container', self.containers, tuple(CONTAINERS))
+        _check_names('distractor', self.distractors, tuple(OBJECTS), self.n_distractors > 0)
+        if self.setting not in SETTINGS:
+            raise UserError(f'setting {self.setting!r} is unknown: use {", ".join(SETTINGS)}.')
+        if not 0 <= self.n_distractors <= 4:
+            raise UserError(f'n_distractors is {self.n_distractors}: use 0 to 4.')
+        if not 16 <= self.image_size <= 1024:
+            raise UserError(f'image_size is {self.image_size}: use 16 to 1024 pixels.')
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An object on the table: kind, position (x, y) in m, yaw in rad, colour."""
+
+    kind: str
+    xy: tuple[float, float]
+    yaw: float
+    colour: Vector
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything that a seed decided.
+
+    Attributes:
+        objects: the target first, then the distractors.
+        container: its kind.
+        container_xy: its middle in m.
+        table_colour: RGB of the lighter squares.
+        checker_contrast: darker squares' part of that colour.
+        checker_repeat: pairs of squares across the table.
+        sky_colour: RGB of all that is not table.
+        light_direction: the way its rays go.
+        light_strength: diffuse part.
+        ambient: ambient part.
+        camera_shift: per camera (2, 3) in m.
+        camera_turn: per camera (2, 3) rotation vector in rad.
+        start_xyz: commanded start of the tip in m.
+        start_yaw: of the gripper in rad.
+    """
+
+    objects: tuple[Placed, ...]
+    container: str
+    container_xy: tuple[float, float]
+    table_colour: Vector
+    checker_contrast: float
+    checker_repeat: float
+    sky_colour: Vector
+    light_direction: Vector
+    light_strength: float
+    ambient: float
+    camera_shift: Array
+    camera_turn: Array
+    start_xyz: Array
+    start_yaw: float
+
+
+def place_parity(x: float, y: float) -> int:
+    """Colour, 0 or 1, of the square of the table that a place is on."""
+    return int(np.floor(x / CELL) + np.floor(y / CELL)) % 2
+
+
+def colour_parity(rgb: Vector) -> int:
+    """Colour, 0 or 1, of the square of the hue and brightness grid that a table colour is on."""
+    hue, _, brightness = colorsys.rgb_to_hsv(*rgb)
+    low, high = BRIGHTNESS
+    column = int(hue * HUE_BANDS) % HUE_BANDS
+    row = int((brightness - low) / (high - low) * BRIGHTNESS_BANDS)
+    return (column + row) % 2
+
+
+def sample_layout(config: PickPlaceConfig, rng: np.random.Generator) -> Layout:
+    """Draw a scene; the same generator state gives the same scene."""
+    target = str(rng.choice(config.targets))
+    container = str(rng.choice(config.containers))
+    others = [kind for kind in config.distractors if kind != target]
+    if config.n_distractors > len(others):
+        raise UserError(
+            f'{config.n_distractors} distractors are wanted but only {len(others)} kinds differ '
+            f'from the target: add kinds to distractors.'
+        )
+    kinds = [target, *(str(k) for k in rng.choice(others, config.n_distractors, replace=False))]
+    container_xy, places = _places(config, rng, CONTAINERS[container].rim_radius, len(kinds))
+    colours = _colours(config, rng, kinds)
+    objects = tuple(
+        Placed(kind, place, float(rng.uniform(-np.pi, np.pi)), colour)
+        for kind, place, colour in zip(kinds, places, colours, strict=True)
+    )
+    table = _table_colour(config, rng)
+    texture = rng.uniform([0.75, 3.0], [0.95, 9.0]) if config.table_texture else (0.86, 5.0)
+    light = rng.uniform(-1.0, 1.0, 4) if config.light else np.zeros(4)
+    start = np.array([0.22, 0.0, 0.18]) + config.start_jitter_m * rng.uniform(-1.0, 1.0, 3)
+    return Layout(
+        objects=objects,
+        container=container,
+        container_xy=container_xy,
+        table_colour=table,
+        checker_contrast=float(texture[0]),
+        checker_repeat=float(texture[1]),
+        sky_colour=_vector(np.array([0.55, 0.6, 0.65]) + 0.08 * light[3]),
+        light_direction=(0.3 * float(light[0]), -0.2 + 0.3 * float(light[1]), -1.0),
+        light_strength=0.4 + 0.1 * float(light[2]),
+        ambient=0.42 + 0.06 * float(light[3]),
+        camera_shift=config.camera_jitter_m * rng.uniform(-1.0, 1.0, (2, 3)),
+        camera_turn=config.camera_jitter_rad * rng.uniform(-1.0, 1.0, (2, 3)),
+        start_xyz=start,
+        start_yaw=config.start_jitter_rad * float(rng.uniform(-1.0, 1.0)),
+    )
+
+
+def _check_names(
+    what: str, names: tuple[str, ...], known: tuple[str, ...], required: bool = True
+) -> None:
+    if required and not names:
+        raise UserError(f'no {what} is given: name at least one of {", ".join(known)}.')
+    for name in names:
+        if name not in known:
+            raise UserError(f'{what} {name!r} is unknown: choose from {", ".join(known)}.')
+
+
+def _allowed(setting: Setting, parity: int) -> bool:
+    return setting == 'any' or parity == (0 if setting == 'train' else 1)
+
+
+def _places(
+    config: PickPlaceConfig, rng: np.random.Generator, rim: float, count: int
+) -> tuple[tuple[float, float], list[tuple[float, float]]]:
+    # Starting over beats shrinking the distances when the last object finds no room.
+    while True:
+        side = float(rng.choice([-1.0, 1.0]))
+        middle = _place(config, rng, CONTAINER_AREA, side)
+        places: list[tuple[float, float]] = []
+        for _ in range(60 * count):
+            place = _place(config, rng, OBJECT_AREA)
+            near = _distance(place, middle) < rim + CONTAINER_CLEARANCE
+            if near or any(_distance(place, other) < OBJECT_SPACING for other in places):
+                continue
+            places.append(place)
+            if len(places) == count:
+                return middle, places
+
+
+def _place(
+    config: PickPlaceConfig,
+    rng: np.random.Generator,
+    area: tuple[tuple[float, float], tuple[float, float]],
+    side: float = 1.0,
+) -> tuple[float, float]:
+    while True:
+        x, y = (float(v) for v in rng.uniform(*area))
+        y *= side
+        if _allowed(config.setting, place_parity(x, y)):
+            return x, y
+
+
+def _distance(a: tuple[float, float], b: tuple[float, float]) -> float:
+    return float(np.hypot(a[0] - b[0], a[1] - b[1]))
+
+
+def _table_colour(config: PickPlaceConfig, rng: np.random.Generator) -> Vector:
+    if not config.table_colour:
+        return (0.5, 0.52, 0.55)
+    while True:
+        hue, saturation = float(rng.uniform(0.0, 1.0)), float(rng.uniform(0.2, 0.5))
+        rgb = colorsys.hsv_to_rgb(hue, saturation, float(rng.uniform(*BRIGHTNESS)))
+        if _allowed(config.setting, colour_parity(rgb)):
+            return rgb
+
+
+def _colours(config: PickPlaceConfig, rng: np.random.Generator, kinds: list[str]) -> list[Vector]:
+    names = list(PALETTE)
+    if config.object_colours:
+        rng.shuffle(names)
+    colours: list[Vector] = []
+    for kind in kinds:
+        natural = OBJECTS[kind].colour
+        shift = 0.05 * rng.uniform(-1.0, 1.0, 3) if config.object_colours else np.zeros(3)
+        if natural is None:
+            # A toy never looks like the target, which goes first.
+            natural = next(
+                colour
+                for colour in (PALETTE[name] for name in names)
+                if all(_colour_distance(colour, other) > COLOUR_DISTANCE for other in colours)
+            )
+        colours.append(_vector(np.asarray(natural) + shift))
+    return colours
+
+
+def _colour_distance(a: Vector, b: Vector) -> float:
+    return float(np.linalg.norm(np.subtract(a, b)))
+
+
+def _vector(values: Array) -> Vector:
+    r, g, b = (float(v) for v in np.clip(values, 0.0, 1.0))
+    return (r, g, b)
