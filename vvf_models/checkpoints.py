@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints: a folder with weights, configuration and card; nothing in it can run code.
+
+`model.safetensors` the weights, `config.yaml` the kind and every field of its config dataclass,
+`card.md` data, command and metrics for people, `goals.safetensors` (ICVF) goal observations.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vvf_models.config import from_mapping, to_mapping
+from vvf_models.errors import UserError
+from vvf_models.policies.bc import BcConfig, BcPolicy
+from vvf_models.values.icvf import Icvf, IcvfConfig
+
+MODEL_FILE = 'model.safetensors'
+CONFIG_FILE = 'config.yaml'
+CARD_FILE = 'card.md'
+GOALS_FILE = 'goals.safetensors'
+
+CONFIGS: dict[str, type[Any]] = {'icvf': IcvfConfig, 'bc': BcConfig}
+MODULES: dict[str, type[nn.Module]] = {'icvf': Icvf, 'bc': BcPolicy}
+
+
+@dataclass
+class Checkpoint:
+    """What a folder holds.
+
+    Attributes:
+        kind: 'icvf' or 'bc'.
+        name: The folder's name.
+        config: The kind's config dataclass.
+        model: The module with its weights, on the CPU, in evaluation mode.
+        goals: Goal observations: per camera (G, 3, S, S) uint8, 'state' (G, D) float32 in SI units;
+            empty for a policy.
+    """
+
+    kind: str
+    name: str
+    config: Any
+    model: nn.Module
+    goals: dict[str, Tensor]
+
+
+def save_checkpoint(
+    folder: Path | str,
+    kind: str,
+    config: Any,
+    weights: Mapping[str, Tensor],
+    card: str,
+    goals: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Writes a checkpoint, each file complete or not at all.
+
+    Raises:
+        UserError: The folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The configuration last: without it the folder is no checkpoint.
+        write_tensors(folder / MODEL_FILE, weights)
+        if goals:
+            write_tensors(folder / GOALS_FILE, goals)
+        _write_text(folder / CARD_FILE, card)
+        text = yaml.safe_dump({'kind': kind, **to_mapping(config)}, sort_keys=False)
+        _write_text(folder / CONFIG_FILE, text)
+    except OSError as error:
+        raise UserError(f'{folder} cannot be written ({error}); choose another folder.') from error
+
+
+def load_checkpoint(folder: Path | str, kind: str | None = None) -> Checkpoint:
+    """Reads a checkpoint.
+
+    Args:
+        folder: The folder.
+        kind: Which kind is wanted, if only one will do.
+
+    Raises:
+        UserError: The folder is missing, damaged, of another kind, or its weights do not fit its
+            configuration.
+    """
+    folder = Path(folder)
+    read_kind, config = load_config(folder, kind)
+    model = MODULES[read_kind](config)
+    tensors = read_tensors(folder / MODEL_FILE)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(
+            f'{folder / MODEL_FILE} does not fit {CONFIG_FILE} beside it; take both from one '
+            f'training run.'
+        ) from error
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise UserError(f'{folder / MODEL_FILE} holds NaN or infinity; train the model again.')
+    goals = {}
+    if read_kind == 'icvf' and (folder / GOALS_FILE).exists():
+        goals = read_tensors(folder / GOALS_FILE)
+        _check_goals(folder / GOALS_FILE, goals, config)
+    return Checkpoint(read_kind, folder.resolve().name, config, model.eval(), goals)
+
+
+def load_config(folder: Path | str, kind: str | None = None) -> tuple[str, Any]:
+    """Kind and configuration of a checkpoint, without its weights.
+
+    Raises:
+        UserError: As for `load_checkpoint`.
+    """
+    path = Path(folder) / CONFIG_FILE
+    if not path.is_file():
+        raise UserError(
+            f'{folder} is not a checkpoint: it has no {CONFIG_FILE}; name the folder that training '
+            f'wrote.'
+        )
+    try:
+        mapping = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f'{path} is damaged; copy the checkpoint again.') from error
+    if not isinstance(mapping, dict) or mapping.get('kind') not in CONFIGS:
+        raise UserError(f'{path}: "kind" must be one of {", ".join(CONFIGS)}.')
+    read_kind = str(mapping.pop('kind'))
+    if kind is not None and read_kind != kind:
+        raise UserError(f'{folder} is a checkpoint of kind "{read_kind}", but "{kind}" is wanted.')
+    return read_kind, from_mapping(CONFIGS[read_kind], mapping, str(path))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Reads a safetensors file.
+
+    Raises:
+        UserError: It is missing or is no such file; a pickle is refused like any other bytes.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise UserError(f'{path} is missing; copy the checkpoint again.') from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(f'{path} is not a safetensors file; copy the checkpoint again.') from error
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Writes a safetensors file, complete or not at all."""
+    partial = path.with_name(path.name + '.partial')
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(plain, partial, metadata)
+    partial.replace(path)
+
+
+def _check_goals(path: Path, goals: Mapping[str, Tensor], config: IcvfConfig) -> None:
+    size = config.image_size
+    count = len(next(iter(goals.values()))) if goals else 0
+    for camera in config.cameras:
+        if camera not in goals or tuple(goals[camera].shape) != (count, 3, size, size):
+            raise UserError(f'{path} does not fit {CONFIG_FILE} beside it; copy both again.')
+    if config.state_dim and tuple(goals.get('state', torch.empty(0)).shape) != (
+        count,
+        config.state_dim,
+    ):
+        raise UserError(f'{path} does not fit {CONFIG_FILE} beside it; copy both again.')
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + '.partial')
+    partial.write_text(text, encoding='utf-8')
+    partial.replace(path)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Episodes on disk, frames in memory, augmentation."""

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BridgeData V2 episodes (WidowX 250) from TFRecord files in the RLDS layout.
+
+State (7): x y z [m], roll pitch yaw [rad], gripper in [0, 1] (1 open); action (7): deltas of the
+first six per step and the gripper command. Nobody labelled outcomes, so `success` is None.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vvf_models.data.episode import Episode
+from vvf_models.data.tfrecord import Feature, parse_example, read_record, record_offsets
+from vvf_models.errors import UserError
+
+_RATE_HZ = 5.0
+_CAMERA = 'steps/observation/'
+
+
+class BridgeEpisodes(Sequence[Episode]):
+    """The episodes of a TFRecord file, or of all such files in a folder, read when asked for."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Indexes the files.
+
+        Raises:
+            UserError: There is no TFRecord file, or one is damaged.
+        """
+        path = Path(path)
+        files = sorted(path.glob('*.tfrecord*')) if path.is_dir() else [path]
+        if not files:
+            raise UserError(f'{path} holds no .tfrecord file; name another folder.')
+        self._records = [(file, *span) for file in files for span in record_offsets(file)]
+
+    def __len__(self) -> int:
+        """Number of episodes."""
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Episode: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Episode]: ...
+    def __getitem__(self, index: int | slice) -> Episode | list[Episode]:
+        """Reads one episode, or several.
+
+        Raises:
+            UserError: The record is damaged or is no BridgeData episode.
+        """
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        path, offset, length = self._records[index]
+        data = read_record(path, offset, length)
+        try:
+            return _to_episode(parse_example(data), f'{path.stem}_{offset}')
+        except (KeyError, ValueError) as error:
+            raise UserError(
+                f'{path}, byte {offset}: not a BridgeData episode ({error}); name another file.'
+            ) from error
+
+
+def _to_episode(features: dict[str, Feature], fallback_id: str) -> Episode:
+    images = {
+        name.removeprefix(_CAMERA): _decode_all(value)
+        for name, value in sorted(features.items())
+        if name.startswith(f'{_CAMERA}image') and _is_present(features, name)
+    }
+    if not images:
+        raise ValueError('it has no images')
+    count = len(next(iter(images.values())))
+    texts = features.get('steps/language_instruction', [])
+    instruction = texts[0].decode() if isinstance(texts, list) and texts else ''
+    ids = features.get('episode_metadata/episode_id')
+    known = isinstance(ids, np.ndarray) and ids.size
+    episode = Episode(
+        images=images,
+        state=_rows(features[f'{_CAMERA}state'], count),
+        actions=_rows(features['steps/action'], count),
+        instruction=instruction,
+        episode_id=f'bridge_{int(ids[0])}' if known else fallback_id,  # type: ignore[index]
+        stamps=np.arange(count) / _RATE_HZ,
+    )
+    episode.check()
+    return episode
+
+
+def _is_present(features: dict[str, Feature], camera: str) -> bool:
+    # A camera that the rig lacked is stored as black images and marked so.
+    flag = features.get(f'episode_metadata/has_{camera.removeprefix(_CAMERA)}')
+    return not isinstance(flag, np.ndarray) or bool(flag[0])
+
+
+def _rows(feature: Feature, count: int) -> NDArray[np.float32]:
+    if not isinstance(feature, np.ndarray) or feature.size == 0 or feature.size % count:
+        raise ValueError('states or actions do not match the images')
+    return feature.reshape(count, -1).astype(np.float32)
+
+
+def _decode_all(feature: Feature) -> NDArray[np.uint8]:
+    if not isinstance(feature, list) or not feature:
+        raise ValueError('a camera has no images')
+    frames = []
+    for data in feature:
+        frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if frame is None:
+            raise ValueError('an image cannot be decoded')
+        frames.append(frame)
+    return np.stack(frames).astype(np.uint8, copy=False)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One recorded episode, whatever it was stored in."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass
+class Episode:
+    """T observations with what was done and how it ended.
+
+    Attributes:
+        images: Per camera, (T, H, W, 3) uint8 RGB.
+        state: (T, D) float32 proprioception in the task's order and SI units, or None.
+        actions: (T, A) float32, the action taken from each observation, or None; the last row
+            belongs to the last observation, so it has no consequence in the episode.
+        success: Outcome; None where nobody labelled it (never taken for failure).
+        success_index: First frame in which the task is done, -1 where there is none.
+        instruction: What the robot was asked to do, '' if unknown.
+        episode_id: Unique within its data set.
+        stamps: (T,) float64 seconds.
+        failure_kind: How a failure came about, '' if unknown or no failure.
+    """
+
+    images: dict[str, NDArray[np.uint8]]
+    state: NDArray[np.float32] | None = None
+    actions: NDArray[np.float32] | None = None
+    success: bool | None = None
+    success_index: int = -1
+    instruction: str = ''
+    episode_id: str = ''
+    stamps: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    failure_kind: str = ''
+
+    def __len__(self) -> int:
+        """Number of observations."""
+        return len(next(iter(self.images.values())))
+
+    def check(self) -> None:
+        """Checks shapes, types and finiteness.
+
+        Raises:
+            ValueError: The arrays disagree in length, have a wrong shape or hold NaN or infinity.
+        """
+        name = f'episode {self.episode_id or "(no id)"}'
+        if not self.images:
+            raise ValueError(f'{name}: no camera images')
+        count = len(self)
+        if count == 0:
+            raise ValueError(f'{name}: no frames')
+        for camera, frames in self.images.items():
+            if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+                raise ValueError(
+                    f'{name}: images of "{camera}" must be (T, H, W, 3) uint8, '
+                    f'not {frames.shape} {frames.dtype}'
+                )
+            if len(frames) != count:
+                raise ValueError(
+                    f'{name}: {len(frames)} images of "{camera}", {count} of the others'
+                )
+        for label, rows in (('state', self.state), ('actions', self.actions)):
+            if rows is None:
+                continue
+            if rows.ndim != 2 or len(rows) != count:
+                raise ValueError(f'{name}: {label} must be ({count}, D), not {rows.shape}')
+            if not np.isfinite(rows).all():
+                raise ValueError(f'{name}: {label} holds NaN or infinity')
+        if not -1 <= self.success_index < count:
+            raise ValueError(f'{name}: success_index {self.success_index} is not a frame')
