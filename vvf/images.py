@@ -95,7 +95,7 @@ def decode(data: bytes | memoryview, claimed: str = '') -> RgbImage:
         try:
             height, width = simplejpeg.decode_jpeg_header(raw)[:2]
             _check_size(height, width)
-            return simplejpeg.decode_jpeg(raw, 'RGB')
+            return np.asarray(simplejpeg.decode_jpeg(raw, 'RGB'), np.uint8)
         except ImageError:
             raise
         except ValueError as error:
@@ -112,7 +112,7 @@ def decode(data: bytes | memoryview, claimed: str = '') -> RgbImage:
 
 def encode_jpeg(image: RgbImage, quality: int = 90) -> bytes:
     """Encode an RGB uint8 array (height, width, 3) as JPEG."""
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, 'RGB')
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, 'RGB'))
 
 
 def fill_image(message: Any, image: RgbImage) -> Any:

@@ -178,6 +178,31 @@ class TaskSpec:
         known = ', '.join(c.name for c in self.cameras)
         raise UserError(f"task {self.name}: there is no camera '{name}'; known: {known}")
 
+    def match_cameras(self, wanted: Sequence[str], listed: Sequence[str] = ()) -> dict[str, str]:
+        """Say which camera of this task feeds each camera of a model.
+
+        Args:
+            wanted: The model's cameras.
+            listed: This task's cameras for that model (``models.value_cameras`` or
+                ``models.policy_cameras``), paired by position where the names differ.
+
+        Returns:
+            The task's camera by the model's camera.
+
+        Raises:
+            UserError: The task has no camera for one of the model's.
+        """
+        if listed and len(listed) == len(wanted):
+            return dict(zip(wanted, listed, strict=True))
+        known = [c.name for c in self.cameras]
+        for name in wanted:
+            if name not in known:
+                raise UserError(
+                    f"task {self.name}: the model looks through camera '{name}', which is not "
+                    f'listed under cameras; known: {", ".join(known)}'
+                )
+        return {name: name for name in wanted}
+
     def recorded_topics(self) -> tuple[RecordTopic, ...]:
         """All topics of a recording: cameras, state, action, then the task's own list."""
         topics = [RecordTopic(c.topic, c.type, 'sensor') for c in self.cameras]
@@ -248,6 +273,11 @@ def load_task(name_or_path: str | os.PathLike[str]) -> TaskSpec:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f'task file {path} cannot be read: {error}') from error
     return TaskSpec.from_yaml(text, str(path))
+
+
+def task_folders() -> list[Path]:
+    """Return the folders in which tasks are looked up by name."""
+    return [config_path('tasks')]
 
 
 def _check(task: TaskSpec, where: str) -> None:

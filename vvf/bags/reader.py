@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -64,6 +65,7 @@ class BagReader:
         path: The directory or file.
         topics: Topics by name, with type, definition and quality of service.
         custom_data: Strings kept with the bag; empty for bags of other recorders.
+        recorded: Messages by topic as the metadata tell it; empty where they do not.
         loss: What cannot be read; false where everything can.
     """
 
@@ -105,6 +107,15 @@ class BagReader:
     def episode_id(self) -> str:
         """The id given by the recorder, else the name of the directory or file."""
         return self.custom_data.get('episode_id') or self.path.name.removesuffix('.mcap')
+
+    def lost_on(self, topic: str) -> int:
+        """How many messages of a topic are lost: exact or estimated, as ``loss`` is."""
+        if not self.loss:
+            return 0
+        found = self.counts()
+        if self.loss.exact:
+            return max(0, self.recorded.get(topic, 0) - found[topic])
+        return round(self.loss.messages * found[topic] / max(1, found.total()))
 
     def counts(self) -> Counter[str]:
         """Count the readable messages of each topic."""
@@ -175,6 +186,11 @@ class BagReader:
         stored = next((f.metadata['vvf'] for f in self._files if 'vvf' in f.metadata), {})
         custom = info.get('custom_data') or stored
         self.custom_data = {str(k): str(v) for k, v in custom.items()}
+        self.recorded = {
+            str(t['topic_metadata']['name']): int(t['message_count'])
+            for t in info.get('topics_with_message_count') or []
+            if self.custom_data.get(COMPLETE, 'true') == 'true'
+        }
         self.loss = self._measure_loss(info)
 
     def _open_file(self, path: Path) -> McapFile | SqliteFile:
@@ -183,10 +199,9 @@ class BagReader:
             plain = Path(self._scratch.name) / path.stem
             with path.open('rb') as source, plain.open('wb') as target:
                 reader = zstandard.ZstdDecompressor().stream_reader(source)
-                try:
+                # What was decompressed before the damage is read, and the rest counts as lost.
+                with contextlib.suppress(zstandard.ZstdError):
                     shutil.copyfileobj(reader, target)
-                except zstandard.ZstdError:
-                    pass  # what was decompressed so far is read, and the rest counts as lost
             path = plain
         try:
             return SqliteFile(path) if path.suffix == '.db3' else McapFile(path)

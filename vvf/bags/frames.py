@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns a recorded bag into the observations that a value model scores."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from vvf.bags.reader import BagReader, DecodeError
+from vvf.bags.typestore import typestore
+from vvf.errors import UserError
+from vvf.images import ImageError, to_rgb
+from vvf.state import StateAssembler, StateError
+from vvf.sync import Observation, Synchroniser
+from vvf.task import TaskSpec
+from vvf_models.data.images import resize_images
+
+VALUE_TOPIC = '/vvf/value'
+EVENT_TOPIC = '/vvf/episode'
+
+T = TypeVar('T')
+UInt8Array = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One observation of an episode.
+
+    Attributes:
+        stamp_ns: Stamp of the reference camera's image.
+        recorded_ns: When the recorder wrote that image.
+        images: (size, size, 3) uint8 RGB by the model's camera name.
+        state: (D,) float32; None where the model needs none.
+        intervention: Whether a human was in control.
+    """
+
+    stamp_ns: int
+    recorded_ns: int
+    images: dict[str, UInt8Array]
+    state: npt.NDArray[np.float32] | None
+    intervention: bool
+
+
+@dataclass(frozen=True)
+class _Raw:
+    cdr: bytes
+    type: str
+    recorded_ns: int
+
+
+class FrameSource:
+    """Iterates over the frames of a bag that can be scored, and counts those that cannot.
+
+    The frames are put together by the same synchroniser as in the live nodes.
+
+    Args:
+        reader: The bag.
+        task: The task; its topics must be those of the bag.
+        cameras: The task's camera by the model's camera.
+        size: Images are resized to this side, as the model would.
+        state: Whether the model needs the state.
+
+    Attributes:
+        frames_read: Frames of the reference camera that could be read from the bag.
+        lost: Frames that cannot be scored, by reason; complete after the iteration.
+        live_values: Whether the bag holds values already.
+
+    Raises:
+        UserError: The bag lacks a topic that is needed.
+    """
+
+    def __init__(
+        self,
+        reader: BagReader,
+        task: TaskSpec,
+        cameras: Mapping[str, str],
+        size: int,
+        *,
+        state: bool,
+    ) -> None:
+        self.reader, self.task, self.cameras, self.size = reader, task, cameras, size
+        self.frames_read = 0
+        self.lost: Counter[str] = Counter()
+        self.live_values = False
+        self.sync = Synchroniser(task, list(cameras.values()), state=state)
+        self.reference_topic = task.camera(self.sync.reference).topic
+        self._assembler = StateAssembler(task) if state else None
+        self._human = False
+        # A slow camera's frame may serve several observations, but is decoded once.
+        self._decoded: dict[str, tuple[_Raw, UInt8Array]] = {}
+        for topic in self.sync.topics:
+            if topic not in reader.topics:
+                raise UserError(
+                    f'{reader.path} has no topic {topic}, which task {task.name} needs: '
+                    'choose another task with --task'
+                )
+
+    def __iter__(self) -> Iterator[Frame]:
+        topics = {*self.sync.topics, VALUE_TOPIC, EVENT_TOPIC}
+        for topic, kind, recorded_ns, cdr in self.reader.messages(topics):
+            if topic == VALUE_TOPIC:
+                self.live_values = True
+                continue
+            if topic == EVENT_TOPIC:
+                self._event(cdr, kind)
+                continue
+            if topic == self.reference_topic:
+                self.frames_read += 1
+            stamp = header_stamp(cdr, kind) or recorded_ns
+            for observation in self.sync.push(topic, stamp, _Raw(cdr, kind, recorded_ns)):
+                yield from self._decode(observation)
+        for observation in self.sync.flush():
+            yield from self._decode(observation)
+        self.lost.update(self.sync.dropped)
+        truncated = self.reader.lost_on(self.reference_topic)
+        if truncated:
+            self.lost['truncated'] += truncated
+
+    def _decode(self, observation: Observation) -> Iterator[Frame]:
+        try:
+            images = {
+                model: self._image(task, observation.images[task])
+                for model, task in self.cameras.items()
+            }
+            state = None
+            if self._assembler is not None:
+                decoded = {
+                    topic: self.reader.deserialize(raw.cdr, raw.type)
+                    for topic, raw in observation.messages.items()
+                }
+                state = self._assembler.assemble(decoded)
+        except (DecodeError, ImageError):
+            self.lost['undecodable'] += 1
+            return
+        except StateError:
+            self.lost['state'] += 1
+            return
+        recorded_ns = observation.images[self.sync.reference].recorded_ns
+        yield Frame(observation.stamp_ns, recorded_ns, images, state, self._human)
+
+    def _image(self, camera: str, raw: _Raw) -> UInt8Array:
+        held = self._decoded.get(camera)
+        if held is None or held[0] is not raw:
+            full = to_rgb(self.reader.deserialize(raw.cdr, raw.type))
+            small = resize_images(full[None], self.size)[0].transpose(1, 2, 0)
+            held = (raw, small)
+            self._decoded[camera] = held
+        return held[1]
+
+    def _event(self, cdr: bytes, kind: str) -> None:
+        try:
+            event = self.reader.deserialize(cdr, kind)
+        except DecodeError:
+            return
+        if event.event in (event.INTERVENTION_START, event.INTERVENTION_END):
+            self._human = event.event == event.INTERVENTION_START
+
+
+def header_stamp(cdr: bytes, type_name: str) -> int:
+    """Return the header's stamp in ns without decoding the message; 0 where there is none."""
+    fields = typestore().fielddefs.get(type_name)
+    first = fields[1][0] if fields and fields[1] else None
+    if first is None or first[0] != 'header' or len(cdr) < 12:
+        return 0
+    order = 'little' if cdr[1] & 1 else 'big'
+    seconds = int.from_bytes(cdr[4:8], order, signed=True)  # type: ignore[arg-type]
+    return seconds * 1_000_000_000 + int.from_bytes(cdr[8:12], order)  # type: ignore[arg-type]
+
+
+def batches(frames: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Group items into lists of `size`, the last one possibly shorter."""
+    batch: list[T] = []
+    for frame in frames:
+        batch.append(frame)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def in_background(items: Iterable[T], ahead: int = 4) -> Iterator[T]:
+    """Iterate in a thread, `ahead` items in advance, so that decoding overlaps with the model.
+
+    What the iteration raises is raised here; the thread ends when this generator is closed.
+    """
+    ready: queue.Queue[tuple[str, Any]] = queue.Queue(ahead)
+    stop = threading.Event()
+
+    def put(entry: tuple[str, Any]) -> bool:
+        while not stop.is_set():
+            try:
+                ready.put(entry, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put(('item', item)):
+                    return
+            put(('end', None))
+        except BaseException as error:
+            put(('error', error))
+
+    thread = threading.Thread(target=work, name='vvf-decode', daemon=True)
+    thread.start()
+    try:
+        while True:
+            what, item = ready.get()
+            if what == 'end':
+                return
+            if what == 'error':
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
