@@ -55,22 +55,20 @@ def random_shift(images: Tensor, shift: int, generator: torch.Generator) -> Tens
     return shifted.view(batch, channels, height, width)
 
 
-def colour_jitter(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
-    """Multiplies and offsets each image, and each of its channels, at random.
+def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
+    """Shifts images, then multiplies and offsets each image and each of its channels at random.
 
     Args:
-        images: (B, 3, S, S) float in [-1, 1].
+        images: (B, 3, S, S) uint8.
         how: The strengths.
-        generator: Source of the jitter.
+        generator: Source of the disturbance.
+
+    Returns:
+        The same shape and memory layout, float32, in [-1, 1] but for the disturbance.
     """
-    batch = len(images)
-    noise = torch.randn((batch, 8, 1, 1), generator=generator)
+    shifted = random_shift(images, how.shift, generator)
+    noise = torch.randn((len(images), 8, 1, 1), generator=generator)
     factor = 1 + how.contrast * noise[:, :1] + how.colour * noise[:, 2:5]
     offset = how.brightness * noise[:, 1:2] + how.colour * noise[:, 5:8]
-    return images * factor + offset
-
-
-def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
-    """Shift and colour jitter; (B, 3, S, S) uint8 to float of the same shape, about [-1, 1]."""
-    shifted = to_float(random_shift(images, how.shift, generator))
-    return colour_jitter(shifted, how, generator)
+    # One pass over the pixels: factor * (x / 127.5 - 1) + offset.
+    return shifted.float().mul_(factor / 127.5).add_(offset - factor)

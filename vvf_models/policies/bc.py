@@ -58,7 +58,7 @@ class BcConfig:
     colour: float = 0.05
     state_noise: float = 0.0  # of each entry's standard deviation
     state_dropout: float = 0.0  # probability of hiding the state
-    bfloat16: bool = True
+    bfloat16: bool = True  # while training
 
     def __post_init__(self) -> None:
         """Checks what would otherwise fail late.

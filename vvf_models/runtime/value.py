@@ -54,7 +54,7 @@ class ValueRuntime:
         self.cameras = self._config.cameras
         self.image_size = self._config.image_size
         self.state_dim = self._config.state_dim
-        self.gamma = self._config.gamma
+        self.gamma = self._config.discount
         self._goals: Tensor | None = None
         if checkpoint.goals:
             images = {

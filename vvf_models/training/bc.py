@@ -19,6 +19,7 @@ from vvf_models.training.common import (
     Data,
     as_store,
     describe_data,
+    memory_format,
     with_state_statistics,
     write_card,
 )
@@ -65,7 +66,7 @@ class BcTrainer:
         self.targets = torch.from_numpy(chunk_targets(store.actions, store.last, config))
         self.batches = Batches(store, config)
         torch.manual_seed(seed)
-        self.model = BcPolicy(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = BcPolicy(config).to(memory_format=memory_format(config))  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
@@ -77,7 +78,6 @@ class BcTrainer:
         _, generator = step_generators(self.seed, step)
         frames = self._batch(step)
         images, state, hide = self.batches.take(frames, generator)
-        images = [image.contiguous(memory_format=torch.channels_last) for image in images]
         with torch.autocast('cpu', torch.bfloat16, enabled=self.config.bfloat16):
             prediction = self.model(images, state, hide)
         loss, info = bc_loss(prediction, self.targets[frames])

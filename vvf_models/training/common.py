@@ -80,6 +80,11 @@ def with_state_statistics(config: Config, store: FrameStore, frames: NDArray[np.
     )
 
 
+def memory_format(config: IcvfConfig | BcConfig) -> torch.memory_format:
+    """The faster layout of images and weights on a CPU: measured, not reasoned."""
+    return torch.contiguous_format if config.bfloat16 else torch.channels_last
+
+
 class Batches:
     """Augmented images and noisy normalised states of chosen frames."""
 
@@ -101,7 +106,11 @@ class Batches:
         still = Augmentation()
         source = generator or torch.Generator().manual_seed(0)
         how = still if generator is None else self.how
-        images = [augment(camera[frames], how, source) for camera in self.images]
+        layout = memory_format(self.config)
+        images = [
+            augment(camera[frames], how, source).contiguous(memory_format=layout)
+            for camera in self.images
+        ]
         if self.state is None:
             return images, None, None
         state = self.state[frames]

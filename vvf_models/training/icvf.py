@@ -23,6 +23,7 @@ from vvf_models.training.common import (
     Data,
     as_store,
     describe_data,
+    memory_format,
     with_state_statistics,
     write_card,
 )
@@ -78,7 +79,7 @@ class IcvfTrainer:
         self.goal_frames = choose_goal_frames(store, self.training, config.n_goals, seed)
         self.batches = Batches(store, config)
         torch.manual_seed(seed)
-        self.model = Icvf(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = Icvf(config).to(memory_format=memory_format(config))  # type: ignore[call-overload]
         self.target = make_target(self.model)
         self.best = copy.deepcopy(self.target)
         self.best_score = torch.tensor(-math.inf)
@@ -109,7 +110,6 @@ class IcvfTrainer:
         frames = [transitions.intent, transitions.goal[differs.numpy()], transitions.current]
         frames.append(transitions.next)
         images, state, hide = self.batches.take(torch.from_numpy(np.concatenate(frames)), generator)
-        images = [image.contiguous(memory_format=torch.channels_last) for image in images]
         sizes = [count, int(differs.sum()), count, count]
         learned = sum(sizes[:3])  # the next state is seen by the target network only
         with torch.autocast('cpu', torch.bfloat16, enabled=self.config.bfloat16):
