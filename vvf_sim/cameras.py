@@ -60,7 +60,6 @@ class GlRenderer:
         self._context: mujoco.MjrContext | None = mujoco.MjrContext(
             model, mujoco.mjtFontScale.mjFONTSCALE_50.value
         )
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 16)
         for flag in ('SHADOW', 'REFLECTION', 'HAZE', 'FOG'):
             self._scene.flags[getattr(mujoco.mjtRndFlag, f'mjRND_{flag}')] = False
@@ -97,6 +96,8 @@ class GlRenderer:
             self._scene,
         )
         image = np.empty((self._rect.height, self._rect.width, 3), np.uint8)
+        # Renderers of one thread share its context, so the buffer has to be bound each time.
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         mujoco.mjr_render(self._rect, self._scene, self._context)
         mujoco.mjr_readPixels(image, None, self._rect, self._context)
         return np.ascontiguousarray(image[::-1])

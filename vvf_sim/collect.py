@@ -2,7 +2,7 @@
 """Episodes of the scripted expert as plain arrays, and their files."""
 
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +90,7 @@ def collect_episode(
 def _run(env: PickPlaceEnv, seed: int, config: ExpertConfig, max_steps: int) -> EpisodeData:
     observation, _ = env.reset(seed=seed)
     expert = ScriptedExpert(env.world, env.arm, config, seed)
+    mistake = expert.mistake
     rng = np.random.default_rng([seed, 11])
     after_success, after_failure = int(rng.integers(2, 9)), int(rng.integers(0, 13))
     observations, wanted, executed, stamps = [observation], [], [], [0.0]
@@ -129,7 +130,7 @@ def _run(env: PickPlaceEnv, seed: int, config: ExpertConfig, max_steps: int) -> 
         container=world.layout.container,
         setting=world.config.setting,
         renderer=world.renderer,
-        mistake=expert.mistake,
+        mistake=mistake,
     )
 
 
@@ -139,8 +140,8 @@ class CollectJob:
 
     seed: int
     path: Path
-    config: PickPlaceConfig = PickPlaceConfig()
-    expert: ExpertConfig = ExpertConfig()
+    config: PickPlaceConfig = field(default_factory=PickPlaceConfig)
+    expert: ExpertConfig = field(default_factory=ExpertConfig)
     max_steps: int = MAX_STEPS
 
 
@@ -167,9 +168,9 @@ def save_npz(episode: EpisodeData, path: str | Path) -> None:
     partial = path.with_name(path.name + '.part')
     # Level 1 is five times faster than numpy's and 10 % larger on such images.
     with zipfile.ZipFile(partial, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for field in fields(EpisodeData):
-            with archive.open(f'{field.name}.npy', 'w', force_zip64=True) as stream:
-                value = np.asarray(getattr(episode, field.name))
+        for item in fields(EpisodeData):
+            with archive.open(f'{item.name}.npy', 'w', force_zip64=True) as stream:
+                value = np.asarray(getattr(episode, item.name))
                 np.lib.format.write_array(stream, value, allow_pickle=False)
     partial.replace(path)
 
@@ -182,7 +183,7 @@ def load_npz(path: str | Path) -> EpisodeData:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            values = {field.name: archive[field.name] for field in fields(EpisodeData)}
+            values = {item.name: archive[item.name] for item in fields(EpisodeData)}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f'{path} is not an episode of vvf_sim: collect it again.') from error
     plain = {name: v.item() if v.ndim == 0 else v for name, v in values.items()}

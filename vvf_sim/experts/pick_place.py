@@ -255,7 +255,7 @@ class ScriptedExpert:
         return False
 
     def _grasp_point(self) -> Array:
-        position, rotation = self.world.object_pose(self._index)
+        position, _ = self.world.object_pose(self._index)
         grasp = position.copy()
         grasp[2] = max(LOWEST, position[2] + 0.006)
         if self.mistake == 'missed_grasp':

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+import collections
+
+import numpy as np
+import pytest
+
+from vvf_sim.collect import collect_episode
+from vvf_sim.errors import UserError
+from vvf_sim.experts.pick_place import MISTAKES, ExpertConfig
+from vvf_sim.worlds.layout import PickPlaceConfig
+
+# Images of 16 pixels cost next to nothing, and nothing here looks at them.
+SMALL = PickPlaceConfig(image_size=16)
+
+
+def episodes(expert, seeds, config=SMALL):
+    return [collect_episode(seed, config, expert) for seed in seeds]
+
+
+@pytest.mark.parametrize('setting', ['train', 'held_out'])
+def test_a_clean_expert_nearly_always_succeeds(setting):
+    done = episodes(ExpertConfig(), range(12), PickPlaceConfig(image_size=16, setting=setting))
+    assert sum(episode.success for episode in done) >= 11
+
+
+def test_a_disturbed_demonstrator_recovers():
+    done = episodes(ExpertConfig.demonstrator(), range(12))
+    assert sum(episode.success for episode in done) >= 11
+
+
+def test_the_dial_goes_down_to_the_papers_success_rate():
+    done = episodes(ExpertConfig.from_noise(1.0), range(24))
+    assert 3 <= sum(episode.success for episode in done) <= 12
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_a_designed_mistake_fails_in_its_own_way(mistake):
+    done = episodes(ExpertConfig().with_mistake(mistake), range(8))
+    kinds = collections.Counter(episode.failure_kind for episode in done)
+    assert kinds[''] <= 1
+    assert kinds[mistake] >= 6, kinds
+    assert all(episode.mistake == mistake for episode in done)
+
+
+def test_labels_are_clean_and_execution_is_not():
+    episode = collect_episode(0, SMALL, ExpertConfig.demonstrator())
+    assert (episode.action != episode.executed_action).any()
+    # What is wanted keeps the gripper down or rights it; the noise is in what is executed.
+    wanted = np.linalg.norm(episode.action[:, :3], axis=1)
+    assert wanted.max() <= 0.0451
+
+
+def test_the_expert_keeps_moving_until_it_has_grasped():
+    for seed in range(5):
+        episode = collect_episode(seed, SMALL)
+        names = list(episode.event_names)
+        grasp = episode.event_indices[names.index('grasped')]
+        moves = np.linalg.norm(episode.action[: grasp - 2, :3], axis=1)
+        turns = np.linalg.norm(episode.action[: grasp - 2, 3:6], axis=1)
+        assert ((moves > 1e-3) | (turns > 1e-2)).all()
+
+
+@pytest.mark.parametrize('noise', [-0.1, 1.5])
+def test_the_dial_has_ends(noise):
+    with pytest.raises(UserError, match='0 to 1'):
+        ExpertConfig.from_noise(noise)
+
+
+def test_unknown_mistakes_are_refused():
+    with pytest.raises(UserError, match='unknown'):
+        ExpertConfig(mistakes=('sneeze',))
