@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -87,12 +89,12 @@ class FrameSource:
     ) -> None:
         self.reader, self.task, self.cameras, self.size = reader, task, cameras, size
         self.frames_read = 0
+        self.workers = min(4, len(os.sched_getaffinity(0)))
         self.lost: Counter[str] = Counter()
         self.live_values = False
         self.sync = Synchroniser(task, list(cameras.values()), state=state)
         self.reference_topic = task.camera(self.sync.reference).topic
         self._assembler = StateAssembler(task) if state else None
-        self._human = False
         # A slow camera's frame may serve several observations, but is decoded once.
         self._decoded: dict[str, tuple[_Raw, UInt8Array]] = {}
         for topic in self.sync.topics:
@@ -103,27 +105,48 @@ class FrameSource:
                 )
 
     def __iter__(self) -> Iterator[Frame]:
-        topics = {*self.sync.topics, VALUE_TOPIC, EVENT_TOPIC}
-        for topic, kind, recorded_ns, cdr in self.reader.messages(topics):
-            if topic == VALUE_TOPIC:
-                self.live_values = True
-                continue
-            if topic == EVENT_TOPIC:
-                self._event(cdr, kind)
-                continue
-            if topic == self.reference_topic:
-                self.frames_read += 1
-            stamp = header_stamp(cdr, kind) or recorded_ns
-            for observation in self.sync.push(topic, stamp, _Raw(cdr, kind, recorded_ns)):
-                yield from self._decode(observation)
-        for observation in self.sync.flush():
-            yield from self._decode(observation)
+        """Yield frames in order; several are decoded at once."""
+        waiting: deque[Future[Frame | str]] = deque()
+        with ThreadPoolExecutor(self.workers, 'vvf-decode') as pool:
+            for observation, human in self._observations():
+                waiting.append(pool.submit(self._decode, observation, human))
+                if len(waiting) > 4 * self.workers:
+                    yield from self._counted(waiting.popleft().result())
+            while waiting:
+                yield from self._counted(waiting.popleft().result())
         self.lost.update(self.sync.dropped)
         truncated = self.reader.lost_on(self.reference_topic)
         if truncated:
             self.lost['truncated'] += truncated
 
-    def _decode(self, observation: Observation) -> Iterator[Frame]:
+    def _observations(self) -> Iterator[tuple[Observation, bool]]:
+        """Yield observations and whether a human was in control."""
+        human = False
+        for topic, kind, recorded_ns, cdr in self.reader.messages(
+            {*self.sync.topics, VALUE_TOPIC, EVENT_TOPIC}
+        ):
+            if topic == VALUE_TOPIC:
+                self.live_values = True
+                continue
+            if topic == EVENT_TOPIC:
+                human = self._human_after(cdr, kind, human)
+                continue
+            if topic == self.reference_topic:
+                self.frames_read += 1
+            stamp = header_stamp(cdr, kind) or recorded_ns
+            for observation in self.sync.push(topic, stamp, _Raw(cdr, kind, recorded_ns)):
+                yield observation, human
+        for observation in self.sync.flush():
+            yield observation, human
+
+    def _counted(self, result: Frame | str) -> Iterator[Frame]:
+        if isinstance(result, str):
+            self.lost[result] += 1
+        else:
+            yield result
+
+    def _decode(self, observation: Observation, human: bool) -> Frame | str:
+        """Return the frame, or the reason why there is none."""
         try:
             images = {
                 model: self._image(task, observation.images[task])
@@ -137,13 +160,11 @@ class FrameSource:
                 }
                 state = self._assembler.assemble(decoded)
         except (DecodeError, ImageError):
-            self.lost['undecodable'] += 1
-            return
+            return 'undecodable'
         except StateError:
-            self.lost['state'] += 1
-            return
+            return 'state'
         recorded_ns = observation.images[self.sync.reference].recorded_ns
-        yield Frame(observation.stamp_ns, recorded_ns, images, state, self._human)
+        return Frame(observation.stamp_ns, recorded_ns, images, state, human)
 
     def _image(self, camera: str, raw: _Raw) -> UInt8Array:
         held = self._decoded.get(camera)
@@ -154,13 +175,14 @@ class FrameSource:
             self._decoded[camera] = held
         return held[1]
 
-    def _event(self, cdr: bytes, kind: str) -> None:
+    def _human_after(self, cdr: bytes, kind: str, before: bool) -> bool:
         try:
             event = self.reader.deserialize(cdr, kind)
         except DecodeError:
-            return
+            return before
         if event.event in (event.INTERVENTION_START, event.INTERVENTION_END):
-            self._human = event.event == event.INTERVENTION_START
+            return bool(event.event == event.INTERVENTION_START)
+        return before
 
 
 def header_stamp(cdr: bytes, type_name: str) -> int:

@@ -56,7 +56,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--positive-ratio', type=float, default=advantage.POSITIVE_RATIO,
                         help='share of the frames that count as improvement '
                         f'[{advantage.POSITIVE_RATIO}]')  # fmt: skip
-    parser.add_argument('--threads', type=int, default=0, help='threads of the model [all cores]')
+    parser.add_argument('--threads', type=int, default=1, help='threads of the model [1]')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers to FILE')
 
 
@@ -93,12 +93,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def load_model(checkpoint: str | os.PathLike[str], threads: int = 0) -> tuple[Any, str]:
+def load_model(checkpoint: str | os.PathLike[str], threads: int = 1) -> tuple[Any, str]:
     """Load a value model for relabelling.
 
     Args:
         checkpoint: Folder, or name below ``checkpoints/``.
-        threads: Threads of the model; 0 for as many as this process may use.
+        threads: Threads of the model; more than one suffers badly where cores are shared.
 
     Returns:
         The model, and a fingerprint of its weights and configuration.
@@ -114,7 +114,7 @@ def load_model(checkpoint: str | os.PathLike[str], threads: int = 0) -> tuple[An
         raise UserError(
             f'checkpoint {checkpoint} does not exist: give a folder that training wrote'
         )
-    model = load_value(folder, threads=threads or len(os.sched_getaffinity(0)))
+    model = load_value(folder, threads=threads)
     digest = hashlib.sha256()
     for name in sorted(p.name for p in folder.iterdir() if p.suffix in ('.safetensors', '.yaml')):
         digest.update((folder / name).read_bytes())

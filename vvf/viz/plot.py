@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The live plot of progress over time, drawn with OpenCV: about a millisecond per picture."""
+"""The live plot of progress over time, drawn with OpenCV in a few milliseconds."""
 
 from __future__ import annotations
 
