@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vvf eval`: measures a value model on recorded episodes, or a policy in simulation."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from vvf.cli.output import add_json_option, progress_bar, write_json
+from vvf.errors import UserError
+from vvf.paths import checkpoint_path
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `vvf eval`."""
+    parser = subparsers.add_parser(
+        'eval',
+        help='measure a value model or a policy',
+        epilog='examples: vvf eval policy checkpoints/bc_pick_place --episodes 50   '
+        'vvf eval value checkpoints/icvf_pick_place --data data/held_out --baseline data/mixed',
+    )
+    what = parser.add_subparsers(dest='what', required=True, metavar='WHAT')
+    value = what.add_parser('value', help='does the value rise in successes, and tell failures?')
+    value.add_argument('checkpoint', help='folder of a value checkpoint')
+    value.add_argument('--data', type=Path, nargs='+', required=True, help='episodes to score')
+    value.add_argument(
+        '--goal',
+        choices=('auto', 'checkpoint', 'own'),
+        default='auto',
+        help="whose goal: the checkpoint's, or each episode's own last frame "
+        '[auto: the checkpoint\'s, where the data have labelled outcomes]',
+    )
+    value.add_argument(
+        '--baseline',
+        type=Path,
+        nargs='+',
+        metavar='DATA',
+        help='also train a baseline that sees proprioception only, on these episodes',
+    )
+    value.add_argument(
+        '--balance',
+        type=int,
+        default=0,
+        metavar='N',
+        help='score the first N successes and the first N failures only [all]',
+    )
+    value.add_argument('--seed', type=int, default=0, help='of intervals and baseline [0]')
+    add_json_option(value)
+    policy = what.add_parser('policy', help='how often does it succeed, in simulation?')
+    policy.add_argument('checkpoint', help='folder of a policy checkpoint')
+    policy.add_argument('--task', default='pick_place', help='[pick_place]')
+    policy.add_argument('--episodes', type=int, default=50, help='[50]')
+    policy.add_argument('--seed', type=int, default=700000, help='of the first layout [700000]')
+    policy.add_argument('--setting', choices=('train', 'held_out'), help="[the task's]")
+    policy.add_argument('--renderer', default='auto', help='auto, egl, osmesa or ray [auto]')
+    policy.add_argument('--execute', type=int, default=0, help="steps of each chunk [the task's]")
+    policy.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='[all cores]')
+    add_json_option(policy)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `vvf eval`."""
+    folder = checkpoint_path(args.checkpoint)
+    if folder is None:
+        raise UserError(f'there is no checkpoint folder {args.checkpoint!r}.')
+    return _value(args, folder) if args.what == 'value' else _policy(args, folder)
+
+
+def _value(args: argparse.Namespace, folder: Path) -> int:
+    from vvf.value_evaluation import evaluate_value
+
+    numbers = evaluate_value(
+        folder,
+        args.data,
+        goal=args.goal,
+        baseline=args.baseline or (),
+        balance=args.balance,
+        seed=args.seed,
+    )
+    table = Table(title=f'{folder.name}: {numbers["episodes"]} episodes')
+    columns = [('value model', '')]
+    if args.baseline:
+        columns.append(('proprioception only', 'baseline_'))
+    table.add_column('metric')
+    for title, _ in columns:
+        table.add_column(title, justify='right')
+    for name in [n for n in numbers if not n.startswith('baseline_')]:
+        cells = [numbers.get(prefix + name) for _, prefix in columns]
+        table.add_row(name, *(_cell(cell) for cell in cells))
+    Console().print(table)
+    write_json(args.json, numbers)
+    return 0
+
+
+def _policy(args: argparse.Namespace, folder: Path) -> int:
+    from vvf.rollouts import RolloutJob, roll_out, wilson
+    from vvf.task import load_task
+    from vvf.worlds import world_config
+    from vvf_models.runtime import load_policy
+
+    task = load_task(args.task)
+    if task.sim is None or task.action is None:
+        raise UserError(f'task {task.name} has no sim and action entries to try a policy in.')
+    if args.episodes < 1 or args.jobs < 1 or args.execute < 0:
+        raise UserError('--episodes and --jobs must be at least 1.')
+    load_policy(folder)  # a wrong checkpoint is one sentence here, not one for each process
+    overrides = {'renderer': args.renderer}
+    if args.setting:
+        overrides['setting'] = args.setting
+    config = world_config(task.sim, **overrides)
+    steps = round(task.episode.time_limit_s * task.action.rate_hz)
+    execute = args.execute or task.action.execute
+    jobs = [
+        RolloutJob(folder, config, seed, steps, execute)
+        for seed in range(args.seed, args.seed + args.episodes)
+    ]
+    results = []
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    context = multiprocessing.get_context('spawn')
+    with progress_bar('episodes') as bar, context.Pool(args.jobs) as pool:
+        job = bar.add_task(folder.name, total=len(jobs))
+        for result in pool.imap_unordered(roll_out, jobs):
+            results.append(result)
+            good = sum(r.success for r in results)
+            bar.update(job, advance=1, description=f'{good} of {len(results)} succeed')
+    successes = sum(r.success for r in results)
+    low, high = wilson(successes, len(results))
+    hours = sum(r.steps for r in results) / task.action.rate_hz / 3600.0
+    failures = Counter(r.failure_kind for r in results if not r.success)
+    numbers = {
+        'episodes': len(results),
+        'successes': successes,
+        'success_rate': successes / len(results),
+        'wilson_low': low,
+        'wilson_high': high,
+        'successes_per_hour': successes / hours,
+        'interventions': 0,
+        'steps_mean': sum(r.steps for r in results) / len(results),
+        'failures': dict(failures),
+    }
+    print(
+        f'{folder.name}: {successes} of {len(results)} succeed '
+        f'(95 % interval {low:.2f} to {high:.2f}), {numbers["steps_mean"]:.1f} steps on average'
+    )
+    if failures:
+        print('failures: ' + ', '.join(f'{n} {kind}' for kind, n in failures.most_common()))
+    write_json(args.json, numbers)
+    return 0
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ''
+    return str(value) if isinstance(value, int | str) else f'{value:.3f}'

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vvf up`: runs the graph of a task as supervised processes, or replays a bag into it."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from dataclasses import fields
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from vvf.errors import UserError
+from vvf.graph import (
+    ARGUMENT_HELP,
+    GraphArguments,
+    NodeSpec,
+    build_graph,
+    build_replay_graph,
+)
+
+LIFECYCLE_NODES = ('value', 'policy')
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `vvf up`."""
+    parser = subparsers.add_parser(
+        'up',
+        help='run the graph of a task, or replay a bag into it',
+        description='Run the graph of a task; Ctrl-C parks the arm, closes the bag and stops.',
+        epilog='examples: vvf up pick_place --episodes 3   '
+        'vvf up replay --bag runs/bags/pick_place-20261120-101500-001',
+    )
+    parser.add_argument('task', help='a task of config/tasks, a task file, or "replay"')
+    for item in fields(GraphArguments):
+        kind = _boolean if isinstance(item.default, bool) else type(item.default)
+        parser.add_argument(
+            f'--{item.name.replace("_", "-")}',
+            type=kind,
+            default=None,
+            metavar='BOOL' if kind is _boolean else item.name.upper(),
+            help=f'{ARGUMENT_HELP[item.name]} [{item.default}]',
+        )
+    parser.add_argument('--episodes', type=int, default=0, help='run so many, then stop')
+    parser.add_argument('--bag', type=Path, help='replay: the recorded bag')
+    parser.add_argument('--task-file', default='', help='replay: task of the bag, if it has none')
+    parser.add_argument('--rate', type=float, default=1.0, help='replay: pace [1.0]')
+    parser.add_argument('--log-dir', type=Path, default=Path('runs/log'), help='[runs/log]')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `vvf up`."""
+    given = {f.name: getattr(args, f.name) for f in fields(GraphArguments)}
+    given = {k: v for k, v in given.items() if v is not None}
+    if args.task == 'replay':
+        return _replay(args, given)
+    specs = build_graph(args.task, GraphArguments(**given))
+    return _supervise(specs, args.log_dir, episodes=args.episodes)
+
+
+def _replay(args: argparse.Namespace, given: dict[str, Any]) -> int:
+    from vvf.bags.reader import open_bag
+    from vvf.bags.replay import replay_task
+
+    if args.bag is None:
+        raise UserError('vvf up replay needs --bag DIR, the recorded bag.')
+    unknown = sorted(given.keys() - {'value_model', 'bag_dir', 'record'})
+    if unknown:
+        raise UserError(f'--{unknown[0].replace("_", "-")} is for a robot, not for a replay.')
+    if not 0.01 <= args.rate <= 100.0:
+        raise UserError('--rate must lie between 0.01 and 100.')
+    with open_bag(args.bag) as bag:
+        task = replay_task(bag, args.task_file)
+    bag_dir = given.get('bag_dir', 'runs/replay')
+    specs = build_replay_graph(
+        args.bag.absolute(),
+        task,
+        value_model=given.get('value_model', ''),
+        bag_dir=bag_dir,
+        rate=args.rate,
+        record=given.get('record', True),
+    )
+    return _supervise(specs, args.log_dir)
+
+
+def _supervise(specs: list[NodeSpec], log_dir: Path, episodes: int = 0) -> int:
+    from vvf.supervisor import Supervisor
+
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    print(f'nodes: {", ".join(s.name for s in specs)}; their logs: {log_dir}', flush=True)
+    with Supervisor(specs, log_dir=log_dir) as supervisor:
+        try:
+            if episodes:
+                _run_episodes(supervisor, specs, episodes)
+            else:
+                while not supervisor.wait(0.5):
+                    pass
+        except KeyboardInterrupt:
+            print('stopping: the arm parks first', flush=True)
+    if supervisor.failure:
+        print(f'vvf: {supervisor.failure}; see {log_dir}.', file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run_episodes(supervisor: Any, specs: list[NodeSpec], episodes: int) -> None:
+    from vvf.client import GraphClient
+
+    names = {s.name for s in specs}
+    with GraphClient(lambda: supervisor.failure is None) as client:
+        client.wait_ready(tuple(n for n in LIFECYCLE_NODES if n in names))
+        for index in range(episodes):
+            result = client.run_episode()
+            where = f', {result.path}' if result.path else ''
+            print(
+                f'episode {index + 1} of {episodes}: {result.outcome} after '
+                f'{result.seconds:.1f} s, {result.steps} actions{where}',
+                flush=True,
+            )
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ('true', '1', 'yes', 'on'):
+        return True
+    if text.lower() in ('false', '0', 'no', 'off'):
+        return False
+    raise argparse.ArgumentTypeError(f'{text!r} is neither true nor false')
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Talks to a running graph: waits until it is ready, and runs episodes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import rclpy
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+from rclpy.action import ActionClient
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+
+from vvf.errors import UserError
+from vvf_msgs.action import RunEpisode
+from vvf_msgs.srv import EndEpisode
+
+_OUTCOMES = {
+    EndEpisode.Request.SUCCESS: 'success',
+    EndEpisode.Request.FAILURE: 'failure',
+    EndEpisode.Request.ABORTED: 'aborted',
+    EndEpisode.Request.UNLABELLED: 'unlabelled',
+}
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """How one episode went; `path` is its bag, `None` where none was recorded."""
+
+    episode_id: str
+    outcome: str
+    path: Path | None
+    steps: int
+    seconds: float
+    message: str
+
+
+class GraphClient:
+    """A node of its own in this process, to be used as a context manager.
+
+    Args:
+        alive: says whether the graph still runs; waiting ends when it does not.
+    """
+
+    def __init__(self, alive: Callable[[], bool] = lambda: True) -> None:
+        self._alive = alive
+
+    def __enter__(self) -> GraphClient:
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node('vvf_client', context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._run = ActionClient(self._node, RunEpisode, '/vvf/episode/run')
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._executor.remove_node(self._node)
+        self._run.destroy()
+        self._node.destroy_node()
+        rclpy.try_shutdown(context=self._context)
+
+    def wait_ready(self, lifecycle_nodes: tuple[str, ...], timeout_s: float = 60.0) -> None:
+        """Wait for the episode node and for all named lifecycle nodes to be active.
+
+        Raises:
+            UserError: the graph stopped, or was not ready in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self._run.wait_for_server(timeout_sec=0.2):
+            self._check(deadline, 'the episode node')
+        for name in lifecycle_nodes:
+            client = self._node.create_client(GetState, f'/{name}/get_state')
+            while True:
+                self._check(deadline, f'the {name} node')
+                if not client.wait_for_service(timeout_sec=0.2):
+                    continue
+                future = client.call_async(GetState.Request())
+                self._executor.spin_until_future_complete(future, timeout_sec=2.0)
+                answer = future.result() if future.done() else None
+                if answer and answer.current_state.id == State.PRIMARY_STATE_ACTIVE:
+                    break
+                time.sleep(0.1)
+            self._node.destroy_client(client)
+
+    def run_episode(
+        self,
+        instruction: str = '',
+        timeout_s: float = 0.0,
+        *,
+        record: bool = True,
+        on_feedback: Callable[[float, float], None] | None = None,
+    ) -> EpisodeResult:
+        """Run one episode to its end.
+
+        Args:
+            instruction: '' takes the task's own.
+            timeout_s: 0 takes the task's own limit.
+            record: write a bag.
+            on_feedback: gets (seconds so far, progress in [0, 1]).
+
+        Raises:
+            UserError: the graph stopped meanwhile, or refused the episode.
+        """
+        goal = RunEpisode.Goal(
+            instruction=instruction, timeout_s=float(timeout_s), record=bool(record)
+        )
+
+        def feedback(message: RunEpisode.Impl.FeedbackMessage) -> None:
+            if on_feedback is not None:
+                on_feedback(message.feedback.elapsed_s, message.feedback.progress)
+
+        handle = self._finish(self._run.send_goal_async(goal, feedback_callback=feedback))
+        if not handle.accepted:
+            raise UserError('an episode is running already; end it first.')
+        try:
+            result = self._finish(handle.get_result_async()).result
+        except KeyboardInterrupt:
+            self._finish(handle.cancel_goal_async(), timeout_s=1.0)
+            raise
+        return EpisodeResult(
+            episode_id=result.episode_id,
+            outcome=_OUTCOMES[result.outcome],
+            path=Path(result.path) if result.path else None,
+            steps=int(result.steps),
+            seconds=float(result.seconds),
+            message=result.message,
+        )
+
+    def _finish(self, future: Future, timeout_s: float = 3600.0) -> Any:
+        deadline = time.monotonic() + timeout_s
+        while not future.done():
+            self._check(deadline, 'the answer of the episode node')
+            self._executor.spin_once(timeout_sec=0.2)
+        return future.result()
+
+    def _check(self, deadline: float, what: str) -> None:
+        if not self._alive():
+            raise UserError('the graph stopped; its last lines above say why.')
+        if time.monotonic() > deadline:
+            raise UserError(f'{what} did not come up in time; see its log for the reason.')

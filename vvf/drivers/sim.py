@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated arm: a MuJoCo world in the place of motors and cameras.
+
+It advances with the wall clock, by one control period for each command, and publishes what the
+vendors' camera drivers would: `/<camera>/image_raw`, JPEG on demand, and `camera_info`.
+"""
+
+from __future__ import annotations
+
+
+import numpy as np
+from rclpy.node import Node
+from std_msgs.msg import Bool
+
+from vvf.drivers.base import JointReading
+from vvf.errors import UserError
+from vvf.nodes.camera_publisher import CameraPublisher
+from vvf.nodes.common import now_s
+from vvf.paths import share
+from vvf.safety import Command
+from vvf.task import TaskSpec
+from vvf.worlds import world_config
+from vvf_sim.worlds.pick_place import PickPlaceWorld
+from vvf_sim.worlds.scene import CAMERAS
+
+_MAX_CATCH_UP_S = 0.1  # after a stall time is lost, not made up for in one leap
+
+
+class SimDriver:
+    """A world of `vvf_sim` behind the interface of an arm.
+
+    Args:
+        node: owns the publishers of the simulated cameras and of `/sim/success`.
+        task: its `sim` and `cameras` entries say what is simulated and published.
+        seed: of the first layout; each `prepare` takes the next.
+
+    Raises:
+        UserError: the task has no simulation, or a camera that the world has not.
+    """
+
+    def __init__(self, node: Node, task: TaskSpec, seed: int) -> None:
+        if task.sim is None:
+            raise UserError(f'task {task.name} has no sim entry: it needs a real robot.')
+        self._node = node
+        self._world = PickPlaceWorld(world_config(task.sim))
+        unknown = [c.name for c in task.cameras if c.name not in CAMERAS]
+        if unknown:
+            raise UserError(
+                f'task {task.name}: the simulation has no camera {unknown[0]!r}; '
+                f'known: {", ".join(CAMERAS)}.'
+            )
+        self._seed = seed
+        self._world.reset(seed)
+        # The reference camera goes last: who waits for it has the others already.
+        self._cameras = {
+            c.name: CameraPublisher(node, c.topic, c.frame_id, _calibration(c.name))
+            for c in reversed(task.cameras)
+        }
+        self._frame_period = 1.0 / (task.cameras[0].rate_hz or 10.0)
+        self._success = node.create_publisher(Bool, '/sim/success', 10)
+        self._owed = 0.0
+        self._next_frame = now_s(node)
+
+    def read(self) -> JointReading:
+        """Joints as simulated at this moment."""
+        position, velocity = self._world.joints(), self._world.joint_velocities()
+        return JointReading(position[:6], velocity[:6], float(position[6]), now_s(self._node))
+
+    def write(self, command: Command, dt: float) -> None:
+        """Advance the world by `dt` towards the command, and publish frames when they are due."""
+        self._owed = min(self._owed + dt, _MAX_CATCH_UP_S)
+        steps = int(self._owed / self._world.model.opt.timestep)
+        self._owed -= steps * self._world.model.opt.timestep
+        if steps:
+            self._world.step_physics(np.append(command.position, command.gripper), steps)
+        now = now_s(self._node)
+        if now >= self._next_frame:
+            self._next_frame = max(self._next_frame + self._frame_period, now)
+            self._publish_frames()
+
+    def _publish_frames(self) -> None:
+        stamp = self._node.get_clock().now().to_msg()
+        images = self._world.images()
+        for name, publisher in self._cameras.items():
+            publisher.publish(images[name], stamp)
+        self._success.publish(Bool(data=self._world.success()))
+
+    def prepare(self) -> str:
+        """A new layout, with the arm at home; says which seed it has."""
+        self._world.reset(self._seed)
+        message = f'layout {self._seed}'
+        self._seed += 1
+        self._owed = 0.0
+        return message
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self._world.close()
+
+
+def _calibration(camera: str) -> str:
+    file = share() / 'calibration' / 'sim' / f'{camera}.yaml'
+    return str(file) if file.is_file() else ''
+

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The graph of a task as plain data: which nodes, with which parameters.
+
+`launch/*.launch.py` turns the list into launch_ros actions, `vvf up` supervises the same list as
+processes. Neither knows anything that is not written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vvf.errors import UserError
+from vvf.paths import checkpoint_path, config_path
+from vvf.task import TaskSpec, load_task
+
+ROBOTS = ('wx250s',)
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One process of the graph.
+
+    Attributes:
+        executable: name of the console script, and of the module under `vvf.nodes`.
+        name: node name; parameters given here override those of `config/nodes/<executable>.yaml`.
+        respawn: start again when it dies; nodes that hold no irreplaceable state can.
+        stop_first: stopped (and waited for) before all others: what moves.
+    """
+
+    executable: str
+    name: str
+    package: str = 'vvf'
+    namespace: str = ''
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    remappings: tuple[tuple[str, str], ...] = ()
+    respawn: bool = True
+    stop_first: bool = False
+
+    @property
+    def parameter_file(self) -> Path:
+        """The commented defaults of this kind of node."""
+        return config_path('nodes', f'{self.executable}.yaml')
+
+
+@dataclass(frozen=True)
+class GraphArguments:
+    """What `ros2 launch vvf <task>.launch.py` and `vvf up <task>` both take.
+
+    Every description is shown by `--show-args` and by `--help`.
+    """
+
+    robot: str = ''
+    sim: bool = True
+    value_model: str = ''
+    policy: str = ''
+    record: bool = True
+    rviz: bool = False
+    dry_run: bool = False
+    bag_dir: str = 'runs/bags'
+    seed: int = 0
+
+
+ARGUMENT_HELP = {
+    'robot': 'arm to drive, a file of config/robots (default: the one of the task file)',
+    'sim': 'true: a MuJoCo robot takes the place of arm and cameras',
+    'value_model': 'folder of the value checkpoint (default: the one of the task file)',
+    'policy': 'folder of the policy checkpoint; "none" starts no policy',
+    'record': 'true: one bag for each episode, in bag_dir',
+    'rviz': 'true: open rviz2 with the view of the task',
+    'dry_run': 'true: actions are published and plotted, the arm does not move',
+    'bag_dir': 'folder that the episodes are recorded to',
+    'seed': 'seed of the first simulated layout; each episode takes the next one',
+}
+
+
+def build_graph(task: str, arguments: GraphArguments | None = None) -> list[NodeSpec]:
+    """The nodes of a task.
+
+    Raises:
+        UserError: the task, the robot or a checkpoint does not exist, or the task cannot be
+            simulated.
+    """
+    a = arguments or GraphArguments()
+    spec = load_task(task)
+    robot = a.robot or spec.robot
+    if robot not in ROBOTS:
+        raise UserError(f'there is no robot {robot!r}; known: {", ".join(ROBOTS)}.')
+    if not a.sim:
+        raise UserError(
+            'only the simulated arm has a driver in this version; start with sim:=true (--sim true).'
+        )
+    value_model = _checkpoint(a.value_model or spec.models.value, 'value_model')
+    policy = '' if a.policy == 'none' else _checkpoint(a.policy or spec.models.policy, 'policy')
+    common = {'task': task}
+    nodes = [
+        NodeSpec(
+            'arm',
+            'arm',
+            parameters={
+                **common,
+                'robot': robot,
+                'driver': 'sim',
+                'dry_run': a.dry_run,
+                'seed': a.seed,
+                'watch_value': bool(policy),
+                'watch_recorder': a.record,
+            },
+            respawn=False,
+            stop_first=True,
+        ),
+        NodeSpec('value', 'value', parameters={**common, 'model': value_model}),
+        NodeSpec(
+            'episode',
+            'episode',
+            parameters={
+                **common,
+                'record': a.record,
+                'directory': str(Path(a.bag_dir).absolute()),
+                'robot': robot,
+                'value_model': value_model,
+                'policy': policy,
+            },
+        ),
+        NodeSpec('plot', 'plot', parameters=common),
+    ]
+    if policy:
+        nodes.insert(2, NodeSpec('policy', 'policy', parameters={**common, 'model': policy}))
+    if a.rviz:
+        nodes.append(_rviz(spec))
+    return nodes
+
+
+def build_replay_graph(
+    bag: Path,
+    task: str,
+    *,
+    value_model: str = '',
+    bag_dir: str = 'runs/replay',
+    rate: float = 1.0,
+    record: bool = True,
+) -> list[NodeSpec]:
+    """A recorded bag in the place of robot and cameras: the same value, episode and plot nodes."""
+    model = _checkpoint(value_model or load_task(task).models.value, 'value_model')
+    common = {'task': task}
+    # A replay is not a robot: nothing is lost by waiting, so no frame may be dropped on the way.
+    lossless = {'reliable': True, 'queue_depth': 1000}
+    nodes = [
+        NodeSpec('value', 'value', parameters={**common, 'model': model, **lossless}),
+        NodeSpec('plot', 'plot', parameters=common),
+        NodeSpec(
+            'episode',
+            'episode',
+            parameters={
+                **common,
+                'record': record,
+                'directory': str(Path(bag_dir).absolute()),
+                'value_model': model,
+                'prepare_arm': False,
+                **lossless,
+            },
+        ),
+        NodeSpec(
+            'replay',
+            'replay',
+            parameters={'bag': str(bag), **common, 'rate': float(rate), 'episode': record},
+            respawn=False,
+        ),
+    ]
+    return nodes
+
+
+def _rviz(spec: TaskSpec) -> NodeSpec:
+    return NodeSpec(
+        'rviz2',
+        'rviz2',
+        package='rviz2',
+        parameters={'config': str(config_path('rviz', f'{spec.name}.rviz'))},
+        respawn=False,
+    )
+
+
+def _checkpoint(name: str, argument: str) -> str:
+    path = checkpoint_path(name)
+    if path is None:
+        raise UserError(
+            f'{argument}: there is no checkpoint folder {name!r}; train one with `vvf train` '
+            'or make the demo ones with `make train-demo`.'
+        )
+    return str(path)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Action chunks to joint targets over time: what the arm would do if nothing had to be refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vvf.task import ActionSpec
+from vvf_sim.controllers import RAMP_FRACTION, CartesianTarget, JointRamp
+from vvf_sim.robots.widowx import finger_from_opening
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A checked action chunk: `data` (horizon, 6) in m and rad, `gripper` (horizon,) in [0, 1]."""
+
+    kind: str
+    data: Array
+    gripper: Array
+    dt: float
+
+
+class ChunkPlayer:
+    """Plays chunks: the first step at once, further ones `dt` apart while no newer chunk comes.
+
+    Displacements add to the commanded pose, and joint targets ramp over the first part of a step,
+    by the same two classes that the simulation's environment moves with.
+
+    Args:
+        action: of the task; its bounds clip each step, `execute` says how many steps of a chunk
+            are played.
+    """
+
+    def __init__(self, action: ActionSpec, target: CartesianTarget | None = None) -> None:
+        self.clipped = 0
+        self._low = np.asarray(action.low, np.float64) if action.low else None
+        self._high = np.asarray(action.high, np.float64) if action.high else None
+        self._execute = action.execute
+        self._target = target or CartesianTarget()
+        self._ramp: JointRamp | None = None
+        self._ramp_start = 0.0
+        self._chunk: Chunk | None = None
+        self._chunk_start = 0.0
+        self._next = 0
+
+    @property
+    def joints(self) -> Array:
+        """Commanded joints (7,): six angles in rad, finger in m."""
+        return self._target.joints
+
+    def reset(self, joints: Array) -> None:
+        """Forget the chunk and take joints (7,) as the commanded pose."""
+        self._chunk = self._ramp = None
+        self._target.reset(joints)
+
+    def load(self, chunk: Chunk, now: float) -> None:
+        """Take a newer chunk; what was left of the last one is dropped."""
+        self._chunk, self._chunk_start, self._next = chunk, now, 0
+
+    def at(self, now: float) -> Array | None:
+        """Joint target (7,) at a time; `None` before the first chunk."""
+        chunk = self._chunk
+        if chunk is not None:
+            steps = min(self._execute, len(chunk.data))
+            while self._next < steps and now >= self._chunk_start + self._next * chunk.dt - 1e-6:
+                self._begin(chunk, self._next, now)
+                self._next += 1
+        return None if self._ramp is None else self._ramp.at(now - self._ramp_start)
+
+    def _begin(self, chunk: Chunk, index: int, now: float) -> None:
+        start = self._target.joints
+        if self._ramp is not None:
+            start = self._ramp.at(now - self._ramp_start)
+        step = np.append(chunk.data[index], chunk.gripper[index])
+        if self._low is not None and self._high is not None:
+            bounded = np.clip(step, self._low, self._high)
+            self.clipped += int((bounded != step).any())
+            step = bounded
+        if chunk.kind == 'joint_position':
+            opening = 1.0 if step[6] > 0.5 else 0.0
+            goal = np.append(step[:6], finger_from_opening(opening))
+            self._target.reset(goal)
+        else:
+            goal = self._target.apply(step)
+        self._ramp = JointRamp(start, goal, RAMP_FRACTION * chunk.dt)
+        self._ramp_start = now

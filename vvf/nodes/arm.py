@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `arm` node: actions in, commands out, and the safety gate in between.
+
+Takes `/vvf/action`; gives `/joint_states`, `/vvf/ee_pose` and the commands of its driver. Services:
+`/vvf/arm/prepare`, `/vvf/estop`, `/vvf/estop_reset`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import yaml
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from rclpy.time import Time
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from vvf.diagnostics import Diagnostics, Meter
+from vvf.drivers.base import ArmDriver
+from vvf.errors import UserError
+from vvf.motion import Chunk, ChunkPlayer
+from vvf.nodes.common import LATCHED, ChangeLog, now_s, run, seconds, stream_qos
+from vvf.parameters import Parameter, declare
+from vvf.paths import config_path
+from vvf.safety import MaxAges, Mode, Reason, RobotLimits, SafetyGate
+from vvf.task import load_task
+from vvf_msgs.msg import Action, EpisodeEvent, ValueEstimate
+from vvf_sim.robots.kinematics import Kinematics
+from scipy.spatial.transform import Rotation
+
+PARAMETERS = (
+    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
+    Parameter('robot', 'wx250s', 'limits: a name in config/robots', read_only=True),
+    Parameter('driver', 'sim', 'what moves: sim', read_only=True),
+    Parameter('rate_hz', 50.0, 'control rate, Hz', 10.0, 500.0, read_only=True),
+    Parameter('seed', 0, 'simulation: seed of the first layout', 0, 2**31 - 1, read_only=True),
+    Parameter('dry_run', False, 'judge actions, but do not move'),
+    Parameter('max_action_age_s', 0.6, 'hold after this long without an action', 0.05, 10.0),
+    Parameter('max_image_age_s', 0.6, 'refuse actions from older images', 0.05, 10.0),
+    Parameter('max_joint_age_s', 0.25, 'hold when joint states are older', 0.01, 10.0),
+    Parameter('watch_value', False, 'hold when no value arrives', read_only=True),
+    Parameter('max_value_age_s', 0.8, 'oldest value that counts, if watched', 0.05, 10.0),
+    Parameter('watch_recorder', False, 'hold when the recorder is silent', read_only=True),
+    Parameter('max_recorder_age_s', 0.8, 'longest silence of the recorder', 0.2, 10.0),
+    Parameter('park_after_s', 30.0, 'go to sleep after holding a fault this long', 1.0, 3600.0),
+)
+
+STALE_TEXT = {
+    Reason.STALE_ACTION: 'no new action',
+    Reason.STALE_IMAGE: 'no new image behind the actions',
+    Reason.STALE_JOINT_STATE: 'no new joint state',
+    Reason.STALE_VALUE: 'no new value',
+    Reason.STALE_RECORDER: 'the recorder is silent',
+}
+_KINDS = {Action.KIND_EE_DELTA: 'ee_delta', Action.KIND_JOINT_POSITION: 'joint_position'}
+_PARK_TIME_S = 2.6
+
+
+class ArmNode(Node):
+    """Translates; `SafetyGate` judges, `ChunkPlayer` interpolates, the driver moves."""
+
+    def __init__(self) -> None:
+        super().__init__('arm')
+        p = declare(self, PARAMETERS)
+        self.parameters = p
+        task = load_task(p['task'])
+        if task.action is None:
+            raise UserError(f'task {task.name} has no action, so no arm can carry it out.')
+        self._action_spec = task.action
+        limits = load_limits(p['robot'])
+        self.gate = SafetyGate(
+            limits,
+            MaxAges(
+                action=p['max_action_age_s'],
+                image=p['max_image_age_s'],
+                joint_state=p['max_joint_age_s'],
+                value=p['max_value_age_s'] if p['watch_value'] else None,
+                recorder=p['max_recorder_age_s'] if p['watch_recorder'] else None,
+            ),
+        )
+        self.player = ChunkPlayer(task.action)
+        self._kinematics = Kinematics()
+        self._episode = ''
+        self._faulty_since: float | None = None
+        self._refused: Reason | None = None
+        self._ticks = Meter()
+        self._actions = Meter()
+        self._complaints = ChangeLog(
+            lambda text: self.get_logger().warning(f'{text}: the arm holds'),
+            self.get_logger().info,
+        )
+        self.driver: ArmDriver = _make_driver(self, p, task)
+        self._start_gate()
+
+        self._joints = self.create_publisher(JointState, '/joint_states', 10)
+        self._pose = self.create_publisher(PoseStamped, '/vvf/ee_pose', 10)
+        self.create_subscription(Action, task.action.topic, self._on_action, 10)
+        self.create_subscription(EpisodeEvent, '/vvf/episode', self._on_event, LATCHED)
+        self.create_subscription(String, '/vvf/episode/heartbeat', self._on_heartbeat, 10)
+        self.create_subscription(ValueEstimate, '/vvf/value', self._on_value, stream_qos(depth=10))
+        self.create_service(Trigger, '/vvf/arm/prepare', self._on_prepare)
+        self.create_service(Trigger, '/vvf/estop', self._on_estop)
+        self.create_service(Trigger, '/vvf/estop_reset', self._on_reset)
+        self._last_tick = now_s(self)
+        self.create_timer(1.0 / p['rate_hz'], self._tick)
+        self._diagnostics = Diagnostics(self, self._report)
+
+    # -- control ---------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = now_s(self)
+        dt, self._last_tick = now - self._last_tick, now
+        reading = self.driver.read()
+        self.gate.saw('joint_state', reading.stamp)
+        target = self.player.at(now)
+        command = self.gate.command(
+            None if target is None else target[:6],
+            float('nan') if target is None else float(target[6]),
+            now,
+            dt,
+        )
+        if self.gate.mode is not Mode.RUNNING and target is not None:
+            # The next displacement counts from where the arm is held, not from where it was going.
+            self.player.reset(np.append(command.position, command.gripper))
+        if not self.parameters['dry_run']:
+            self.driver.write(command, dt)
+        else:
+            self.driver.write(self._dry_command, dt)
+        self._watch_faults(now)
+        self._publish_state(reading)
+        self._ticks.add(now, now_s(self) - now)
+
+    def _watch_faults(self, now: float) -> None:
+        stale = self.gate.stale(now)
+        self._complaints.update((STALE_TEXT[r] for r in stale), 'all inputs are back')
+        if not stale:
+            self._faulty_since = None
+        elif self._faulty_since is None:
+            self._faulty_since = now
+        elif now - self._faulty_since > self.parameters['park_after_s']:
+            if self.gate.mode is Mode.HOLDING:
+                self.get_logger().warning('inputs stayed away: the arm goes to sleep')
+                self.gate.park()
+
+    def _publish_state(self, reading: Any) -> None:
+        stamp = Time(seconds=reading.stamp).to_msg()
+        limits = self.gate.limits
+        joints = JointState(
+            name=[*limits.joint_names, limits.gripper_name],
+            position=[*reading.position.tolist(), reading.gripper],
+            velocity=[*reading.velocity.tolist(), 0.0],
+        )
+        joints.header.stamp = stamp
+        self._joints.publish(joints)
+        transform = self._kinematics.forward(reading.position)
+        pose = PoseStamped()
+        pose.header.stamp, pose.header.frame_id = stamp, 'base_link'
+        position, orientation = pose.pose.position, pose.pose.orientation
+        position.x, position.y, position.z = (float(v) for v in transform[:3, 3])
+        quaternion = Rotation.from_matrix(transform[:3, :3]).as_quat()
+        orientation.x, orientation.y, orientation.z, orientation.w = map(float, quaternion)
+        self._pose.publish(pose)
+
+    # -- messages --------------------------------------------------------------------------
+
+    def _on_action(self, message: Action) -> None:
+        now = now_s(self)
+        kind = _KINDS.get(message.kind, '')
+        data = np.asarray(message.data, np.float64)
+        shape = (message.horizon, message.dim)
+        chunk = data.reshape(shape) if data.size == shape[0] * shape[1] else data
+        gripper = np.asarray(message.gripper, np.float64)
+        reason = self.gate.check_action(
+            chunk,
+            gripper,
+            dim=self._action_spec.dim - 1,
+            image_stamp=seconds(message.header.stamp),
+            now=now,
+        )
+        if reason is None and (kind != self._action_spec.kind or not 0.0 < message.dt < 10.0):
+            reason = Reason.WRONG_KIND
+            self.gate.refusals[reason] += 1
+        if reason is not None:
+            if reason is not self._refused:
+                self.get_logger().warning(f'action refused ({reason.value}): the arm holds')
+            self._refused = reason
+            return
+        self._refused = None
+        clipped = self.player.clipped
+        self.player.load(Chunk(kind, chunk, gripper, float(message.dt)), now)
+        self.player.at(now)
+        if self.player.clipped > clipped:
+            self.get_logger().warning(
+                'an action was beyond its limits and was clipped', throttle_duration_sec=5.0
+            )
+        self._actions.add(now, now - seconds(message.header.stamp))
+
+    def _on_event(self, event: EpisodeEvent) -> None:
+        if event.event == EpisodeEvent.START:
+            self._episode = event.episode_id
+        elif event.event == EpisodeEvent.END:
+            self._episode = ''
+            self._stop_motion()
+
+    def _on_heartbeat(self, message: String) -> None:
+        # A recorder that was started again knows nothing of our episode: that is silence, too.
+        if message.data == self._episode:
+            self.gate.saw('recorder', now_s(self))
+
+    def _on_value(self, message: ValueEstimate) -> None:
+        if np.isfinite(message.value):
+            self.gate.saw('value', seconds(message.header.stamp))
+
+    # -- services --------------------------------------------------------------------------
+
+    def _on_prepare(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self.gate.mode is Mode.STOPPED:
+            response.success, response.message = False, 'the emergency stop is on: reset it first'
+            return response
+        self._stop_motion()
+        response.message = self.driver.prepare()
+        self._start_gate()
+        self._last_tick = now_s(self)
+        response.success = True
+        return response
+
+    def _on_estop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.gate.emergency_stop()
+        self.get_logger().error('emergency stop: the arm holds until /vvf/estop_reset')
+        response.success, response.message = True, 'stopped'
+        return response
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.gate.reset()
+        response.success, response.message = True, 'the arm follows actions again'
+        return response
+
+    # -- the rest --------------------------------------------------------------------------
+
+    def _stop_motion(self) -> None:
+        self.gate.end_motion()
+        self._refused = None
+        self._complaints.update((), 'the episode is over')
+
+    def _start_gate(self) -> None:
+        reading = self.driver.read()
+        self.gate.start_from(reading.position, reading.gripper)
+        now = now_s(self)
+        self._dry_command = self.gate.command(None, 0.0, now, 0.01)
+        self.player.reset(np.append(reading.position, reading.gripper))
+
+    def _report(self) -> tuple[int, str, dict[str, Any]]:
+        now = now_s(self)
+        gate = self.gate
+        level = 2 if gate.mode is Mode.STOPPED else int(self._faulty_since is not None)
+        values = {
+            'mode': gate.mode.value,
+            'control_rate_hz': self._ticks.rate_hz(now),
+            'tick_ms_p95': self._ticks.latency_ms(95),
+            'action_rate_hz': self._actions.rate_hz(now),
+            'action_age_s': self._actions.age_s(now),
+            'image_to_action_ms_p50': self._actions.latency_ms(50),
+            'image_to_action_ms_p95': self._actions.latency_ms(95),
+            'clipped_actions': self.player.clipped,
+        }
+        values |= {f'refused_{reason.value}': count for reason, count in gate.refusals.items()}
+        return level, gate.mode.value, values
+
+    def close(self) -> None:
+        """Park: the arm goes to its sleep pose at parking pace before the node ends."""
+        self.gate.park()
+        period = 1.0 / self.parameters['rate_hz']
+        deadline = time.monotonic() + _PARK_TIME_S
+        while self.gate.mode is Mode.PARKING and time.monotonic() < deadline:
+            self._tick()
+            time.sleep(period)
+        if self.gate.mode is not Mode.PARKED and self.gate.mode is not Mode.STOPPED:
+            self.get_logger().warning('no time to reach the sleep pose: the arm holds where it is')
+        self.driver.close()
+
+
+def load_limits(robot: str) -> RobotLimits:
+    """The limits in `config/robots/<robot>.yaml`.
+
+    Raises:
+        UserError: there is no such robot, or its file is wrong.
+    """
+    file = config_path('robots', f'{robot}.yaml')
+    if not file.is_file():
+        known = ', '.join(sorted(p.stem for p in file.parent.glob('*.yaml')))
+        raise UserError(f'there is no robot {robot!r}; known: {known}.')
+    return RobotLimits.from_mapping(yaml.safe_load(file.read_text()), str(file))
+
+
+def _make_driver(node: Node, parameters: dict[str, Any], task: Any) -> ArmDriver:
+    if parameters['driver'] != 'sim':
+        raise UserError(f'there is no driver {parameters["driver"]!r}; known: sim.')
+    from vvf.drivers.sim import SimDriver
+
+    return SimDriver(node, task, seed=parameters['seed'])
+
+
+def main() -> None:
+    """Entry point of `ros2 run vvf arm`."""
+    sys.exit(run(ArmNode))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every node's `main` does: start, spin, stop cleanly, and say in one line what was wrong."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+)
+from rclpy.signals import SignalHandlerOptions
+
+from vvf.errors import is_user_error
+from vvf.supervisor import USER_ERROR, end_with_parent
+
+#: State that a late joiner must still hear, such as which episode runs.
+LATCHED = QoSProfile(
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    history=HistoryPolicy.KEEP_LAST,
+)
+
+
+def stream_qos(*, reliable: bool = False, depth: int = 2) -> QoSProfile:
+    """QoS of sensor streams: best effort and short (REP-2003), or loss-free for a replay."""
+    return QoSProfile(
+        depth=depth,
+        history=HistoryPolicy.KEEP_LAST,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+    )
+
+
+def seconds(stamp: Any) -> float:
+    """A `builtin_interfaces/Time` in seconds."""
+    return float(stamp.sec) + float(stamp.nanosec) * 1e-9
+
+
+def now_s(node: Node) -> float:
+    """The node's clock in seconds."""
+    return float(node.get_clock().now().nanoseconds) * 1e-9
+
+
+def run(make: Callable[[], Node], args: list[str] | None = None) -> int:
+    """Initialise rclpy, spin the node until SIGINT or SIGTERM, and close it.
+
+    A node may have `close()`, called before it is destroyed while it can still publish.
+
+    Returns:
+        Exit code: 0 after a stop, 2 after an error that the user can mend (one sentence on
+        standard error).
+    """
+    end_with_parent()
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    executor = SingleThreadedExecutor()
+    stop = _StopFlag()
+    node: Node | None = None
+    try:
+        node = make()
+        executor.add_node(node)
+        while rclpy.ok() and not stop.set and not getattr(node, 'done', False):
+            executor.spin_once(timeout_sec=0.1)
+        failure = getattr(node, 'failure', None)
+        if failure:
+            print(f'[ERROR] {failure}', file=sys.stderr, flush=True)
+            return USER_ERROR
+        return 0
+    except ExternalShutdownException:
+        return 0
+    except Exception as error:
+        if is_user_error(error):
+            print(f'[ERROR] {error}', file=sys.stderr, flush=True)
+            return USER_ERROR
+        raise
+    finally:
+        if node is not None:
+            close = getattr(node, 'close', None)
+            if close is not None:
+                close()
+            executor.remove_node(node)
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+class _StopFlag:
+    """Set by SIGINT and SIGTERM; the loop above looks at it ten times a second."""
+
+    def __init__(self) -> None:
+        self.set = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.set = True
+
+
+class AutostartNode(LifecycleNode):
+    """A lifecycle node that configures and activates itself, since Jazzy's launch cannot.
+
+    The transitions stay available to others (`ros2 lifecycle set`); a node that is started again
+    after a crash comes back active without anybody's help. Where configuring fails, `failure`
+    holds the sentence and the process ends with exit code 2.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.failure: str | None = None
+
+    def autostart(self) -> None:
+        """Configure and activate as soon as the node spins."""
+        self._autostart_timer = self.create_timer(0.0, self._autostart)
+
+    def _autostart(self) -> None:
+        self._autostart_timer.cancel()
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    @property
+    def done(self) -> bool:
+        """True when there is nothing to spin for any more."""
+        return self.failure is not None
+
+    def configured(self, configure: Callable[[], None]) -> TransitionCallbackReturn:
+        """Run a configuration step; a user's error becomes a refused transition."""
+        try:
+            configure()
+        except Exception as error:
+            if not is_user_error(error):
+                raise
+            self.failure = str(error)
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+
+class ChangeLog:
+    """Logs a set of complaints only when it changes: one line, not a flood."""
+
+    def __init__(self, warn: Callable[[str], Any], clear: Callable[[str], Any]) -> None:
+        self._warn, self._clear = warn, clear
+        self._last: frozenset[str] = frozenset()
+
+    def update(self, complaints: Iterable[str], recovered: str = 'all inputs are back') -> None:
+        """Warn about what is new among `complaints`; say once that all is well again."""
+        current = frozenset(complaints)
+        new = current - self._last
+        if new:
+            self._warn('; '.join(sorted(new)))
+        elif self._last and not current:
+            self._clear(recovered)
+        self._last = current

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `episode` node: starts, ends and labels episodes, and records one bag for each.
+
+Services `/vvf/episode/start`, `/vvf/episode/end`, `/vvf/episode/label`, action `/vvf/episode/run`;
+events on `/vvf/episode`; the id of the running episode on `/vvf/episode/heartbeat`, so that the
+arm notices when nobody records any more.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.node import Node
+from rclpy.task import Future
+from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
+
+from vvf.bags.recorder import Recorder, set_outcome
+from vvf.diagnostics import Diagnostics
+from vvf.errors import UserError
+from vvf.nodes.common import LATCHED, now_s, run, stream_qos
+from vvf.nodes.messages import message_class
+from vvf.parameters import Parameter, declare
+from vvf.provenance import provenance
+from vvf.task import load_task
+from vvf_msgs.action import RunEpisode
+from vvf_msgs.msg import EpisodeEvent, ValueEstimate
+from vvf_msgs.srv import EndEpisode, StartEpisode
+
+PARAMETERS = (
+    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
+    Parameter('record', True, 'record one bag for each episode'),
+    Parameter('directory', 'runs/bags', 'folder that the bags are written to', read_only=True),
+    Parameter('robot', '', 'robot written into the bags', read_only=True),
+    Parameter('value_model', '', 'value checkpoint written into the bags', read_only=True),
+    Parameter('policy', '', 'policy checkpoint written into the bags', read_only=True),
+    Parameter('prepare_arm', True, 'ask the arm to go home before an episode begins'),
+    Parameter('success_topic', '/sim/success', 'std_msgs/Bool that ends a run with success'),
+    Parameter('success_hold', 5, 'how many times in a row success must be reported', 1, 100),
+    Parameter('reliable', False, 'subscribe reliably: for replays, where nothing may be lost'),
+    Parameter('queue_depth', 100, 'messages kept for each recorded topic', 1, 10000),
+)
+
+OUTCOMES = {
+    EndEpisode.Request.SUCCESS: 'success',
+    EndEpisode.Request.FAILURE: 'failure',
+    EndEpisode.Request.ABORTED: 'aborted',
+    EndEpisode.Request.UNLABELLED: 'unlabelled',
+}
+_CODES = {name: code for code, name in OUTCOMES.items()}
+
+
+class EpisodeNode(Node):
+    """One episode at a time; see the module docstring for its topics."""
+
+    def __init__(self) -> None:
+        super().__init__('episode')
+        p = declare(self, PARAMETERS)
+        self.task = load_task(p['task'])
+        self.directory = Path(p['directory'])
+        self.parameters = p
+        self.episode_id = ''
+        self.instruction = self.task.instruction
+        self.last_path: Path | None = None
+        self.recorder: Recorder | None = None
+        self._steps = 0
+        self._progress = 0.0
+        self._successes = 0
+        self._count = 0
+        self._waiting: Future | None = None
+        self._last_outcome = 'aborted'
+
+        self._events = self.create_publisher(EpisodeEvent, '/vvf/episode', LATCHED)
+        self._heartbeat = self.create_publisher(String, '/vvf/episode/heartbeat', 10)
+        qos = stream_qos(reliable=p['reliable'], depth=p['queue_depth'])
+        for topic in self.task.recorded_topics():
+            self.create_subscription(
+                message_class(topic.type),
+                topic.topic,
+                lambda data, name=topic.topic: self._on_message(name, data),
+                LATCHED if topic.qos == 'latched' else qos,
+                raw=True,
+            )
+        self.create_subscription(Bool, p['success_topic'], self._on_success, 10)
+        self.create_subscription(ValueEstimate, '/vvf/value', self._on_value, qos)
+        self.create_service(StartEpisode, '/vvf/episode/start', self._on_start)
+        self.create_service(EndEpisode, '/vvf/episode/end', self._on_end)
+        self.create_service(EndEpisode, '/vvf/episode/label', self._on_label)
+        self._prepare = self.create_client(Trigger, '/vvf/arm/prepare')
+        self._action = ActionServer(
+            self,
+            RunEpisode,
+            '/vvf/episode/run',
+            execute_callback=self._run,
+            goal_callback=self._on_goal,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
+        )
+        self.create_timer(0.2, self._beat)
+        self._diagnostics = Diagnostics(self, self._report)
+        # Whoever still believes in an episode of an earlier life of this node is put right.
+        self._publish_event(EpisodeEvent.END, 'aborted', 'episode node started')
+
+    # -- services --------------------------------------------------------------------------
+
+    def _on_start(
+        self, request: StartEpisode.Request, response: StartEpisode.Response
+    ) -> StartEpisode.Response:
+        if self.episode_id:
+            response.success = False
+            response.message = f'episode {self.episode_id} is still running: end it first'
+            return response
+        try:
+            self._start(request.instruction, request.episode_id)
+        except (UserError, ValueError) as error:
+            self.get_logger().error(f'cannot start an episode: {error}')
+            response.success, response.message = False, str(error)
+            return response
+        response.success = True
+        response.episode_id = self.episode_id
+        response.path = str(self.recorder.path) if self.recorder else ''
+        return response
+
+    def _on_end(
+        self, request: EndEpisode.Request, response: EndEpisode.Response
+    ) -> EndEpisode.Response:
+        if not self.episode_id:
+            response.success, response.message = False, 'no episode is running'
+        elif request.outcome not in OUTCOMES:
+            response.success, response.message = False, f'there is no outcome {request.outcome}'
+        else:
+            self._end(OUTCOMES[request.outcome], request.note)
+            response.success = True
+            response.path = str(self.last_path or '')
+        return response
+
+    def _on_label(
+        self, request: EndEpisode.Request, response: EndEpisode.Response
+    ) -> EndEpisode.Response:
+        if request.outcome not in OUTCOMES:
+            response.success, response.message = False, f'there is no outcome {request.outcome}'
+        elif self.episode_id or self.last_path is None:
+            response.success = False
+            response.message = 'end the episode first: labels are for the last recorded one'
+        else:
+            outcome = OUTCOMES[request.outcome]
+            set_outcome(self.last_path, outcome)
+            self._publish_event(EpisodeEvent.LABEL, outcome, request.note)
+            response.success, response.path = True, str(self.last_path)
+        return response
+
+    # -- the action ------------------------------------------------------------------------
+
+    def _on_goal(self, goal: RunEpisode.Goal) -> GoalResponse:
+        return GoalResponse.REJECT if self.episode_id or self._waiting else GoalResponse.ACCEPT
+
+    async def _run(self, handle: ServerGoalHandle) -> RunEpisode.Result:
+        result = RunEpisode.Result()
+        goal = handle.request
+        self._waiting = Future()
+        try:
+            if self.parameters['prepare_arm']:
+                answer = await self._prepare.call_async(Trigger.Request())
+                if not answer.success:
+                    raise RuntimeError(f'the arm is not ready: {answer.message}')
+            self._start(goal.instruction, '', record=goal.record)
+        except (UserError, ValueError, RuntimeError) as error:
+            self._waiting = None
+            self.get_logger().error(str(error))
+            result.outcome, result.message = EndEpisode.Request.ABORTED, str(error)
+            handle.abort()
+            return result
+        began = now_s(self)
+        limit = goal.timeout_s or self.task.episode.time_limit_s
+        watch = self.create_timer(0.1, lambda: self._watch(handle, began, limit))
+        outcome = await self._waiting
+        watch.cancel()
+        self.destroy_timer(watch)
+        self._waiting = None
+        result.episode_id = self.episode_id
+        result.steps, result.seconds = self._steps, now_s(self) - began
+        if self.episode_id:
+            self._end(outcome)
+        result.path = str(self.last_path or '')
+        result.outcome = _CODES[outcome]
+        if outcome == 'aborted' and handle.is_cancel_requested:
+            handle.canceled()
+        else:
+            handle.succeed()
+        return result
+
+    def _watch(self, handle: ServerGoalHandle, began: float, limit: float) -> None:
+        if self._waiting is None or self._waiting.done():
+            return
+        elapsed = now_s(self) - began
+        handle.publish_feedback(
+            RunEpisode.Feedback(step=self._steps, progress=self._progress, elapsed_s=elapsed)
+        )
+        if handle.is_cancel_requested:
+            self._waiting.set_result('aborted')
+        elif not self.episode_id:  # ended by the service meanwhile
+            self._waiting.set_result(self._last_outcome)
+        elif self._successes >= self.parameters['success_hold']:
+            self._waiting.set_result('success')
+        elif elapsed > limit:
+            self._waiting.set_result('failure')
+
+    # -- one episode -----------------------------------------------------------------------
+
+    def _start(self, instruction: str, episode_id: str, *, record: bool = True) -> None:
+        self._count += 1
+        stamp = datetime.now(timezone.utc).strftime('%Y%m%d-%H%M%S')
+        name = episode_id or f'{self.task.name}-{stamp}-{self._count:03d}'
+        if Path(name).name != name or name in ('.', '..'):
+            raise ValueError(f'an episode id is a plain name, not {name!r}')
+        self.instruction = instruction or self.task.instruction
+        if record and self.parameters['record']:
+            self.recorder = Recorder(
+                self.directory / name,
+                self.task,
+                custom_data=provenance(
+                    self.task,
+                    episode_id=name,
+                    instruction=self.instruction,
+                    robot=self.parameters['robot'] or self.task.robot,
+                    value_checkpoint=self.parameters['value_model'],
+                    policy_checkpoint=self.parameters['policy'],
+                ),
+            )
+        self.episode_id, self._steps, self._successes = name, 0, 0
+        self._publish_event(EpisodeEvent.START, '', '')
+        self._beat()
+        self.get_logger().info(f'episode {name} began')
+
+    def _end(self, outcome: str, note: str = '') -> None:
+        self._last_outcome = outcome
+        self._publish_event(EpisodeEvent.END, outcome, note)
+        name, self.episode_id = self.episode_id, ''
+        self.last_path = None
+        if self.recorder is not None:
+            recorder, self.recorder = self.recorder, None
+            audit = recorder.close(outcome, note)
+            self.last_path = recorder.path
+            if audit.dropped:
+                self.get_logger().warning(
+                    f'{audit.dropped} messages of {name} did not fit into the write queue'
+                )
+            for line in audit.complaints:
+                self.get_logger().warning(f'{name}: {line}')
+        self.get_logger().info(f'episode {name} ended: {outcome}')
+
+    def close(self) -> None:
+        """A running episode is closed as aborted, so that its bag is complete."""
+        if self.episode_id:
+            self._end('aborted', 'the episode node was stopped')
+
+    # -- messages --------------------------------------------------------------------------
+
+    def _on_message(self, topic: str, data: bytes) -> None:
+        if topic == '/vvf/action':
+            self._steps += 1
+        if self.recorder is not None:
+            self.recorder.write(topic, self.get_clock().now().nanoseconds, data)
+
+    def _on_success(self, message: Bool) -> None:
+        self._successes = self._successes + 1 if message.data else 0
+
+    def _on_value(self, message: ValueEstimate) -> None:
+        self._progress = float(message.progress)
+
+    def _beat(self) -> None:
+        self._heartbeat.publish(String(data=self.episode_id))
+
+    def _publish_event(self, event: int, outcome: str, detail: str) -> None:
+        message = EpisodeEvent(
+            event=event,
+            episode_id=self.episode_id,
+            task=self.task.name,
+            instruction=self.instruction,
+            outcome=outcome,
+            detail=detail,
+        )
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._events.publish(message)
+
+    def _report(self) -> tuple[int, str, dict[str, Any]]:
+        r = self.recorder
+        values = {
+            'episode': self.episode_id,
+            'episodes': self._count,
+            'written': r.written if r else 0,
+            'dropped': r.dropped if r else 0,
+        }
+        return (1 if values['dropped'] else 0), ('recording' if r else 'idle'), values
+
+
+def main() -> None:
+    """Entry point of `ros2 run vvf episode`."""
+    sys.exit(run(EpisodeNode))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Subscribes to what a model observes, and hands over one decoded observation for each frame."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image
+
+from vvf.errors import UserError
+from vvf.images import ImageError, to_rgb
+from vvf.nodes.common import now_s, stream_qos
+from vvf.nodes.messages import message_class
+from vvf.state import StateAssembler, StateError
+from vvf.sync import Observation, Synchroniser
+from vvf.task import TaskSpec
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A decoded observation.
+
+    Attributes:
+        stamp: of the reference frame, `builtin_interfaces/Time`; `stamp_s` the same in seconds.
+        images: RGB uint8 (height, width, 3) by camera.
+        state: float32 (dim,), or `None` where the model takes none.
+        arrived_s: the node's clock when the frame that completed it arrived.
+    """
+
+    stamp: Any
+    stamp_s: float
+    images: dict[str, NDArray[np.uint8]]
+    state: NDArray[np.float32] | None
+    arrived_s: float
+
+
+class Observer:
+    """The subscriptions of one model.
+
+    Args:
+        node: owner of the subscriptions.
+        task: topics, tolerances and state of the observation.
+        cameras: which cameras the model takes; the task must have them.
+        state: whether the model takes the state.
+        callback: gets each observation.
+        reliable: for replays, where nothing may be lost.
+        depth: of the queues of each topic.
+
+    Attributes:
+        refused: frames that could not be used, by reason.
+
+    Raises:
+        UserError: the task has no such camera.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        task: TaskSpec,
+        cameras: Sequence[str],
+        *,
+        state: bool,
+        callback: Callable[[Seen], None],
+        reliable: bool = False,
+        depth: int = 2,
+    ) -> None:
+        self._node = node
+        self._callback = callback
+        self._sync = Synchroniser(task, cameras, state=state)
+        self._assembler = StateAssembler(task) if state else None
+        self.bad: Counter[str] = Counter()
+        qos = stream_qos(reliable=reliable, depth=depth)
+        self._subscriptions = []
+        used = [c for c in task.cameras if c.name in cameras]
+        # The reference camera is subscribed to last: among messages that arrived together, the
+        # executor takes the others first, so that a frame seldom has to wait for them.
+        entries: list[tuple[Any, str]] = [
+            (message_class(s.ros_type), s.topic) for s in (task.state if state else ())
+        ]
+        entries += [
+            (Image if c.transport == 'raw' else CompressedImage, c.topic) for c in reversed(used)
+        ]
+        for kind, topic in entries:
+            self._subscriptions.append(
+                node.create_subscription(kind, topic, self._receiver(topic), qos)
+            )
+
+    @property
+    def accepted(self) -> int:
+        """Frames that became observations."""
+        return self._sync.accepted - sum(self.bad.values())
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Frames that did not, by reason."""
+        return {**self._sync.dropped, **self.bad}
+
+    def close(self) -> None:
+        """Undo the subscriptions."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+
+    def _receiver(self, topic: str) -> Callable[[Any], None]:
+        def receive(message: Any) -> None:
+            stamp = message.header.stamp
+            for observation in self._sync.push(topic, _nanoseconds(stamp), message):
+                self._hand_over(observation)
+
+        return receive
+
+    def _hand_over(self, observation: Observation) -> None:
+        arrived = now_s(self._node)
+        try:
+            images = {name: to_rgb(message) for name, message in observation.images.items()}
+            state = self._assembler.assemble(observation.messages) if self._assembler else None
+        except (ImageError, StateError) as error:
+            self.bad['malformed'] += 1
+            self._node.get_logger().warning(f'frame refused: {error}', throttle_duration_sec=5.0)
+            return
+        reference = observation.images[self._sync.reference]
+        self._callback(
+            Seen(reference.header.stamp, observation.stamp_ns * 1e-9, images, state, arrived)
+        )
+
+
+def check_fits(task: TaskSpec, what: str, cameras: Sequence[str], state_dim: int) -> None:
+    """Whether a model can observe through a task.
+
+    Raises:
+        UserError: the task lacks a camera of the model, or has another state vector.
+    """
+    known = [c.name for c in task.cameras]
+    for name in cameras:
+        if name not in known:
+            raise UserError(
+                f'{what} looks through camera {name!r}, which task {task.name} does not have; '
+                f'its cameras: {", ".join(known)}.'
+            )
+    if state_dim and state_dim != task.state_dim:
+        raise UserError(
+            f'{what} takes a state of {state_dim} numbers, that of task {task.name} has '
+            f'{task.state_dim}; train one for this task or give another checkpoint.'
+        )
+
+
+def _nanoseconds(stamp: Any) -> int:
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

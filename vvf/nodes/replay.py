@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `replay` node: publishes a recorded bag again, so that live nodes score it like the first time.
+
+Messages keep their header stamps and go out reliably, at the bag's pace times `rate`; what the
+graph itself makes (`/vvf/value`, `/vvf/episode`, `/vvf/action`) is left out. The node ends when the
+last frame was scored.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from rclpy.node import Node
+
+from vvf.bags.reader import open_bag
+from vvf.diagnostics import Diagnostics
+from vvf.errors import UserError
+from vvf.nodes.common import now_s, run, stream_qos
+from vvf.nodes.messages import message_class
+from vvf.parameters import Parameter, declare
+from vvf.task import load_task
+from vvf_msgs.msg import ValueEstimate
+from vvf_msgs.srv import EndEpisode, StartEpisode
+
+PARAMETERS = (
+    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
+    Parameter('bag', '', 'the recorded bag', read_only=True),
+    Parameter('rate', 1.0, 'pace relative to the recording', 0.01, 100.0, read_only=True),
+    Parameter('episode', True, 'start and end an episode around the replay', read_only=True),
+    Parameter('wait_s', 30.0, 'how long to wait for the value node', 1.0, 600.0, read_only=True),
+)
+
+OWN_OUTPUTS = ('/vvf/value', '/vvf/value/scalar', '/vvf/episode', '/vvf/action')
+_SETTLE_S = 1.0
+_QUIET_S = 2.0
+
+
+class ReplayNode(Node):
+    """Waits for its listeners, plays, waits for the last value, and is done."""
+
+    def __init__(self) -> None:
+        super().__init__('replay')
+        p = declare(self, PARAMETERS)
+        self.parameters = p
+        self.task = load_task(p['task'])
+        self.done = False
+        self.failure: str | None = None
+        self.published = 0
+        self.values = 0
+        self._last_value = now_s(self)
+        self._bag = open_bag(p['bag']).__enter__()
+        cameras = {c.topic for c in self.task.cameras}
+        present = {t: kind for t, kind in self._bag.topics.items() if t not in OWN_OUTPUTS}
+        missing = cameras - present.keys()
+        if missing:
+            raise UserError(
+                f'{p["bag"]} has no topic {sorted(missing)[0]} of task {self.task.name}; '
+                'give the task of the recording with --task.'
+            )
+        qos = stream_qos(reliable=True, depth=1000)
+        self._outputs = {
+            topic: self.create_publisher(message_class(kind), topic, qos)
+            for topic, kind in present.items()
+        }
+        self._needed = [self._outputs[t] for t in cameras]
+        self._scored = self.create_subscription(
+            ValueEstimate, '/vvf/value', self._on_value, stream_qos(reliable=True, depth=1000)
+        )
+        self._start_client = self.create_client(StartEpisode, '/vvf/episode/start')
+        self._end_client = self.create_client(EndEpisode, '/vvf/episode/end')
+        self._messages: Iterator[tuple[str, str, int, bytes]] | None = None
+        self._pending: deque[tuple[str, int, bytes]] = deque()
+        self._state = 'waiting'
+        self._since = now_s(self)
+        self._offset = 0.0
+        self.create_timer(0.002, self._step)
+        self._diagnostics = Diagnostics(self, self._report)
+
+    def _step(self) -> None:
+        getattr(self, f'_{self._state}')()
+
+    def _go(self, state: str) -> None:
+        self._state, self._since = state, now_s(self)
+
+    def _waiting(self) -> None:
+        """For the value node, and the recorder where there is one, to listen to every camera."""
+        listeners = 2 if self.parameters['episode'] else 1
+        ready = all(p.get_subscription_count() >= listeners for p in self._needed)
+        ready = ready and self.count_publishers('/vvf/value') > 0
+        if self.parameters['episode']:
+            ready = ready and self._start_client.service_is_ready()
+        if ready:
+            self._go('settling')
+        elif now_s(self) - self._since > self.parameters['wait_s']:
+            self.failure = 'nobody listens to the replay: is the value node running?'
+            self.done = True
+
+    def _settling(self) -> None:
+        """Discovery is not symmetric: give the other side the time to see us, too."""
+        if now_s(self) - self._since < _SETTLE_S:
+            return
+        if not self.parameters['episode']:
+            self._go('playing')
+            return
+        future = self._start_client.call_async(StartEpisode.Request(task=self.task.name))
+        future.add_done_callback(self._on_started)
+        self._go('starting')
+
+    def _starting(self) -> None:
+        pass
+
+    def _on_started(self, future: Any) -> None:
+        answer = future.result()
+        if not answer.success:
+            self.failure, self.done = answer.message, True
+            return
+        self.get_logger().info(f'recording the replay to {answer.path}')
+        self._go('playing')
+
+    def _playing(self) -> None:
+        now = now_s(self)
+        if self._messages is None:
+            self._messages = self._bag.messages(list(self._outputs))
+            first = next(self._messages, None)
+            if first is None:
+                self.failure, self.done = 'the bag holds no message of the task', True
+                return
+            self._pending.append((first[0], first[2], first[3]))
+            self._offset = now - first[2] * 1e-9 / self.parameters['rate']
+        while self._pending or self._fetch():
+            topic, stamp_ns, data = self._pending[0]
+            if stamp_ns * 1e-9 / self.parameters['rate'] + self._offset > now:
+                return
+            self._outputs[topic].publish(data)
+            self._pending.popleft()
+            self.published += 1
+        self._last_value = now
+        self._go('draining')
+
+    def _fetch(self) -> bool:
+        assert self._messages is not None
+        item = next(self._messages, None)
+        if item is not None:
+            self._pending.append((item[0], item[2], item[3]))
+        return item is not None
+
+    def _draining(self) -> None:
+        """Until no value came for a while: the last frames are still being scored."""
+        if now_s(self) - max(self._last_value, self._since) < _QUIET_S:
+            return
+        loss = self._bag.loss
+        if loss.truncated:
+            self.get_logger().warning(f'the bag is damaged: {loss}')
+        self.get_logger().info(f'{self.published} messages played, {self.values} values came back')
+        if not self.parameters['episode']:
+            self.done = True
+            return
+        codes = {'success': EndEpisode.Request.SUCCESS, 'failure': EndEpisode.Request.FAILURE}
+        outcome = codes.get(
+            self._bag.custom_data.get('outcome', ''), EndEpisode.Request.UNLABELLED
+        )
+        note = f'replay of {self.parameters["bag"]}'
+        future = self._end_client.call_async(EndEpisode.Request(outcome=outcome, note=note))
+        future.add_done_callback(lambda _: setattr(self, 'done', True))
+        self._go('starting')
+
+    def _on_value(self, message: ValueEstimate) -> None:
+        self.values += 1
+        self._last_value = now_s(self)
+
+    def _report(self) -> tuple[int, str, dict[str, Any]]:
+        return 0, self._state, {'published': self.published, 'values': self.values}
+
+    def close(self) -> None:
+        """Close the bag."""
+        self._bag.__exit__(None, None, None)
+
+
+def main() -> None:
+    """Entry point of `ros2 run vvf replay`."""
+    sys.exit(run(ReplayNode))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Declares a node's parameters, each with a description and a range.
+
+Every node lists its parameters in a `PARAMETERS` tuple; `config/nodes/<node>.yaml` carries the
+same names and defaults with a comment each, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One ROS parameter: `default` fixes its type, `low`/`high` its range where it has one."""
+
+    name: str
+    default: Any
+    description: str
+    low: float | None = None
+    high: float | None = None
+    read_only: bool = False
+
+
+def declare(node: Any, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
+    """Declare all parameters on an rclpy node, with descriptions and ranges, and return their values."""
+    from rcl_interfaces.msg import (
+        FloatingPointRange,
+        IntegerRange,
+        ParameterDescriptor,
+    )
+
+    values = {}
+    for p in parameters:
+        descriptor = ParameterDescriptor(description=p.description, read_only=p.read_only)
+        if p.low is not None and p.high is not None:
+            if isinstance(p.default, float):
+                descriptor.floating_point_range = [
+                    FloatingPointRange(from_value=float(p.low), to_value=float(p.high), step=0.0)
+                ]
+            else:
+                descriptor.integer_range = [
+                    IntegerRange(from_value=int(p.low), to_value=int(p.high), step=1)
+                ]
+        if not node.has_parameter(p.name):
+            node.declare_parameter(p.name, p.default, descriptor)
+        values[p.name] = node.get_parameter(p.name).value
+    return values
