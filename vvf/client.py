@@ -15,11 +15,13 @@ from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from vvf.errors import UserError
 from vvf_msgs.action import RunEpisode
+from vvf_msgs.msg import ValueEstimate
 from vvf_msgs.srv import EndEpisode
 
 _OUTCOMES = {
@@ -94,6 +96,19 @@ class GraphClient:
                     break
                 time.sleep(0.1)
             self._node.destroy_client(client)
+        if 'value' in lifecycle_nodes:
+            self._wait_for_value(deadline)
+
+    def _wait_for_value(self, deadline: float) -> None:
+        """The first estimate: cameras, state and value node have found each other."""
+        seen: list[ValueEstimate] = []
+        subscription = self._node.create_subscription(
+            ValueEstimate, '/vvf/value', seen.append, qos_profile_sensor_data
+        )
+        while not seen:
+            self._check(deadline, 'the first value')
+            self._executor.spin_once(timeout_sec=0.2)
+        self._node.destroy_subscription(subscription)
 
     def run_episode(
         self,

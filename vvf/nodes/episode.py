@@ -16,6 +16,7 @@ from typing import Any
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
+from rclpy.serialization import serialize_message
 from rclpy.task import Future
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
@@ -46,6 +47,7 @@ PARAMETERS = (
     Parameter('queue_depth', 100, 'messages kept for each recorded topic', 1, 10000),
 )
 
+EVENTS_TOPIC = '/vvf/episode'
 OUTCOMES = {
     EndEpisode.Request.SUCCESS: 'success',
     EndEpisode.Request.FAILURE: 'failure',
@@ -75,10 +77,13 @@ class EpisodeNode(Node):
         self._waiting: Future | None = None
         self._last_outcome = 'aborted'
 
-        self._events = self.create_publisher(EpisodeEvent, '/vvf/episode', LATCHED)
+        self._events = self.create_publisher(EpisodeEvent, EVENTS_TOPIC, LATCHED)
+        self._records_events = any(t.topic == EVENTS_TOPIC for t in self.task.recorded_topics())
         self._heartbeat = self.create_publisher(String, '/vvf/episode/heartbeat', 10)
         qos = stream_qos(reliable=p['reliable'], depth=p['queue_depth'])
         for topic in self.task.recorded_topics():
+            if topic.topic == EVENTS_TOPIC:
+                continue  # written as they are published: the end comes after the last message
             self.create_subscription(
                 message_class(topic.type),
                 topic.topic,
@@ -284,8 +289,11 @@ class EpisodeNode(Node):
             outcome=outcome,
             detail=detail,
         )
-        message.header.stamp = self.get_clock().now().to_msg()
+        now = self.get_clock().now()
+        message.header.stamp = now.to_msg()
         self._events.publish(message)
+        if self.recorder is not None and self._records_events:
+            self.recorder.write(EVENTS_TOPIC, now.nanoseconds, serialize_message(message))
 
     def _report(self) -> tuple[int, str, dict[str, Any]]:
         r = self.recorder
