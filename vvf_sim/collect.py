@@ -69,8 +69,8 @@ def collect_episode(
 ) -> EpisodeData:
     """Run the expert on the scene of a seed; equal arguments give equal arrays.
 
-    Successes run on for 2 to 8 steps and failures for as long or longer, so that neither the
-    length nor the last posture tells them apart.
+    Successes run on for 2 to 8 steps and failures for 2 to 11 after the script is done, so that
+    neither the length nor the last posture tells them apart.
 
     Args:
         seed: of scene, noise, mistakes and latency.
@@ -92,7 +92,7 @@ def _run(env: PickPlaceEnv, seed: int, config: ExpertConfig, max_steps: int) -> 
     expert = ScriptedExpert(env.world, env.arm, config, seed)
     mistake = expert.mistake
     rng = np.random.default_rng([seed, 11])
-    after_success, after_failure = int(rng.integers(2, 9)), int(rng.integers(0, 13))
+    after_success, after_failure = int(rng.integers(2, 9)), int(rng.integers(2, 12))
     observations, wanted, executed, stamps = [observation], [], [], [0.0]
     success_index = -1
     left = max_steps

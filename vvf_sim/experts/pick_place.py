@@ -6,18 +6,17 @@ takes the nearest of equivalent grasps, corrects disturbances and grasps again a
 label is the clean action; noise is added to what is executed.
 """
 
-from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from vvf_sim.controllers import CartesianTarget
-from vvf_sim.errors import UserError
+from vvf_sim.experts.config import MISTAKES, ExpertConfig
 from vvf_sim.rotations import Array, rotation_log
 from vvf_sim.worlds.objects import CONTAINERS, OBJECTS
 from vvf_sim.worlds.pick_place import PickPlaceWorld, gripper_down
 
-MISTAKES = ('missed_grasp', 'dropped', 'misplaced', 'wrong_object', 'timeout')
+__all__ = ['MISTAKES', 'ExpertConfig', 'ScriptedExpert']
 
 Phase = Literal['approach', 'descend', 'close', 'lift', 'carry', 'lower', 'release', 'retreat']
 _ORDER: tuple[Phase, ...] = (
@@ -40,70 +39,6 @@ HOVER = 0.11
 CARRY = 0.165
 # The tips reach 21 mm past the tip frame; this leaves 4 mm to the table.
 LOWEST = 0.0255
-
-
-@dataclass(frozen=True)
-class ExpertConfig:
-    """How well the expert does.
-
-    Attributes:
-        step_noise_m: standard deviation of the noise on each executed translation, metres.
-        step_noise_rad: of the noise on each executed turn about the vertical; a third of it
-            about the other axes.
-        kick_probability: of a disturbance in each step.
-        kick_m: its standard deviation, metres.
-        kick_rad: its turn's, rad.
-        mistake_probability: of a designed mistake in an episode.
-        mistakes: kinds it is drawn from.
-        recovery_probability: of noticing a mistake and trying again.
-        recover: whether a grasp that was missed by chance is tried again.
-    """
-
-    step_noise_m: float = 0.0
-    step_noise_rad: float = 0.0
-    kick_probability: float = 0.0
-    kick_m: float = 0.025
-    kick_rad: float = 0.3
-    mistake_probability: float = 0.0
-    mistakes: tuple[str, ...] = MISTAKES
-    recovery_probability: float = 0.0
-    recover: bool = True
-
-    def __post_init__(self) -> None:
-        """Check the mistakes' names.
-
-        Raises:
-            UserError: one is unknown.
-        """
-        for mistake in self.mistakes:
-            if mistake not in MISTAKES:
-                raise UserError(f'mistake {mistake!r} is unknown: use {", ".join(MISTAKES)}.')
-
-    @classmethod
-    def demonstrator(cls) -> 'ExpertConfig':
-        """For imitation: small noise, some kicks, no mistakes; the label stays clean."""
-        return cls(step_noise_m=0.005, step_noise_rad=0.08, kick_probability=0.08)
-
-    @classmethod
-    def from_noise(cls, noise: float) -> 'ExpertConfig':
-        """The dial: 0 nearly always succeeds, 1 as often as V-PTR's scripted data (30 %).
-
-        Raises:
-            UserError: the dial is outside [0, 1].
-        """
-        if not 0.0 <= noise <= 1.0:
-            raise UserError(f'noise is {noise}: use 0 to 1.')
-        return cls(
-            step_noise_m=0.006 * noise,
-            step_noise_rad=0.08 * noise,
-            kick_probability=0.06 * noise,
-            mistake_probability=0.7 * noise,
-            recovery_probability=0.1 * noise,
-        )
-
-    def with_mistake(self, mistake: str) -> 'ExpertConfig':
-        """The same expert, always making this mistake."""
-        return replace(self, mistakes=(mistake,), mistake_probability=1.0, recovery_probability=0.0)
 
 
 class ScriptedExpert:
@@ -129,7 +64,6 @@ class ScriptedExpert:
         self.phase: Phase = 'approach'
         self._rng = np.random.default_rng([seed, 7])
         self._steps = 0
-        self._idle = 0
         self._index = 0
         self._home = arm.pose[:3, 3]
         self.mistake = self._draw_mistake()
@@ -137,8 +71,10 @@ class ScriptedExpert:
 
     @property
     def finished(self) -> bool:
-        """Whether the script is at its end: the gripper has been back for a step."""
-        return self._idle > 0
+        """Whether the script is done: the gripper draws back, or has given up looking."""
+        if self.mistake == 'timeout':
+            return self._steps > self._give_up
+        return self.phase == 'retreat' and self._steps > 1
 
     def act(self) -> tuple[Array, Array]:
         """The clean action (7,) and the one to execute, which is disturbed."""
@@ -170,6 +106,7 @@ class ScriptedExpert:
         self._carry_length = 0.0
         self._waypoint = self._home
         self._wander_left = 0
+        self._give_up = int(rng.integers(14, 28))
         if self.mistake == 'wrong_object':
             self._index = int(rng.integers(1, len(layout.objects)))
         middle = np.array(layout.container_xy)
@@ -185,8 +122,9 @@ class ScriptedExpert:
 
     def _notice(self) -> None:
         """Go back to the start when the object is not where the script has it."""
-        lost = self.phase in ('lift', 'carry', 'lower') and self.world.held != self._index
-        if not lost or self.world.in_container(0):
+        carrying = self.phase in ('lift', 'carry', 'lower') and self.world.held != self._index
+        beside = self.phase == 'retreat' and self._steps > 2
+        if self.world.in_container(0) or not (carrying or beside):
             return
         if self.mistake in ('missed_grasp', 'dropped'):
             if not self._recovers or self._opened == 1:
@@ -241,8 +179,6 @@ class ScriptedExpert:
         # Successes and failures end in the same posture, or the posture would tell them apart.
         if tip[2] < CARRY - 0.03:
             return np.append(tip[:2], CARRY)
-        if np.linalg.norm(tip - self._home) < 0.03:
-            self._idle += 1
         return self._home
 
     def _slips(self) -> bool:
@@ -314,8 +250,6 @@ class ScriptedExpert:
             self._waypoint = np.append(position[:2], 0.0) + offset
             self._wander_left = int(self._rng.integers(3, 8))
         self._wander_left -= 1
-        if self._steps > 24:
-            self._idle += 1
         return self._action(self._waypoint, self._tip_yaw(), 1.0)
 
     def _disturb(self, clean: Array) -> Array:

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How well the scripted expert does: noise, disturbances and designed mistakes."""
+
+from dataclasses import dataclass, replace
+
+from vvf_sim.errors import UserError
+
+MISTAKES = ('missed_grasp', 'dropped', 'misplaced', 'wrong_object', 'timeout')
+
+
+@dataclass(frozen=True)
+class ExpertConfig:
+    """How well the expert does.
+
+    Attributes:
+        step_noise_m: standard deviation of the noise on each executed translation, metres.
+        step_noise_rad: of the noise on each executed turn about the vertical; a third of it
+            about the other axes.
+        kick_probability: of a disturbance in each step.
+        kick_m: its standard deviation, metres.
+        kick_rad: its turn's, rad.
+        mistake_probability: of a designed mistake in an episode.
+        mistakes: kinds it is drawn from.
+        recovery_probability: of noticing a mistake and trying again.
+        recover: whether a grasp that was missed by chance is tried again.
+    """
+
+    step_noise_m: float = 0.0
+    step_noise_rad: float = 0.0
+    kick_probability: float = 0.0
+    kick_m: float = 0.025
+    kick_rad: float = 0.3
+    mistake_probability: float = 0.0
+    mistakes: tuple[str, ...] = MISTAKES
+    recovery_probability: float = 0.0
+    recover: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the mistakes' names.
+
+        Raises:
+            UserError: one is unknown.
+        """
+        for mistake in self.mistakes:
+            if mistake not in MISTAKES:
+                raise UserError(f'mistake {mistake!r} is unknown: use {", ".join(MISTAKES)}.')
+
+    @classmethod
+    def demonstrator(cls) -> 'ExpertConfig':
+        """For imitation: small noise, some kicks, no mistakes; the label stays clean."""
+        return cls(step_noise_m=0.005, step_noise_rad=0.08, kick_probability=0.08)
+
+    @classmethod
+    def from_noise(cls, noise: float) -> 'ExpertConfig':
+        """The dial: 0 nearly always succeeds, 1 as often as V-PTR's scripted data (30 %).
+
+        Raises:
+            UserError: the dial is outside [0, 1].
+        """
+        if not 0.0 <= noise <= 1.0:
+            raise UserError(f'noise is {noise}: use 0 to 1.')
+        return cls(
+            step_noise_m=0.006 * noise,
+            step_noise_rad=0.08 * noise,
+            kick_probability=0.06 * noise,
+            mistake_probability=0.8 * noise,
+            recovery_probability=0.1 * noise,
+        )
+
+    def with_mistake(self, mistake: str) -> 'ExpertConfig':
+        """The same expert, always making this mistake."""
+        return replace(self, mistakes=(mistake,), mistake_probability=1.0, recovery_probability=0.0)
