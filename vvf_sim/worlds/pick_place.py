@@ -32,8 +32,8 @@ TICK_S = 0.02
 LIFT_HEIGHT = 0.015
 # An object let go from higher than this fell; from lower it was set down.
 DROP_HEIGHT = 0.09
-# Ticks without contact before an object counts as let go: contacts flicker.
-LOST_TICKS = 3
+# Time without contact before an object counts as let go: contacts flicker.
+LOST_S = 0.05
 _START_GUESS = np.array([0.0, -0.6, 0.7, 0.0, 1.4, 0.0])
 
 
@@ -247,7 +247,7 @@ class PickPlaceWorld:
         self.events = []
         self._held = -1
         self._lifted = False
-        self._lost_ticks = 0
+        self._touch_time = 0.0
         self._height = 0.0
         self._empty = False
         self._succeeded = False
@@ -259,7 +259,8 @@ class PickPlaceWorld:
     def _watch(self, finger_command: float) -> None:
         squeezed = np.flatnonzero(self._touched().all(axis=1))
         if self._held < 0 and squeezed.size:
-            self._held, self._lifted, self._lost_ticks = int(squeezed[0]), False, 0
+            self._held, self._lifted = int(squeezed[0]), False
+            self._touch_time = self.time
             self._event('grasped', self._held)
         elif self._held >= 0:
             self._follow(self._held in squeezed)
@@ -277,15 +278,14 @@ class PickPlaceWorld:
     def _follow(self, squeezed: bool) -> None:
         index = self._held
         if squeezed:
-            self._lost_ticks = 0
+            self._touch_time = self.time
             rest = OBJECTS[self.layout.objects[index].kind].rest_height
             self._height = float(self.data.xpos[self._bodies[index], 2]) - rest
             if not self._lifted and self._height > LIFT_HEIGHT:
                 self._lifted = True
                 self._event('lifted', index)
             return
-        self._lost_ticks += 1
-        if self._lost_ticks < LOST_TICKS:
+        if self.time - self._touch_time < LOST_S:
             return
         offset = self.data.xpos[self._bodies[index], :2] - self.layout.container_xy
         inside = np.hypot(*offset) < CONTAINERS[self.layout.container].rim_radius
