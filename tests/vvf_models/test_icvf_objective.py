@@ -120,7 +120,9 @@ def test_goal_equals_intent_half_of_the_time():
     sampler = GoalSampler(store, np.arange(40), GoalProbabilities(1.0, 0.0, 0.0))
     drawn = sampler.sample(np.random.default_rng(0), 20_000)
     assert np.mean(drawn.goal == drawn.intent) == pytest.approx(0.5, abs=0.02)
-    np.testing.assert_array_equal(drawn.next, np.minimum(drawn.current + 1, store.last[drawn.current]))
+    np.testing.assert_array_equal(
+        drawn.next, np.minimum(drawn.current + 1, store.last[drawn.current])
+    )
 
 
 def test_task_goals_are_done_frames_of_any_success_and_count_as_reached_in_done_frames():
@@ -187,7 +189,10 @@ def test_a_table_learns_the_discounted_distances_of_a_chain():
 def test_pairwise_values_equal_the_plain_forward():
     torch.manual_seed(0)
     model = Icvf(small_icvf())
-    states, goals = torch.randn(5, model.encoder.output_dim), torch.randn(3, model.encoder.output_dim)
+    states, goals = (
+        torch.randn(5, model.encoder.output_dim),
+        torch.randn(3, model.encoder.output_dim),
+    )
     pairs = model.pairwise_values(states, goals)
     assert pairs.shape == (2, 5, 3)
     for column, goal in enumerate(goals):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Episodes small enough to learn from in seconds: a dot travels to a ring; failures stop half-way."""
+"""Episodes small enough to learn from in seconds: a dot travels to a disc; failures stop."""
 
 import cv2
 import numpy as np
@@ -35,12 +35,12 @@ def toy_episode(seed, *, success=None, size=32, cameras=('front',)):
     actions[:-1, :2] = np.diff(path, axis=0)
     actions[:, 6] = fraction < 0.5
     return Episode(
-        images={camera: frames for camera in cameras},
+        images=dict.fromkeys(cameras, frames),
         state=state,
         actions=actions,
         success=success,
         success_index=index,
-        instruction='dot to ring',
+        instruction='dot to disc',
         episode_id=f'toy_{seed}',
         stamps=np.arange(count) * 0.2,
         failure_kind='' if success else 'stopped',

@@ -52,45 +52,41 @@ class BridgeEpisodes(Sequence[Episode]):
         """
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        path, offset, length = self._records[index]
+        # The ids within the records repeat, since each counts within its own source file.
+        number = range(len(self))[index]
+        path, offset, length = self._records[number]
         data = read_record(path, offset, length)
         try:
-            return _to_episode(parse_example(data), f'{path.stem}_{offset}')
+            return _to_episode(parse_example(data), f'bridge_{number:06d}')
         except (KeyError, ValueError) as error:
             raise UserError(
                 f'{path}, byte {offset}: not a BridgeData episode ({error}); name another file.'
             ) from error
 
 
-def _to_episode(features: dict[str, Feature], fallback_id: str) -> Episode:
-    images = {
+def _to_episode(features: dict[str, Feature], episode_id: str) -> Episode:
+    decoded = {
         name.removeprefix(_CAMERA): _decode_all(value)
         for name, value in sorted(features.items())
-        if name.startswith(f'{_CAMERA}image') and _is_present(features, name)
+        if name.startswith(f'{_CAMERA}image')
     }
+    # A camera that the rig lacked is stored as blank images; the has_image flags do not tell.
+    images = {camera: frames for camera, frames in decoded.items() if np.ptp(frames)}
     if not images:
         raise ValueError('it has no images')
     count = len(next(iter(images.values())))
     texts = features.get('steps/language_instruction', [])
     instruction = texts[0].decode() if isinstance(texts, list) and texts else ''
-    ids = features.get('episode_metadata/episode_id')
-    known = isinstance(ids, np.ndarray) and ids.size
     episode = Episode(
         images=images,
         state=_rows(features[f'{_CAMERA}state'], count),
         actions=_rows(features['steps/action'], count),
         instruction=instruction,
-        episode_id=f'bridge_{int(ids[0])}' if known else fallback_id,  # type: ignore[index]
+        episode_id=episode_id,
         stamps=np.arange(count) / _RATE_HZ,
     )
     episode.check()
     return episode
-
-
-def _is_present(features: dict[str, Feature], camera: str) -> bool:
-    # A camera that the rig lacked is stored as black images and marked so.
-    flag = features.get(f'episode_metadata/has_{camera.removeprefix(_CAMERA)}')
-    return not isinstance(flag, np.ndarray) or bool(flag[0])
 
 
 def _rows(feature: Feature, count: int) -> NDArray[np.float32]:

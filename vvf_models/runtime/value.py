@@ -69,6 +69,11 @@ class ValueRuntime:
         """How many goals a value is the mean over; 0 before any is set."""
         return 0 if self._goals is None else len(self._goals)
 
+    @property
+    def goals(self) -> Tensor | None:
+        """(G, L) latents of the current goals, or None before any is set."""
+        return self._goals
+
     @torch.inference_mode()
     def encode(
         self, images: Mapping[str, NDArray[np.uint8]], state: NDArray[np.floating] | None = None

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+import torch
+
+from tests.vvf_models.toy import SIZE, toy_episode, toy_episodes
+from vvf_models.data.augment import Augmentation, augment, random_shift, to_float
+from vvf_models.data.frames import FrameStore
+from vvf_models.data.images import resize_images
+from vvf_models.errors import UserError
+
+
+def test_shrinking_averages_areas():
+    image = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    blocks = image.reshape(2, 16, 2, 16, 2, 3).astype(float).mean((2, 4))
+    small = resize_images(image, 16).transpose(0, 2, 3, 1)
+    assert np.abs(small - blocks).max() <= 1
+
+
+def test_wrong_images_are_refused():
+    with pytest.raises(ValueError, match='uint8'):
+        resize_images(np.zeros((1, 4, 4, 3), np.float32), 2)
+    with pytest.raises(ValueError, match='empty'):
+        resize_images(np.zeros((1, 0, 4, 3), np.uint8), 2)
+
+
+def test_store_keeps_order_and_marks_what_is_done(store):
+    episodes = toy_episodes(24)
+    assert store.n_frames == sum(len(e) for e in episodes)
+    for index in (0, 7, 23):
+        start, length = store.starts[index], store.lengths[index]
+        expected = resize_images(episodes[index].images['front'], SIZE)
+        np.testing.assert_array_equal(store.images['front'][start : start + length], expected)
+        np.testing.assert_array_equal(store.state[start : start + length], episodes[index].state)
+        done = store.done[start : start + length]
+        assert done.sum() == (3 if episodes[index].success else 0)
+        assert (store.last[start : start + length] == start + length - 1).all()
+
+
+def test_split_is_by_episode_and_keeps_both_outcomes(store):
+    training, held_out = store.split(0.25, seed=1)
+    assert not set(training) & set(held_out)
+    assert len(training) + len(held_out) == 24
+    assert {int(o) for o in store.outcome[held_out]} == {-1, 1}
+    again = store.split(0.25, seed=1)
+    np.testing.assert_array_equal(again[1], held_out)
+
+
+def test_a_cache_gives_the_same_frames_and_is_read_once(tmp_path):
+    plain = FrameStore.from_episodes(toy_episodes(4), ('front',), SIZE)
+    counts = []
+    for _ in range(2):
+        cached = FrameStore.from_episodes(
+            toy_episodes(4), ('front',), SIZE, cache=tmp_path / 'c', on_episode=counts.append
+        )
+        np.testing.assert_array_equal(cached.images['front'], plain.images['front'])
+        np.testing.assert_array_equal(cached.state, plain.state)
+        assert cached.episode_ids == plain.episode_ids
+    assert counts == [1, 2, 3, 4]
+
+
+def test_a_cache_of_other_episodes_is_made_anew(tmp_path):
+    FrameStore.from_episodes(toy_episodes(2), ('front',), SIZE, cache=tmp_path)
+    other = FrameStore.from_episodes(toy_episodes(3), ('front',), SIZE, cache=tmp_path)
+    assert other.n_episodes == 3
+
+
+def test_missing_camera_and_no_episodes_say_so():
+    with pytest.raises(UserError, match='no camera "wrist"; its cameras are front'):
+        FrameStore.from_episodes([toy_episode(1)], ('wrist',), SIZE)
+    with pytest.raises(UserError, match='no episodes'):
+        FrameStore.from_episodes([], ('front',), SIZE)
+
+
+def test_random_shift_moves_each_image_as_a_whole():
+    images = torch.arange(6 * 6, dtype=torch.uint8).view(1, 1, 6, 6).repeat(64, 3, 1, 1)
+    shifted = random_shift(images, 2, torch.Generator().manual_seed(0))
+    padded = torch.nn.functional.pad(images.float(), (2,) * 4, mode='replicate').to(torch.uint8)
+    windows = {
+        tuple(padded[0, 0, y : y + 6, x : x + 6].flatten().tolist())
+        for y in range(5)
+        for x in range(5)
+    }
+    seen = {tuple(image[0].flatten().tolist()) for image in shifted}
+    assert seen <= windows
+    assert len(seen) > 10
+    assert (shifted[:, 0] == shifted[:, 2]).all()
+
+
+def test_augmentation_is_seeded_independent_per_image_and_can_be_off():
+    images = torch.randint(0, 256, (8, 3, 12, 12), dtype=torch.uint8)
+    how = Augmentation(shift=2, contrast=0.1, brightness=0.1, colour=0.05)
+    one, two = (augment(images, how, torch.Generator().manual_seed(3)) for _ in range(2))
+    torch.testing.assert_close(one, two)
+    same = augment(images[:1].repeat(8, 1, 1, 1), how, torch.Generator().manual_seed(3))
+    assert len({round(float(image.mean()), 5) for image in same}) == 8
+    torch.testing.assert_close(augment(images, Augmentation(), torch.Generator()), to_float(images))

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learning tests: small, seeded, and failing when an algorithm stops learning."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.shared_data import shared_data
+from tests.vvf_models.toy import STATE_DIM, small_bc, small_icvf, toy_episodes, toy_store
+from vvf_models.data.open import open_episodes
+from vvf_models.errors import UserError
+from vvf_models.evaluation.evaluate import evaluate_value
+from vvf_models.policies.bc import bc_loss, chunk_targets
+from vvf_models.runtime import load_policy, load_value
+from vvf_models.training import loop, train_bc, train_icvf
+from vvf_models.training.bc import BcTrainer
+from vvf_models.training.icvf import IcvfTrainer
+from vvf_models.values.proprio import returns, train_proprio
+
+RUNS = {'icvf': (train_icvf, small_icvf, IcvfTrainer), 'bc': (train_bc, small_bc, BcTrainer)}
+
+
+def interrupt_at(monkeypatch, trainer, step):
+    original = trainer.step
+
+    def stepping(self, number, rate):
+        if number == step:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, number, rate)
+
+    monkeypatch.setattr(trainer, 'step', stepping)
+
+
+def weights(folder):
+    return load_file(folder / 'model.safetensors')
+
+
+@pytest.mark.parametrize('kind', RUNS)
+def test_ctrl_c_keeps_what_is_done_and_resuming_equals_never_stopping(
+    kind, store, tmp_path, monkeypatch
+):
+    train, config, trainer = RUNS[kind]
+    train(store, config(), tmp_path / 'whole', steps=24, progress=False)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, trainer, 13)
+        stopped = train(store, config(), tmp_path / 'cut', steps=24, progress=False)
+    assert stopped['interrupted'] == 1
+    assert stopped['steps'] == 14
+    load = load_value if kind == 'icvf' else load_policy
+    load(tmp_path / 'cut')  # a whole checkpoint already
+    finished = train(store, config(), tmp_path / 'cut', steps=24, progress=False, resume=True)
+    assert finished['interrupted'] == 0
+    assert finished['steps'] == 24
+    for name, tensor in weights(tmp_path / 'whole').items():
+        assert torch.equal(tensor, weights(tmp_path / 'cut')[name]), name
+    assert not (tmp_path / 'cut' / '.resume').exists()
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(store, tmp_path):
+    for name, seed in (('a', 1), ('b', 1), ('c', 2)):
+        train_bc(store, small_bc(), tmp_path / name, steps=5, seed=seed, progress=False)
+    a, b, c = (weights(tmp_path / name) for name in 'abc')
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert not all(torch.equal(a[key], c[key]) for key in a)
+
+
+def test_resuming_with_other_settings_or_a_finished_run_is_refused(store, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, BcTrainer, 2)
+        train_bc(store, small_bc(), tmp_path, steps=9, progress=False)
+    with pytest.raises(UserError, match='begun with another "seed"'):
+        train_bc(store, small_bc(), tmp_path, steps=9, seed=7, progress=False, resume=True)
+    with pytest.raises(UserError, match='begun with another "config"'):
+        train_bc(store, small_bc(hidden=16), tmp_path, steps=9, progress=False, resume=True)
+    state = tmp_path / '.resume' / 'training.safetensors'
+    state.write_bytes(state.read_bytes()[:200])
+    with pytest.raises(UserError, match='not a safetensors file'):
+        train_bc(store, small_bc(), tmp_path, steps=9, progress=False, resume=True)
+    train_bc(store, small_bc(), tmp_path, steps=3, progress=False)
+    with pytest.raises(UserError, match='trained to its end'):
+        train_bc(store, small_bc(), tmp_path, steps=9, progress=False, resume=True)
+
+
+def test_a_checkpoint_is_complete_and_says_how_it_was_made(store, tmp_path):
+    metrics = train_icvf(
+        store, small_icvf(), tmp_path, steps=20, seed=5, progress=False, command='vvf train x'
+    )
+    card = (tmp_path / 'card.md').read_text()
+    for text in ('vvf train x', 'Seed 5', 'held_out_spearman_mean', '| episodes | 24 |'):
+        assert text in card
+    lines = [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()]
+    assert [line['step'] for line in lines] == [10, 20]
+    assert {'train_loss', 'held_out_loss', 'train_auc_end', 'held_out_auc_end'} <= set(lines[0])
+    assert metrics['parameters'] > 0
+    runtime = load_value(tmp_path)
+    assert runtime.n_goals == 4
+    assert {p.name for p in tmp_path.iterdir()} == {
+        'card.md',
+        'config.yaml',
+        'goals.safetensors',
+        'log.jsonl',
+        'model.safetensors',
+    }
+
+
+def test_icvf_learns_to_rank_time_and_outcome(tmp_path):
+    config = small_icvf(
+        target_rate=0.05, learning_rate=2e-3, discount=0.9, batch_size=32, evaluate_every=100
+    )
+    metrics = train_icvf(toy_store(60), config, tmp_path, steps=400, progress=False)
+    assert metrics['held_out_spearman_mean'] > 0.85
+    assert metrics['held_out_auc_end'] > 0.9
+    runtime = load_value(tmp_path)
+    scored = evaluate_value(runtime, toy_episodes(70)[60:], training_episodes=toy_episodes(30))
+    assert scored['spearman_mean'] > 0.8
+    assert scored['auc_end_stopped'] == scored['auc_end']
+    assert scored['proprio_spearman_mean'] > 0.8  # the toy's state gives everything away
+    assert scored['value_end_success_mean'] > scored['value_end_failure_mean']
+
+
+def test_icvf_of_one_camera_learns_from_unlabelled_clips(tmp_path):
+    clips = open_episodes(shared_data('widowx_bridge'))
+    config = small_icvf(cameras=('image_0',), image_size=32, state_dim=0, evaluate_every=20)
+    metrics = train_icvf(clips[:12], config, tmp_path, steps=20, progress=False)
+    assert 'held_out_auc_end' not in metrics
+    assert np.isfinite(metrics['held_out_spearman_mean'])
+    runtime = load_value(tmp_path)
+    assert runtime.state_dim == 0
+    scored = evaluate_value(runtime, clips[12:15], own_goals=True)
+    assert scored['episodes'] == 3
+    assert -1 <= scored['spearman_mean'] <= 1
+
+
+def test_cloning_overfits_a_few_demonstrations(tmp_path):
+    episodes = [e for e in toy_episodes(8) if e.success][:4]
+    config = small_bc(
+        held_out_fraction=0.0, shift=0, contrast=0.0, brightness=0.0, colour=0.0, evaluate_every=400
+    )
+    metrics = train_bc(episodes, config, tmp_path, steps=400, progress=False)
+    assert metrics['seen_loss'] < 0.01
+    policy = load_policy(tmp_path)
+    errors = []
+    for episode in episodes:
+        for t in range(len(episode) - policy.horizon):
+            chunk = policy.act({'front': episode.images['front'][t]}, episode.state[t])
+            errors.append(chunk - episode.actions[t : t + policy.horizon])
+    errors = np.abs(np.concatenate(errors)).mean(0)
+    assert errors[:2].max() < 0.005
+    assert errors[6] < 0.1
+
+
+def test_failures_are_not_cloned(store):
+    trainer = BcTrainer(store, small_bc(), 0)
+    assert (store.outcome[trainer.training] == 1).all()
+    everything = BcTrainer(store, small_bc(successes_only=False), 0)
+    assert len(everything.training) > len(trainer.training)
+
+
+def test_chunks_stop_at_the_end_of_an_episode():
+    actions = np.full((5, 3), 0.1, np.float32)
+    actions[:, 2] = (1, 1, 0, 1, 0)
+    config = small_bc(action_dim=3, action_scale=(0.1, 0.2))
+    chunks = chunk_targets(actions, np.array([2, 2, 2, 4, 4]), config)
+    np.testing.assert_allclose(chunks[0], [[1, 0.5, 1], [1, 0.5, 1], [1, 0.5, -1]])
+    np.testing.assert_allclose(chunks[1], [[1, 0.5, 1], [1, 0.5, -1], [0, 0, -1]])
+    np.testing.assert_allclose(chunks[4], [[1, 0.5, -1], [0, 0, -1], [0, 0, -1]])
+
+
+def test_bc_loss_by_hand():
+    prediction = torch.tensor([[[0.05, 1.0]]], requires_grad=True)
+    loss, info = bc_loss(prediction, torch.zeros(1, 1, 2))
+    # Smooth L1 with beta .1: .05^2 / .2 and 1 - .05.
+    assert loss.item() == pytest.approx((0.0125 + 0.95) / 2)
+    assert float(info['motion_error']) == pytest.approx(0.05)
+    assert float(info['gripper_error']) == pytest.approx(0.5)
+
+
+def test_what_cannot_be_trained_says_why(store, tmp_path):
+    with pytest.raises(UserError, match='Say how long'):
+        train_bc(store, small_bc(), tmp_path, progress=False)
+    with pytest.raises(UserError, match='no camera "wrist"'):
+        train_bc(store, small_bc(cameras=('wrist',)), tmp_path, steps=1, progress=False)
+    with pytest.raises(UserError, match='set "state_dim" to 3'):
+        train_icvf(store, small_icvf(state_dim=16), tmp_path, steps=1, progress=False)
+    with pytest.raises(UserError, match='make both equal'):
+        train_icvf(store, small_icvf(image_size=32), tmp_path, steps=1, progress=False)
+    failures = [e for e in toy_episodes(9) if not e.success]
+    with pytest.raises(UserError, match='No episode succeeded'):
+        train_bc(failures, small_bc(), tmp_path, steps=1, progress=False)
+
+
+def test_learning_rate_warms_up_holds_and_falls():
+    share = loop.learning_rate_share
+    assert share(0, 0.0, 10, 0.5) == pytest.approx(0.1)
+    assert share(100, 0.5, 10, 0.5) == pytest.approx(1.0)
+    assert share(100, 1.0, 10, 0.5) == pytest.approx(0.02)
+
+
+def test_returns_of_the_baseline_rank_outcomes(store):
+    everything = np.arange(store.n_episodes)
+    target = returns(store, everything)
+    success = np.repeat(store.outcome == 1, store.lengths)
+    assert target[success].min() >= -0.5
+    assert target[~success].max() <= -0.5
+    assert target[store.done].min() == 0
+    model = train_proprio(store, everything, steps=300)
+    assert np.corrcoef(model.values(store.state), target)[0, 1] > 0.6
+    assert store.state.shape[1] == STATE_DIM

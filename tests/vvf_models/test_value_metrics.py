@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau
+
+from vvf_models.evaluation.value_metrics import (
+    auc,
+    bootstrap_interval,
+    kendall_tau_a,
+    pearson,
+    spearman,
+    value_metrics,
+)
+
+
+def test_kendall_ignores_ties_in_the_numerator_only():
+    assert kendall_tau_a([0, 1, 2], [0.1, 0.1, 0.9]) == pytest.approx(2 / 3)
+    assert kendall_tau_a([0, 1, 2, 3], [4, 3, 2, 1]) == -1
+    labels, scores = np.arange(20), np.random.default_rng(0).permutation(20)
+    assert kendall_tau_a(labels, scores) == pytest.approx(kendalltau(labels, scores).statistic)
+
+
+def test_auc_counts_pairs():
+    assert auc([3.0, 2.0], [1.0, 2.0]) == pytest.approx((2 + 1.5) / 4)
+    assert auc([1.0], [2.0]) == 0
+    assert math.isnan(auc([], [1.0]))
+
+
+def test_spearman_and_pearson_by_hand():
+    values = np.array([0.0, 1.0, 3.0, 2.0])
+    assert spearman(values) == pytest.approx(1 - 6 * 2 / (4 * 15))
+    assert pearson(values) == pytest.approx(4.0 / 5.0)
+    assert spearman(np.zeros(5)) == 0
+    assert spearman(np.array([1.0])) == 0
+
+
+def test_metrics_of_four_episodes_by_hand():
+    values = [
+        np.array([0.0, 1.0, 2.0, 3.0, 4.0]),  # success, perfect
+        np.array([0.0, 2.0, 1.0, 3.0, 3.0]),  # success
+        np.array([0.0, 1.0, 2.0]),  # failure that looks like progress
+        np.array([3.0, 2.0, 1.0, 0.0, -1.0]),  # failure
+    ]
+    result = value_metrics(
+        values, [True, True, False, False], [4, 3, -1, -1], fixed_step=3, bootstrap=200
+    )
+    second = spearman(values[1])
+    assert result['episodes'] == 4
+    assert result['successes'] == result['failures'] == 2
+    assert result['spearman_mean'] == pytest.approx((1 + second) / 2)
+    assert result['spearman_min'] == pytest.approx(second)
+    assert result['reversed_spearman_mean'] == pytest.approx(-(1 + second) / 2)
+    assert result['spearman_until_success_mean'] == pytest.approx((1 + 0.8) / 2)
+    assert result['spearman_failure_mean'] == pytest.approx(0)
+    assert result['auc_end'] == 1
+    # At 50 % the values are 2 and 1 against 1 (step 1 of 3) and 1.
+    assert result['auc_50'] == pytest.approx((2 + 0.5 + 0.5) / 4)
+    # At 75 %: step 3 of 5 gives 3, 3 and 0; of the three frames, the last (round(1.5) = 2) gives 2.
+    assert result['auc_75'] == 1
+    assert result['auc_fixed_step'] == 1
+    assert result['kendall_tau'] == pytest.approx(4 / 6)
+    assert result['value_end_success_mean'] == pytest.approx(3.5)
+    assert result['value_end_failure_mean'] == pytest.approx(0.5)
+    assert result['spearman_low'] <= result['spearman_mean'] <= result['spearman_high']
+
+
+def test_unlabelled_episodes_are_progress_and_never_failures():
+    result = value_metrics([np.arange(4.0)] * 3, [None] * 3, bootstrap=0)
+    assert result['spearman_mean'] == 1
+    assert result['failures'] == 0
+    assert math.isnan(result['auc_end'])
+
+
+def test_a_model_with_a_memory_gives_its_own_reversed_values():
+    rising = np.arange(4.0)
+    result = value_metrics([rising], [True], reversed_values=[rising], bootstrap=0)
+    assert result['reversed_spearman_mean'] == 1
+
+
+def test_bootstrap_interval_covers_the_mean_of_many_samples():
+    samples = np.random.default_rng(0).normal(2.0, 1.0, 400)
+    low, high = bootstrap_interval(samples, np.random.default_rng(1))
+    assert low < 2.0 < high
+    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.15)
+
+
+def test_bad_values_are_refused():
+    with pytest.raises(ValueError, match='finite'):
+        value_metrics([np.array([0.0, np.nan])], [True])
+    with pytest.raises(ValueError, match='at least one'):
+        value_metrics([np.zeros(0)], [True])
+    with pytest.raises(ValueError, match='one entry per episode'):
+        value_metrics([np.zeros(2)], [True, False])
