@@ -28,7 +28,7 @@ main { max-width: 1080px; margin: 0 auto; padding: 40px 24px 80px; }
 h1 { font-size: 30px; line-height: 1.15; letter-spacing: -.02em; margin: 0; font-weight: 650; }
 h2 { font-size: 19px; letter-spacing: -.01em; margin: 44px 0 14px; font-weight: 640; }
 .lead { color: var(--soft); margin: 6px 0 26px; max-width: 68ch; }
-.tiles { display: grid; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(158px, 1fr)); }
+.tiles { display: grid; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(134px, 1fr)); }
 .tile, .card, .table {
   background: var(--card); border: 1px solid var(--line); border-radius: 12px;
   box-shadow: var(--shadow);
@@ -40,7 +40,8 @@ h2 { font-size: 19px; letter-spacing: -.01em; margin: 44px 0 14px; font-weight: 
 .table { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; min-width: 620px; }
 th, td { text-align: right; padding: 8px 14px; white-space: nowrap; }
-th { font-weight: 560; color: var(--soft); font-size: 13px; border-bottom: 1px solid var(--line); }
+th { font-weight: 560; color: var(--soft); font-size: 13px; white-space: normal;
+  vertical-align: bottom; line-height: 1.25; border-bottom: 1px solid var(--line); }
 td { border-bottom: 1px solid var(--line); }
 tbody tr:last-child td { border-bottom: 0; }
 tbody tr:hover { background: color-mix(in srgb, var(--live) 6%, transparent); }
@@ -101,11 +102,11 @@ button:focus-visible, a:focus-visible, .chart:focus-visible {
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; font-size: 13px; color: var(--soft);
   margin: 0 0 16px; }
 .legend span::before {
-  content: ""; display: inline-block; width: 20px; vertical-align: middle; margin-right: 7px;
+  content: ""; display: inline-block; width: 22px; vertical-align: middle; margin-right: 7px;
   border-top: 2.5px solid currentColor; border-radius: 2px;
 }
 .legend .l::before { border-color: var(--live); } .legend .a::before { border-color: var(--again); }
-.legend .t::before { border-top: 2px dashed var(--limit); }
+.legend .t::before { border-top: 1.5px dashed var(--limit); border-radius: 0; }
 .none { color: var(--soft); margin: 4px 0 0; }
 .warn { color: var(--limit); font-size: 13.5px; margin: 8px 0 0; }
 footer { color: var(--soft); font-size: 13px; margin-top: 36px; }

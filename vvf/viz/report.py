@@ -22,6 +22,16 @@ from vvf.viz.page import CSS, JS
 
 Curve = Sequence[tuple[float, float]]
 
+_LABELS = {
+    'value_spearman_mean': 'order of successes',
+    'value_end_success_mean': 'end of successes',
+    'value_end_failure_mean': 'end of failures',
+    'value_hz': 'value rate',
+    'value_latency_ms_p50': 'value latency, median',
+    'value_latency_ms_p99': 'value latency, p99',
+    'seconds': 'duration',
+}
+
 
 @dataclass
 class EpisodeReport:
@@ -265,6 +275,8 @@ def _number(value: float) -> str:
 
 
 def _label(key: str) -> str:
+    if key in _LABELS:
+        return _LABELS[key]
     words = key.replace('_', ' ')
     for unit in (' ms', ' hz'):
         words = words.replace(unit, '')
