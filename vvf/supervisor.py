@@ -24,10 +24,10 @@ import yaml
 from vvf.environment import ros_environment
 from vvf.graph import NodeSpec
 
-STOP_WITHIN_S = 5.0
+STOP_WITHIN_S = 5.0  # from Ctrl-C to nothing left
 USER_ERROR = 2  # exit code of a node whose parameters are wrong: starting it again would not help
 _ARM_TIME_S = 3.0
-_REST_TIME_S = 1.5
+_MARGIN_S = 0.4
 _MAX_RESTARTS = 5
 
 
@@ -138,23 +138,25 @@ class Supervisor:
         self._stopping.set()
         with self._lock:
             children = list(self._children.values())
-        self._end([c for c in children if c.spec.stop_first], _ARM_TIME_S)
-        self._end([c for c in children if not c.spec.stop_first], _REST_TIME_S)
+        began = time.monotonic()
+        self._end([c for c in children if c.spec.stop_first], began + _ARM_TIME_S)
+        self._end(
+            [c for c in children if not c.spec.stop_first], began + STOP_WITHIN_S - _MARGIN_S
+        )
         for reader in self._readers:
             reader.join(timeout=0.3)
         self._finished.set()
         self._scratch.cleanup()
 
-    def _end(self, children: Sequence[_Child], patience_s: float) -> None:
+    def _end(self, children: Sequence[_Child], deadline: float) -> None:
         running = [c for c in children if c.process.poll() is None]
         for child in running:
             child.process.send_signal(signal.SIGINT)
-        deadline = time.monotonic() + patience_s
         for child in running:
             try:
                 child.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                self._log(f'[vvf] {child.spec.name} did not stop in {patience_s:g} s; it was ended')
+                self._log(f'[vvf] {child.spec.name} did not stop in time; it was ended')
                 child.process.kill()
                 child.process.wait()
 

@@ -17,6 +17,7 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
+from rclpy.subscription import Subscription
 from rclpy.task import Future
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
@@ -48,6 +49,8 @@ PARAMETERS = (
 )
 
 EVENTS_TOPIC = '/vvf/episode'
+VALUE_TOPIC = '/vvf/value'
+_PATIENCE = 100  # tenths of a second that topics may take to appear
 OUTCOMES = {
     EndEpisode.Request.SUCCESS: 'success',
     EndEpisode.Request.FAILURE: 'failure',
@@ -75,6 +78,7 @@ class EpisodeNode(Node):
         self._successes = 0
         self._count = 0
         self._waiting: Future | None = None
+        self._recorded: dict[str, Subscription] = {}
         self._last_outcome = 'aborted'
 
         self._events = self.create_publisher(EpisodeEvent, EVENTS_TOPIC, LATCHED)
@@ -84,7 +88,7 @@ class EpisodeNode(Node):
         for topic in self.task.recorded_topics():
             if topic.topic == EVENTS_TOPIC:
                 continue  # written as they are published: the end comes after the last message
-            self.create_subscription(
+            self._recorded[topic.topic] = self.create_subscription(
                 message_class(topic.type),
                 topic.topic,
                 lambda data, name=topic.topic: self._on_message(name, data),
@@ -92,7 +96,7 @@ class EpisodeNode(Node):
                 raw=True,
             )
         self.create_subscription(Bool, p['success_topic'], self._on_success, 10)
-        self.create_subscription(ValueEstimate, '/vvf/value', self._on_value, qos)
+        self.create_subscription(ValueEstimate, VALUE_TOPIC, self._on_value, qos)
         self.create_service(StartEpisode, '/vvf/episode/start', self._on_start)
         self.create_service(EndEpisode, '/vvf/episode/end', self._on_end)
         self.create_service(EndEpisode, '/vvf/episode/label', self._on_label)
@@ -115,9 +119,13 @@ class EpisodeNode(Node):
     def _on_start(
         self, request: StartEpisode.Request, response: StartEpisode.Response
     ) -> StartEpisode.Response:
+        problem = ''
         if self.episode_id:
-            response.success = False
-            response.message = f'episode {self.episode_id} is still running: end it first'
+            problem = f'episode {self.episode_id} is still running: end it first'
+        elif silent := self._silent_topics():
+            problem = f'nobody publishes {silent[0]}: is its node running?'
+        if problem:
+            response.success, response.message = False, problem
             return response
         try:
             self._start(request.instruction, request.episode_id)
@@ -172,6 +180,12 @@ class EpisodeNode(Node):
                 answer = await self._prepare.call_async(Trigger.Request())
                 if not answer.success:
                     raise RuntimeError(f'the arm is not ready: {answer.message}')
+            for _ in range(_PATIENCE):
+                if not self._silent_topics():
+                    break
+                await self._pause(0.1)
+            if silent := self._silent_topics():
+                raise RuntimeError(f'nobody publishes {silent[0]}: is its node running?')
             self._start(goal.instruction, '', record=goal.record)
         except (UserError, ValueError, RuntimeError) as error:
             self._waiting = None
@@ -213,6 +227,20 @@ class EpisodeNode(Node):
             self._waiting.set_result('success')
         elif elapsed > limit:
             self._waiting.set_result('failure')
+
+    def _silent_topics(self) -> list[str]:
+        """What an episode cannot be without and nobody publishes (yet): it would be lost."""
+        if not self.parameters['record']:
+            return []
+        needed = [c.topic for c in self.task.cameras] + [s.topic for s in self.task.state]
+        needed += [topic for topic in (VALUE_TOPIC,) if topic in self._recorded]
+        return [t for t in needed if not self._recorded[t].get_publisher_count()]
+
+    async def _pause(self, seconds: float) -> None:
+        future: Future = Future()
+        timer = self.create_timer(seconds, lambda: future.done() or future.set_result(None))
+        await future
+        self.destroy_timer(timer)
 
     # -- one episode -----------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ class ReplayNode(Node):
         self._last_value = now_s(self)
         self._bag = open_bag(p['bag']).__enter__()
         cameras = {c.topic for c in self.task.cameras}
-        present = {t: kind for t, kind in self._bag.topics.items() if t not in OWN_OUTPUTS}
+        present = {t: s.type for t, s in self._bag.topics.items() if t not in OWN_OUTPUTS}
         missing = cameras - present.keys()
         if missing:
             raise UserError(
@@ -74,7 +74,7 @@ class ReplayNode(Node):
         self._messages: Iterator[tuple[str, str, int, bytes]] | None = None
         self._pending: deque[tuple[str, int, bytes]] = deque()
         self._state = 'waiting'
-        self._since = now_s(self)
+        self._since = self._began = now_s(self)
         self._offset = 0.0
         self.create_timer(0.002, self._step)
         self._diagnostics = Diagnostics(self, self._report)
@@ -115,7 +115,10 @@ class ReplayNode(Node):
     def _on_started(self, future: Any) -> None:
         answer = future.result()
         if not answer.success:
-            self.failure, self.done = answer.message, True
+            # The recorder has not found everybody yet.
+            self._go('settling')
+            if now_s(self) - self._began > self.parameters['wait_s']:
+                self.failure, self.done = answer.message, True
             return
         self.get_logger().info(f'recording the replay to {answer.path}')
         self._go('playing')
@@ -152,7 +155,7 @@ class ReplayNode(Node):
         if now_s(self) - max(self._last_value, self._since) < _QUIET_S:
             return
         loss = self._bag.loss
-        if loss.truncated:
+        if loss:
             self.get_logger().warning(f'the bag is damaged: {loss}')
         self.get_logger().info(f'{self.published} messages played, {self.values} values came back')
         if not self.parameters['episode']:

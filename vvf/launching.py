@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns a graph into launch_ros actions: what every file in `launch/` calls.
+
+launch and launch_ros come with a ROS 2 installation and have no wheels, so they are imported here
+inside the functions, and by nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from vvf.environment import ros_environment
+from vvf.graph import (
+    ARGUMENT_HELP,
+    GraphArguments,
+    NodeSpec,
+    build_graph,
+    build_replay_graph,
+)
+
+
+def task_launch_description(task: str) -> Any:
+    """The launch description of a task; its arguments are those of `vvf up`."""
+    from launch import LaunchDescription
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
+
+    declared = [
+        DeclareLaunchArgument(
+            item.name,
+            default_value=_text(item.default),
+            description=ARGUMENT_HELP[item.name],
+            choices=['true', 'false'] if isinstance(item.default, bool) else None,
+        )
+        for item in fields(GraphArguments)
+    ]
+    return LaunchDescription(
+        [*declared, OpaqueFunction(function=lambda context: _task_actions(context, task))]
+    )
+
+
+def _task_actions(context: Any, task: str) -> list[Any]:
+    given = context.launch_configurations
+    values = {
+        item.name: _value(given[item.name], item.default) for item in fields(GraphArguments)
+    }
+    return launch_actions(build_graph(task, GraphArguments(**values)))
+
+
+REPLAY_ARGUMENTS = {
+    'bag': ('', 'the recorded bag'),
+    'task_file': ('', 'task of the bag, where it names none'),
+    'value_model': ('', 'folder of the value checkpoint (default: the one of the task)'),
+    'bag_dir': ('runs/replay', 'folder that the replay is recorded to'),
+    'rate': ('1.0', 'pace relative to the recording'),
+    'record': ('true', 'true: record the replay with its values'),
+}
+
+
+def replay_launch_description() -> Any:
+    """The launch description of a replay; its arguments are those of `vvf up replay`."""
+    from launch import LaunchDescription
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
+
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in REPLAY_ARGUMENTS.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=_replay_actions)])
+
+
+def _replay_actions(context: Any) -> list[Any]:
+    from vvf.bags.reader import open_bag
+    from vvf.bags.replay import replay_task
+
+    given = context.launch_configurations
+    bag = Path(given['bag']).absolute()
+    with open_bag(bag) as reader:
+        task = replay_task(reader, given['task_file'])
+    return launch_actions(
+        build_replay_graph(
+            bag,
+            task,
+            value_model=given['value_model'],
+            bag_dir=given['bag_dir'],
+            rate=float(given['rate']),
+            record=given['record'] == 'true',
+        )
+    )
+
+
+def launch_actions(specs: list[NodeSpec]) -> list[Any]:
+    """The actions that start a list of nodes, with the environment they need."""
+    from launch.actions import EmitEvent, RegisterEventHandler, SetEnvironmentVariable
+    from launch.event_handlers import OnProcessExit
+    from launch.events import Shutdown
+    from launch_ros.actions import Node
+
+    actions: list[Any] = [
+        SetEnvironmentVariable(name, value)
+        for name, value in ros_environment().items()
+        # The transport that lets images arrive; a profile of the user's stays.
+        if name.endswith('_DEFAULT_PROFILES_FILE')
+    ]
+    for spec in specs:
+        own = spec.package == 'vvf'
+        node = Node(
+            package=spec.package,
+            executable=spec.executable,
+            name=spec.name,
+            namespace=spec.namespace or None,
+            parameters=[str(spec.parameter_file), dict(spec.parameters)] if own else [],
+            arguments=[] if own else ['-d', str(spec.parameters['config'])],
+            remappings=list(spec.remappings),
+            respawn=spec.respawn,
+            respawn_delay=0.5,
+            output='screen',
+            sigterm_timeout='4.0',
+        )
+        actions.append(node)
+        if own and not spec.respawn:
+            # What may not come back ends the graph: an arm that died, a replay that is through.
+            actions.append(
+                RegisterEventHandler(
+                    OnProcessExit(
+                        target_action=node,
+                        on_exit=[EmitEvent(event=Shutdown(reason=f'{spec.name} ended'))],
+                    )
+                )
+            )
+    return actions
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _value(text: str, default: Any) -> Any:
+    if isinstance(default, bool):
+        return text == 'true'
+    return type(default)(text)
