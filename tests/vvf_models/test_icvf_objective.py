@@ -16,6 +16,7 @@ from vvf_models.values.icvf import (
     icvf_loss,
     make_target,
     progress_from_value,
+    rewards_and_discounts,
     steps_to_goal,
     update_target,
 )
@@ -87,7 +88,7 @@ def test_without_intents_every_sample_has_the_upper_weight():
     one = torch.zeros(2, 1)
     reached = torch.tensor([False])
     loss, _ = icvf_loss(one, one, one - 50, one, reached, reached, IcvfConfig(no_intent=True))
-    assert float(loss) == pytest.approx(2 * 0.9)
+    assert float(loss) == pytest.approx(2 * 0.9, rel=1e-4)
 
 
 def test_the_target_moves_by_its_rate():
@@ -140,8 +141,10 @@ def test_task_goals_are_done_frames_of_any_success_and_count_as_reached_in_done_
 def test_without_task_goals_another_episode_is_never_reached():
     store = chain_store(10, episodes=2)
     sampler = GoalSampler(store, np.arange(2), GoalProbabilities())
-    reached = sampler.reached(np.array([9, 9, 5]), np.array([19, 9, 5]))
-    np.testing.assert_array_equal(reached, [False, True, True])
+    steps = sampler.steps_until(np.array([9, 9, 5, 5, 5]), np.array([19, 9, 5, 7, 4]))
+    np.testing.assert_array_equal(steps == 0, [False, True, True, False, False])
+    assert steps[3] == 2
+    assert steps[4] > 1_000
 
 
 def test_the_last_frame_of_an_unlabelled_clip_starts_no_transition():
@@ -151,14 +154,36 @@ def test_the_last_frame_of_an_unlabelled_clip_starts_no_transition():
     assert len(sampler.task_goals) == 0
 
 
-def test_a_table_learns_the_discounted_distances_of_a_chain():
+def test_several_steps_stop_at_the_goal_or_rest_in_the_last_frame():
+    store = chain_store(10, episodes=2)
+    store.outcome[1], store.success_index[:] = -1, (7, -1)
+    sampler = GoalSampler(store, np.arange(2), GoalProbabilities(task=1.0), n_step=3)
+    drawn = sampler.sample(np.random.default_rng(0), 3_000)
+    done = np.flatnonzero(store.done)
+    for frame, following, steps, reached in ((3, 6, 3, False), (5, 8, 2, True), (18, 19, 3, False)):
+        row = np.flatnonzero((drawn.current == frame) & np.isin(drawn.goal, done))[0]
+        assert drawn.next[row] == following
+        assert (drawn.goal_steps[row], drawn.goal_reached[row]) == (steps, reached)
+
+
+def test_rewards_of_several_steps_add_up():
+    config = IcvfConfig(discount=0.5)
+    reward, discount = rewards_and_discounts(
+        torch.tensor([True, True, False]), torch.tensor([0, 2, 3]), config
+    )
+    torch.testing.assert_close(reward, torch.tensor([0.0, -1.5, -1.75]))
+    torch.testing.assert_close(discount, torch.tensor([0.0, 0.0, 0.125]))
+
+
+@pytest.mark.parametrize('n_step', [1, 3])
+def test_a_table_learns_the_discounted_distances_of_a_chain(n_step):
     length = 6
     config = IcvfConfig(discount=0.9, ensemble=2)
-    sampler = GoalSampler(chain_store(length), np.arange(1), GoalProbabilities())
+    sampler = GoalSampler(chain_store(length), np.arange(1), GoalProbabilities(), n_step)
     table = torch.zeros(2, length, length, length, requires_grad=True)
     target = table.detach().clone()
     rng = np.random.default_rng(0)
-    for step in range(1500):
+    for _ in range(1500 // n_step):
         drawn = sampler.sample(rng, 256)
         s, following, g, z = (
             torch.from_numpy(index)
@@ -172,12 +197,13 @@ def test_a_table_learns_the_discounted_distances_of_a_chain():
             torch.from_numpy(drawn.goal_reached),
             torch.from_numpy(drawn.intent_reached),
             config,
+            torch.from_numpy(drawn.goal_steps),
+            torch.from_numpy(drawn.intent_steps),
         )
         (gradient,) = torch.autograd.grad(loss * 256, table)
         with torch.no_grad():
             table -= 0.05 * gradient
             target.lerp_(table, 0.2)
-        assert step or loss > 0
     for s in range(length):
         for g in range(s, length):
             expected = -(1 - 0.9 ** (g - s)) / (1 - 0.9)

@@ -72,9 +72,11 @@ class IcvfTrainer:
             config.p_same_goal,
             config.p_task,
         )
-        self.sampler = GoalSampler(store, self.training, chances)
+        self.sampler = GoalSampler(store, self.training, chances, config.n_step)
         self.held_out_sampler = (
-            GoalSampler(store, self.held_out, chances) if len(self.held_out) else None
+            GoalSampler(store, self.held_out, chances, config.n_step)
+            if len(self.held_out)
+            else None
         )
         self.goal_frames = choose_goal_frames(store, self.training, config.n_goals, seed)
         self.batches = Batches(store, config)
@@ -139,6 +141,8 @@ class IcvfTrainer:
             torch.from_numpy(transitions.goal_reached),
             torch.from_numpy(transitions.intent_reached),
             self.config,
+            torch.from_numpy(transitions.goal_steps),
+            torch.from_numpy(transitions.intent_steps),
         )
 
     def evaluate(self) -> dict[str, float]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vvf_models.data.frames import UNKNOWN, FrameStore
+from vvf_models.data.frames import SUCCESS, UNKNOWN, FrameStore
 
 Indices = NDArray[np.int64]
 
@@ -35,7 +35,18 @@ class GoalProbabilities:
 
 @dataclass
 class Transitions:
-    """B transitions: frame numbers, and whether the goal and the intent are reached already."""
+    """B transitions.
+
+    Attributes:
+        current: (B,) frames.
+        next: (B,) the frames one step on, or `n_step` steps; the last frame follows itself.
+        goal: (B,) frames.
+        intent: (B,) frames.
+        goal_reached: (B,) whether the goal is reached before `next`; for one step: already.
+        intent_reached: (B,) the same for the intent.
+        goal_steps: (B,) steps until the goal is reached, or until `next` if it is not.
+        intent_steps: (B,) the same for the intent.
+    """
 
     current: Indices
     next: Indices
@@ -43,13 +54,19 @@ class Transitions:
     intent: Indices
     goal_reached: NDArray[np.bool_]
     intent_reached: NDArray[np.bool_]
+    goal_steps: Indices
+    intent_steps: Indices
 
 
 class GoalSampler:
     """Draws transitions with goals and intents from some episodes of a store."""
 
     def __init__(
-        self, store: FrameStore, episodes: Indices, probabilities: GoalProbabilities
+        self,
+        store: FrameStore,
+        episodes: Indices,
+        probabilities: GoalProbabilities,
+        n_step: int = 1,
     ) -> None:
         """Indexes the frames.
 
@@ -61,14 +78,18 @@ class GoalSampler:
         if abs(chances.random + chances.trajectory + chances.current - 1) > 1e-6:
             raise ValueError('p_random, p_trajectory and p_current must sum to 1')
         self.probabilities = probabilities
+        self.n_step = n_step
         self.frames = store.frames_of(episodes)
         self.last = store.last
         self.done = store.done
+        first_done = np.where(store.outcome == SUCCESS, store.success_index, -1)
+        self.first_done = np.where(first_done >= 0, store.starts + first_done, store.n_frames)[
+            store.episode_of
+        ]
+        self.labelled = (store.outcome != UNKNOWN)[store.episode_of]
         # A clip that nobody labelled goes on after its last frame, so that frame has no successor;
         # a labelled episode rests in it: a failure that ended is never going to arrive.
-        goes_on = (store.outcome == UNKNOWN)[store.episode_of] & (
-            np.arange(store.n_frames) == self.last
-        )
+        goes_on = ~self.labelled & (np.arange(store.n_frames) == self.last)
         self.starts = self.frames[~goes_on[self.frames]]
         self.task_goals = self.frames[self.done[self.frames]]
         if not len(self.starts):
@@ -83,13 +104,19 @@ class GoalSampler:
             intent,
             self.sample_goals(rng, current),
         )
+        following = np.minimum(current + self.n_step, self.last[current])
+        taken = np.where(self.labelled[current], self.n_step, following - current)
+        goal_steps = self.steps_until(current, goal)
+        intent_steps = self.steps_until(current, intent)
         return Transitions(
             current=current,
-            next=np.minimum(current + 1, self.last[current]),
+            next=following,
             goal=goal,
             intent=intent,
-            goal_reached=self.reached(current, goal),
-            intent_reached=self.reached(current, intent),
+            goal_reached=goal_steps < taken,
+            intent_reached=intent_steps < taken,
+            goal_steps=np.minimum(goal_steps, taken),
+            intent_steps=np.minimum(intent_steps, taken),
         )
 
     def sample_goals(self, rng: np.random.Generator, current: Indices) -> Indices:
@@ -106,13 +133,18 @@ class GoalSampler:
             goals = np.where(rng.random(batch) < chances.task, task, goals)
         return goals
 
-    def reached(self, current: Indices, goal: Indices) -> NDArray[np.bool_]:
-        """Whether a goal is reached: it is the current frame, or the task is done in both.
+    def steps_until(self, current: Indices, goal: Indices) -> Indices:
+        """Steps until the episode of each current frame is at the goal; a huge number if never.
 
-        Without task goals "done in both" holds within one episode only, as in the original, but
-        for the frames after a success, all of which are the goal.
+        A goal is reached in its own frame. One in which the task is done is also reached in every
+        frame in which the task is done: of any episode with task goals; without them, as in the
+        original, of the goal's own episode only, where what follows a success is all the goal.
         """
-        both = self.done[current] & self.done[goal]
-        if self.probabilities.task == 0:
-            both &= self.last[current] == self.last[goal]
-        return np.asarray((current == goal) | both)
+        never = np.iinfo(np.int64).max
+        same = self.last[current] == self.last[goal]
+        steps = np.where(same & (goal >= current), goal - current, never)
+        counts = self.done[goal] if self.probabilities.task else self.done[goal] & same
+        first = self.first_done[current]
+        succeeds = counts & (first <= self.last[current])
+        until_done = np.where(succeeds, np.maximum(first - current, 0), never)
+        return np.asarray(np.minimum(steps, until_done))

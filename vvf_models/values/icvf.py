@@ -11,6 +11,7 @@ Where this differs from the authors' code:
   latents are concatenated; goals are whole observations too;
 - the heads' output is multiplied by `value_scale`, which lets a small network reach -1/(1-γ) early;
 - the last layer starts at a tenth of its size;
+- with `n_step` above 1 the backup is over several steps of the data, for budgets of minutes;
 - AdamW at 5e-4 with warm-up and cosine instead of Adam at 5e-5 for a million steps, γ = .98 for
   episodes of some 30 steps; random shifts and colour jitter drawn anew for s, s', g and z.
 """
@@ -49,6 +50,7 @@ class IcvfConfig:
     # Objective.
     discount: float = 0.98
     expectile: float = 0.9
+    n_step: int = 1  # steps from s to s'; more spread news of the goal faster
     reward_scale: float = 1.0
     reward_shift: float = -1.0
     target_rate: float = 0.005
@@ -94,6 +96,8 @@ class IcvfConfig:
             raise UserError('icvf: "expectile" must lie between 0 and 1.')
         if abs(self.p_random + self.p_trajectory + self.p_current - 1) > 1e-6:
             raise UserError('icvf: "p_random", "p_trajectory" and "p_current" must sum to 1.')
+        if self.n_step < 1:
+            raise UserError('icvf: "n_step" must be at least 1.')
         if self.ensemble < 1:
             raise UserError('icvf: "ensemble" must be at least 1.')
 
@@ -235,10 +239,24 @@ def update_target(target: nn.Module, model: nn.Module, rate: float) -> None:
     torch._foreach_lerp_(list(target.parameters()), list(model.parameters()), rate)
 
 
-def rewards_and_masks(reached: Tensor, config: IcvfConfig) -> tuple[Tensor, Tensor]:
-    """Reward and bootstrap mask of the *current* state: 0 and 0 at the goal, -1 and 1 elsewhere."""
-    reward = config.reward_scale * reached.float() + config.reward_shift
-    return reward, 1 - reached.float()
+def rewards_and_discounts(
+    reached: Tensor, steps: Tensor, config: IcvfConfig
+) -> tuple[Tensor, Tensor]:
+    """Discounted reward on the way, and the discount of the value at its end.
+
+    For one step as in the authors' code: by the *current* state, 0 and 0 at the goal, -1 and γ
+    elsewhere.
+
+    Args:
+        reached: (B,) whether the goal is reached on the way.
+        steps: (B,) until then, or to the end of the way.
+        config: Discount and rewards.
+    """
+    arrived = reached.float()
+    discount = config.discount ** steps.float()
+    reward = config.reward_shift * (1 - discount) / (1 - config.discount)
+    reward = reward + arrived * discount * (config.reward_scale + config.reward_shift)
+    return reward, (1 - arrived) * discount
 
 
 def icvf_loss(
@@ -249,6 +267,8 @@ def icvf_loss(
     goal_reached: Tensor,
     intent_reached: Tensor,
     config: IcvfConfig,
+    goal_steps: Tensor | None = None,
+    intent_steps: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The ICVF loss of a batch.
 
@@ -260,15 +280,20 @@ def icvf_loss(
         goal_reached: (B,) whether s is at the goal.
         intent_reached: (B,) whether s is where the intent leads.
         config: Discount, expectile and rewards.
+        goal_steps: (B,) steps until the goal is reached, or from s to s'; by default 0 where it is
+            reached and 1 elsewhere.
+        intent_steps: (B,) the same for the intent.
 
     Returns:
         The loss, summed over heads and averaged over the batch, and what is worth logging.
     """
-    goal_reward, goal_mask = rewards_and_masks(goal_reached, config)
-    intent_reward, intent_mask = rewards_and_masks(intent_reached, config)
-    backup = goal_reward + config.discount * goal_mask * next_value_goal
+    goal_steps = ~goal_reached if goal_steps is None else goal_steps
+    intent_steps = ~intent_reached if intent_steps is None else intent_steps
+    goal_reward, goal_discount = rewards_and_discounts(goal_reached, goal_steps, config)
+    intent_reward, intent_discount = rewards_and_discounts(intent_reached, intent_steps, config)
+    backup = goal_reward + goal_discount * next_value_goal
     next_intent = next_value_intent.amin(0) if config.min_heads else next_value_intent.mean(0)
-    advantage = intent_reward + config.discount * intent_mask * next_intent - value_intent.mean(0)
+    advantage = intent_reward + intent_discount * next_intent - value_intent.mean(0)
     if config.no_intent:
         advantage = torch.zeros_like(advantage)
     weight = expectile_weight(advantage, config.expectile)
