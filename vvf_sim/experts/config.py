@@ -63,7 +63,7 @@ class ExpertConfig:
             step_noise_m=0.006 * noise,
             step_noise_rad=0.08 * noise,
             kick_probability=0.06 * noise,
-            mistake_probability=0.73 * noise,
+            mistake_probability=0.76 * noise,
             recovery_probability=0.1 * noise,
         )
 
