@@ -5,8 +5,10 @@ import torch
 
 from tests.vvf_models.toy import SIZE, toy_episode, toy_episodes
 from vvf_models.data.augment import Augmentation, augment, random_shift, to_float
+from vvf_models.data.chain import ChainedEpisodes
 from vvf_models.data.frames import FrameStore
 from vvf_models.data.images import resize_images
+from vvf_models.data.open import open_episodes
 from vvf_models.errors import UserError
 
 
@@ -63,6 +65,21 @@ def test_a_cache_of_other_episodes_is_made_anew(tmp_path):
     FrameStore.from_episodes(toy_episodes(2), ('front',), SIZE, cache=tmp_path)
     other = FrameStore.from_episodes(toy_episodes(3), ('front',), SIZE, cache=tmp_path)
     assert other.n_episodes == 3
+
+
+def test_chained_collections_read_like_one_and_notice_changes(tmp_path):
+    for name in ('a', 'b'):
+        (tmp_path / name).mkdir()
+        images = np.zeros((2, 4, 4, 3), np.uint8)
+        np.savez(tmp_path / name / f'{name}.npz', images_front=images)
+    chain = ChainedEpisodes([open_episodes(tmp_path / name) for name in ('a', 'b')])
+    assert [episode.episode_id for episode in chain] == ['a', 'b']
+    assert chain[-1].episode_id == 'b'
+    before = chain.fingerprint()
+    np.savez(tmp_path / 'b' / 'c.npz', images_front=np.zeros((3, 4, 4, 3), np.uint8))
+    after = ChainedEpisodes([open_episodes(tmp_path / name) for name in ('a', 'b')])
+    assert after.fingerprint() != before
+    assert len(after) == 3
 
 
 def test_missing_camera_and_no_episodes_say_so():

@@ -66,6 +66,17 @@ def test_metrics_of_four_episodes_by_hand():
     assert result['spearman_low'] <= result['spearman_mean'] <= result['spearman_high']
 
 
+def test_failures_are_told_apart_by_kind():
+    ends = [np.array([v]) for v in (3.0, 2.0, 2.5, 0.0, 1.0)]
+    kinds = ['', '', 'dropped', 'timeout', 'timeout']
+    result = value_metrics(
+        ends, [True, True, False, False, False], failure_kinds=kinds, bootstrap=0
+    )
+    assert result['auc_end_dropped'] == 0.5
+    assert result['auc_end_timeout'] == 1
+    assert result['auc_end'] == pytest.approx(5 / 6)
+
+
 def test_unlabelled_episodes_are_progress_and_never_failures():
     result = value_metrics([np.arange(4.0)] * 3, [None] * 3, bootstrap=0)
     assert result['spearman_mean'] == 1

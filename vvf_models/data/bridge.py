@@ -40,6 +40,11 @@ class BridgeEpisodes(Sequence[Episode]):
         """Number of episodes."""
         return len(self._records)
 
+    def fingerprint(self) -> str:
+        """Changes when a file is added, removed or written anew; for caches."""
+        stats = [(file.name, file.stat()) for file in sorted({r[0] for r in self._records})]
+        return ' '.join(f'{name} {stat.st_size} {stat.st_mtime_ns}' for name, stat in stats)
+
     @overload
     def __getitem__(self, index: int) -> Episode: ...
     @overload

@@ -21,6 +21,10 @@ class ChainedEpisodes(Sequence[Episode]):
         """Episodes in all."""
         return self._ends[-1] if self._ends else 0
 
+    def fingerprint(self) -> str:
+        """Changes when a part does; for caches."""
+        return ' '.join(fingerprint(part) for part in self._parts)
+
     @overload
     def __getitem__(self, index: int) -> Episode: ...
 
@@ -37,3 +41,11 @@ class ChainedEpisodes(Sequence[Episode]):
         part = bisect_right(self._ends, position)
         start = self._ends[part - 1] if part else 0
         return self._parts[part][position - start]
+
+
+def fingerprint(episodes: Sequence[Episode]) -> str:
+    """Tells one collection from another, without reading its images where the collection can."""
+    own = getattr(episodes, 'fingerprint', None)
+    if own is not None:
+        return str(own())
+    return ' '.join(f'{episode.episode_id} {len(episode)}' for episode in episodes)

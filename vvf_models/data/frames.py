@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vvf_models.data.chain import fingerprint
 from vvf_models.data.episode import Episode
 from vvf_models.data.images import resize_images
 from vvf_models.errors import UserError
@@ -212,7 +213,7 @@ def _cached(
         'cameras': sorted(cameras),
         'image_size': image_size,
         'episodes': len(episodes),
-        'source': _fingerprint(episodes),
+        'source': hashlib.sha256(fingerprint(episodes).encode()).hexdigest(),
     }
     meta = folder / _META
     if not (meta.is_file() and json.loads(meta.read_text()) == key):
@@ -231,16 +232,6 @@ def _cached(
         _write_index(folder / _INDEX, store)
         meta.write_text(json.dumps(key))  # last, so that an unfinished cache is never believed
     return _open(folder, cameras, image_size)
-
-
-def _fingerprint(episodes: Sequence[Episode]) -> str:
-    files = getattr(episodes, 'files', None)
-    if files is not None:
-        stats = [(file.name, file.stat()) for file in files]
-        names = [f'{name} {stat.st_size} {stat.st_mtime_ns}' for name, stat in stats]
-    else:
-        names = [f'{episodes[i].episode_id} {len(episodes[i])}' for i in range(len(episodes))]
-    return hashlib.sha256('\n'.join(names).encode()).hexdigest()
 
 
 def _write_index(path: Path, store: FrameStore) -> None:

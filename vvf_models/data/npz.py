@@ -84,6 +84,11 @@ class NpzEpisodes(Sequence[Episode]):
         """Number of episodes."""
         return len(self.files)
 
+    def fingerprint(self) -> str:
+        """Changes when a file is added, removed or written anew; for caches."""
+        stats = [(file.name, file.stat()) for file in self.files]
+        return ' '.join(f'{name} {stat.st_size} {stat.st_mtime_ns}' for name, stat in stats)
+
     @overload
     def __getitem__(self, index: int) -> Episode: ...
     @overload

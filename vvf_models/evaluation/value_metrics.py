@@ -73,6 +73,7 @@ def value_metrics(
     success: Sequence[bool | None],
     success_index: Sequence[int] | None = None,
     *,
+    failure_kinds: Sequence[str] | None = None,
     reversed_values: Sequence[Values] | None = None,
     fixed_step: int = 18,
     bootstrap: int = 1000,
@@ -84,6 +85,8 @@ def value_metrics(
         values: Per episode, (T,), higher is better.
         success: Outcome per episode, None if nobody labelled it.
         success_index: First frame in which the task is done, -1 where there is none.
+        failure_kinds: How each episode failed; adds `auc_end_<kind>`, all successes against the
+            failures of a kind.
         reversed_values: Per episode, the values of the episode played backwards, in the order
             played. Needed for a model with a memory; otherwise they are `values` reversed.
         fixed_step: The step of `auc_fixed_step`; the last of episodes that are shorter.
@@ -142,6 +145,10 @@ def value_metrics(
         if name == 'auc_end' and bootstrap:
             low, high = _auc_interval(positives, negatives, rng, bootstrap)
             result |= {'auc_end_low': low, 'auc_end_high': high}
+    ends = np.array([values[e][-1] for e in labelled_good])
+    for kind in sorted({failure_kinds[e] for e in bad} - {''}) if failure_kinds else ():
+        worse = [values[e][-1] for e in bad if failure_kinds and failure_kinds[e] == kind]
+        result[f'auc_end_{kind}'] = auc(ends, np.array(worse))
     labelled = [*labelled_good, *bad]
     result['kendall_tau'] = kendall_tau_a(
         [1.0] * len(labelled_good) + [0.0] * len(bad), [float(values[e][-1]) for e in labelled]
