@@ -12,8 +12,9 @@ observations as the one that was lived. The rule:
   topic's stamps are ``wait_s`` ahead, whichever comes first; for state topics, which are fast, it
   does not wait.
 
-Only stamps count, never the time of arrival, and payloads are not looked at, so they can be decoded
-later or in another thread.
+Stamps decide, and not the clock: the order of arrival only matters for a state message that comes
+in later than a frame stamped after it. Payloads are not looked at, so they can be decoded later or in
+another thread.
 """
 
 from __future__ import annotations

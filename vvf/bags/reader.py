@@ -66,7 +66,6 @@ class BagReader:
         topics: Topics by name, with type, definition and quality of service.
         custom_data: Strings kept with the bag; empty for bags of other recorders.
         recorded: Messages by topic as the metadata tell it; empty where they do not.
-        loss: What cannot be read; false where everything can.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,6 +73,7 @@ class BagReader:
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._files: list[McapFile | SqliteFile] = []
         self._own_types: dict[str, Typestore] = {}
+        self._loss: tuple[tuple[int, ...], Loss] | None = None
         try:
             self._open()
         except BaseException:
@@ -107,6 +107,19 @@ class BagReader:
     def episode_id(self) -> str:
         """The id given by the recorder, else the name of the directory or file."""
         return self.custom_data.get('episode_id') or self.path.name.removesuffix('.mcap')
+
+    @property
+    def loss(self) -> Loss:
+        """What cannot be read; false where everything can.
+
+        A file that was cut off is known from the start; a corrupt chunk in the middle of a file
+        that is otherwise whole once the messages have been read.
+        """
+        known = tuple(f.bytes_lost for f in self._files)
+        if self._loss is None or self._loss[0] != known:
+            loss = self._measure_loss(self._info)
+            self._loss = (tuple(f.bytes_lost for f in self._files), loss)
+        return self._loss[1]
 
     def lost_on(self, topic: str) -> int:
         """How many messages of a topic are lost: exact or estimated, as ``loss`` is."""
@@ -191,7 +204,7 @@ class BagReader:
             for t in info.get('topics_with_message_count') or []
             if self.custom_data.get(COMPLETE, 'true') == 'true'
         }
-        self.loss = self._measure_loss(info)
+        self._info = info
 
     def _open_file(self, path: Path) -> McapFile | SqliteFile:
         if path.suffix == '.zstd':

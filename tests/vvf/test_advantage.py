@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Advantages against hand-worked cases."""
+
+import numpy as np
+import pytest
+
+from vvf.advantage import lookahead, lookback, threshold
+
+GAMMA = 0.9
+
+
+def value_of(steps: np.ndarray) -> np.ndarray:
+    """The value of a state that is so many steps from the goal."""
+    return -(1 - GAMMA**steps) / (1 - GAMMA)
+
+
+@pytest.mark.parametrize('hz', [5.0, 10.0, 30.0])
+def test_steady_progress_has_no_advantage_at_any_frame_rate(hz: float) -> None:
+    seconds = np.arange(0, 4 + 1e-9, 1 / hz)
+    values = value_of(5.0 * (4.0 - seconds))
+    ahead = lookahead(seconds, values, gamma=GAMMA, rate_hz=5.0, n_steps=5, success=True)
+    np.testing.assert_allclose(ahead, 0.0, atol=1e-9)
+    back = lookback(seconds, values, gamma=GAMMA, rate_hz=5.0, n_steps=5)
+    assert np.isnan(back[seconds < 0.99]).all()
+    np.testing.assert_allclose(back[seconds > 1.01], 0.0, atol=1e-9)
+
+
+def test_standing_still_costs_what_the_steps_cost() -> None:
+    seconds = np.arange(5.0)
+    values = np.full(5, -4.0)
+    ahead = lookahead(seconds, values, gamma=GAMMA, rate_hz=1.0, n_steps=2)
+    by_hand = -1 - GAMMA + GAMMA**2 * -4.0 + 4.0
+    np.testing.assert_allclose(ahead[:3], by_hand)
+    # The horizon is cut at the end of the episode.
+    np.testing.assert_allclose(ahead[3:], [-1 + GAMMA * -4.0 + 4.0, 0.0])
+
+
+def test_only_a_success_ends_at_the_goal() -> None:
+    seconds, values = np.array([0.0, 1.0]), np.array([-2.0, -2.0])
+    won = lookahead(seconds, values, gamma=GAMMA, rate_hz=1.0, n_steps=5, success=True)
+    np.testing.assert_allclose(won, [-1 + 2.0, 2.0])
+    lost = lookahead(seconds, values, gamma=GAMMA, rate_hz=1.0, n_steps=5)
+    np.testing.assert_allclose(lost, [-1 - 1.8 + 2.0, 0.0])
+
+
+def test_lookback_is_the_lookahead_of_n_steps_ago() -> None:
+    seconds = np.arange(30) * 0.2
+    values = np.random.default_rng(0).normal(-5, 1, 30)
+    ahead = lookahead(seconds, values, gamma=GAMMA, rate_hz=5.0, n_steps=10)
+    back = lookback(seconds, values, gamma=GAMMA, rate_hz=5.0, n_steps=10)
+    np.testing.assert_allclose(back[10:], ahead[:20])
+
+
+def test_threshold_leaves_the_wanted_share_above() -> None:
+    gain = np.random.default_rng(0).normal(size=1000)
+    assert np.mean(gain >= threshold(gain, 0.3)) == pytest.approx(0.3, abs=0.002)
+    assert np.isnan(threshold(np.zeros(0)))
+
+
+def test_no_frames_give_no_advantage() -> None:
+    assert lookahead(np.zeros(0), np.zeros(0), gamma=GAMMA, rate_hz=5.0).shape == (0,)
+    assert lookback(np.zeros(0), np.zeros(0), gamma=GAMMA, rate_hz=5.0).shape == (0,)
