@@ -18,11 +18,11 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
-
-from vvf.errors import UserError
 from vvf_msgs.action import RunEpisode
 from vvf_msgs.msg import ValueEstimate
 from vvf_msgs.srv import EndEpisode
+
+from vvf.errors import UserError
 
 _OUTCOMES = {
     EndEpisode.Request.SUCCESS: 'success',

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rates, ages, latencies and refusals of a node, published on `/diagnostics` at 1 Hz (REP-107).
 
-`Meter` is plain arithmetic; `Diagnostics` is the thin ROS side. (`diagnostic_updater` has no wheel.)
+`Meter` is plain arithmetic; `Diagnostics` is the thin ROS side, since `diagnostic_updater` has no
+wheel.
 """
 
 from __future__ import annotations

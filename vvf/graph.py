@@ -90,7 +90,8 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
         raise UserError(f'there is no robot {robot!r}; known: {", ".join(ROBOTS)}.')
     if not a.sim:
         raise UserError(
-            'only the simulated arm has a driver in this version; start with sim:=true (--sim true).'
+            'only the simulated arm has a driver in this version; start with sim:=true '
+            '(--sim true).'
         )
     value_model = _checkpoint(a.value_model or spec.models.value, 'value_model')
     policy = '' if a.policy == 'none' else _checkpoint(a.policy or spec.models.policy, 'policy')
@@ -147,7 +148,7 @@ def build_replay_graph(
     common = {'task': task}
     # A replay is not a robot: nothing is lost by waiting, so no frame may be dropped on the way.
     lossless = {'reliable': True, 'queue_depth': 1000}
-    nodes = [
+    return [
         NodeSpec('value', 'value', parameters={**common, 'model': model, **lossless}),
         NodeSpec('plot', 'plot', parameters=common),
         NodeSpec(
@@ -169,7 +170,6 @@ def build_replay_graph(
             respawn=False,
         ),
     ]
-    return nodes
 
 
 def _rviz(spec: TaskSpec) -> NodeSpec:

@@ -23,8 +23,9 @@ from vvf.graph import (
 
 def task_launch_description(task: str) -> Any:
     """The launch description of a task; its arguments are those of `vvf up`."""
-    from launch import LaunchDescription
     from launch.actions import DeclareLaunchArgument, OpaqueFunction
+
+    from launch import LaunchDescription
 
     declared = [
         DeclareLaunchArgument(
@@ -42,9 +43,7 @@ def task_launch_description(task: str) -> Any:
 
 def _task_actions(context: Any, task: str) -> list[Any]:
     given = context.launch_configurations
-    values = {
-        item.name: _value(given[item.name], item.default) for item in fields(GraphArguments)
-    }
+    values = {item.name: _value(given[item.name], item.default) for item in fields(GraphArguments)}
     return launch_actions(build_graph(task, GraphArguments(**values)))
 
 
@@ -60,8 +59,9 @@ REPLAY_ARGUMENTS = {
 
 def replay_launch_description() -> Any:
     """The launch description of a replay; its arguments are those of `vvf up replay`."""
-    from launch import LaunchDescription
     from launch.actions import DeclareLaunchArgument, OpaqueFunction
+
+    from launch import LaunchDescription
 
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=text)

@@ -24,7 +24,7 @@ class Parameter:
 
 
 def declare(node: Any, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
-    """Declare all parameters on an rclpy node, with descriptions and ranges, and return their values."""
+    """Declare parameters on an rclpy node, with descriptions and ranges; returns their values."""
     from rcl_interfaces.msg import (
         FloatingPointRange,
         IntegerRange,

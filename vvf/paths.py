@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the project's files lie: in the source tree, or in the share folder of an installed package."""
+"""Where the project's files lie: in the source tree, or in an installed package's share folder."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def provenance(
 
 
 def checkpoint_id(path: str) -> str:
-    """Name of a checkpoint and the hash of its weights, so that a bag names exactly one; '' for none."""
+    """Name and hash of a checkpoint, so that a bag names exactly one; '' for none."""
     if not path:
         return ''
     import hashlib

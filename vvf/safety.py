@@ -194,7 +194,9 @@ class SafetyGate:
         max_age = self.max_ages.image
         if self.mode is Mode.STOPPED:
             reason = Reason.E_STOP
-        elif chunk.ndim != 2 or chunk.shape[1] != dim or grip.shape != (len(chunk),) or not len(grip):
+        elif (
+            chunk.ndim != 2 or chunk.shape[1] != dim or grip.shape != (len(chunk),) or not len(grip)
+        ):
             reason = Reason.WRONG_SHAPE
         elif not (np.isfinite(chunk).all() and np.isfinite(grip).all()):
             reason = Reason.NON_FINITE

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ class DeviceSource:
         self._wanted = (width, height, rate_hz)
         self._retry_s = retry_s
         self._next_try = 0.0
-        self._capture = None
+        self._capture: Any = None
         self._open()
 
     def _open(self) -> None:

@@ -7,7 +7,6 @@ in order: first what moves, then the rest, and nothing outlives `STOP_WITHIN_S`.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -23,9 +22,9 @@ import yaml
 
 from vvf.environment import ros_environment
 from vvf.graph import NodeSpec
+from vvf.processes import USER_ERROR
 
 STOP_WITHIN_S = 5.0  # from Ctrl-C to nothing left
-USER_ERROR = 2  # exit code of a node whose parameters are wrong: starting it again would not help
 _ARM_TIME_S = 3.0
 _MARGIN_S = 0.4
 _MAX_RESTARTS = 5
@@ -128,7 +127,7 @@ class Supervisor:
             return {n: c.process.poll() is None for n, c in self._children.items()}
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the graph ends by itself (a node that may not respawn left); True if it did."""
+        """Wait until the graph ends by itself, as when a replay is through; True if it did."""
         return self._finished.wait(timeout)
 
     def stop(self) -> None:
@@ -140,9 +139,7 @@ class Supervisor:
             children = list(self._children.values())
         began = time.monotonic()
         self._end([c for c in children if c.spec.stop_first], began + _ARM_TIME_S)
-        self._end(
-            [c for c in children if not c.spec.stop_first], began + STOP_WITHIN_S - _MARGIN_S
-        )
+        self._end([c for c in children if not c.spec.stop_first], began + STOP_WITHIN_S - _MARGIN_S)
         for reader in self._readers:
             reader.join(timeout=0.3)
         self._finished.set()
@@ -233,14 +230,3 @@ class Supervisor:
         self.failure = why
         self._log(f'[vvf] {why}; stopping')
         self._finished.set()
-
-
-def end_with_parent() -> None:
-    """Ask the kernel to interrupt this process when its parent dies, so that no node is orphaned."""
-    if sys.platform == 'linux':
-        import ctypes
-
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGINT)
-        if os.getppid() == 1:  # it died before the request
-            raise SystemExit(0)

@@ -17,6 +17,7 @@ from vvf_models.data.open import open_episodes
 from vvf_models.evaluation.scoring import episode_values, outcomes
 from vvf_models.evaluation.value_metrics import value_metrics
 from vvf_models.runtime import ValueRuntime
+from vvf_models.values.icvf import Icvf
 from vvf_models.values.proprio import train_proprio
 
 
@@ -45,7 +46,9 @@ def evaluate_value(
     """
     loaded = load_checkpoint(checkpoint, 'icvf')
     runtime = ValueRuntime(loaded)
-    model, config = loaded.model, loaded.model.config
+    model = loaded.model
+    assert isinstance(model, Icvf)  # what `ValueRuntime` has made sure of
+    config = model.config
     store = _store(data, config.cameras, config.image_size)
     if config.state_dim and store.state_dim != config.state_dim:
         raise UserError(
@@ -74,9 +77,7 @@ def evaluate_value(
         train = _store(baseline, config.cameras[:1], 16)
         blind = train_proprio(train, np.arange(train.n_episodes), seed=seed)
         assert store.state is not None
-        blind_values = [
-            blind.values(store.state[store.frames_of(np.array([e]))]) for e in episodes
-        ]
+        blind_values = [blind.values(store.state[store.frames_of(np.array([e]))]) for e in episodes]
         blind_metrics = value_metrics(blind_values, **common)
         numbers |= {f'baseline_{name}': value for name, value in blind_metrics.items()}
     return numbers

@@ -20,10 +20,10 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
+from vvf_msgs.msg import Action, ValueEstimate
 
 from vvf.graph import GraphArguments, NodeSpec, build_graph
 from vvf.supervisor import Supervisor
-from vvf_msgs.msg import Action, ValueEstimate
 
 
 class Probe:

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from rclpy.action import ActionClient
 from std_srvs.srv import Trigger
+from vvf_msgs.action import RunEpisode
+from vvf_msgs.msg import Action
 
 from vvf.bags.reader import open_bag
 from vvf.graph import NodeSpec
 from vvf.nodes.arm import load_limits
-from vvf_msgs.action import RunEpisode
-from vvf_msgs.msg import Action
 
 from .conftest import Graph, Probe, only
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.errors import UserError
+from vvf.processes import end_with_parent
 
 
 def add_parser(subparsers: Any) -> None:
@@ -48,7 +49,9 @@ def add_parser(subparsers: Any) -> None:
         default=0.0,
         help='part of the episodes drawn by the ray caster, so that a model works without OpenGL',
     )
-    parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='processes [all cores]')
+    parser.add_argument(
+        '--jobs', type=int, default=os.cpu_count() or 1, help='processes [all cores]'
+    )
     add_json_option(parser)
 
 
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     # A fresh interpreter for each worker: OpenGL contexts do not survive a fork.
     context = multiprocessing.get_context('spawn')
     os.environ.setdefault('OMP_NUM_THREADS', '1')
-    with progress_bar('episodes') as bar, context.Pool(max(1, args.jobs)) as pool:
+    with progress_bar('episodes') as bar, context.Pool(args.jobs, end_with_parent) as pool:
         task = bar.add_task(args.out.name, total=len(todo))
         for result in pool.imap_unordered(collect_to_file, todo):
             outcomes['success' if result.success else result.failure_kind] += 1

@@ -16,6 +16,7 @@ from rich.table import Table
 from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.errors import UserError
 from vvf.paths import checkpoint_path
+from vvf.processes import end_with_parent
 
 
 def add_parser(subparsers: Any) -> None:
@@ -35,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
         choices=('auto', 'checkpoint', 'own'),
         default='auto',
         help="whose goal: the checkpoint's, or each episode's own last frame "
-        '[auto: the checkpoint\'s, where the data have labelled outcomes]',
+        "[auto: the checkpoint's, where the data have labelled outcomes]",
     )
     value.add_argument(
         '--baseline',
@@ -124,7 +125,7 @@ def _policy(args: argparse.Namespace, folder: Path) -> int:
     results = []
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     context = multiprocessing.get_context('spawn')
-    with progress_bar('episodes') as bar, context.Pool(args.jobs) as pool:
+    with progress_bar('episodes') as bar, context.Pool(args.jobs, end_with_parent) as pool:
         job = bar.add_task(folder.name, total=len(jobs))
         for result in pool.imap_unordered(roll_out, jobs):
             results.append(result)

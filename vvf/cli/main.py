@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 from vvf import __version__, environment
 from vvf.errors import is_user_error
+from vvf.processes import USER_ERROR
 
-USER_ERROR = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 

@@ -23,7 +23,9 @@ def add_parser(subparsers: Any) -> None:
         description='Train; Ctrl-C keeps what is done, --resume goes on from there.',
         epilog='example: vvf train bc --data data/demonstrations --out runs/my_policy --minutes 10',
     )
-    parser.add_argument('algorithm', choices=('icvf', 'bc'), help='icvf: a value model; bc: a policy')
+    parser.add_argument(
+        'algorithm', choices=('icvf', 'bc'), help='icvf: a value model; bc: a policy'
+    )
     parser.add_argument(
         '--data',
         type=Path,

@@ -7,7 +7,6 @@ vendors' camera drivers would: `/<camera>/image_raw`, JPEG on demand, and `camer
 
 from __future__ import annotations
 
-
 import numpy as np
 from rclpy.node import Node
 from std_msgs.msg import Bool
@@ -101,4 +100,3 @@ class SimDriver:
 def _calibration(camera: str) -> str:
     file = share() / 'calibration' / 'sim' / f'{camera}.yaml'
     return str(file) if file.is_file() else ''
-

@@ -16,9 +16,11 @@ import yaml
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.time import Time
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from vvf_msgs.msg import Action, EpisodeEvent, ValueEstimate
 
 from vvf.diagnostics import Diagnostics, Meter
 from vvf.drivers.base import ArmDriver
@@ -29,9 +31,7 @@ from vvf.parameters import Parameter, declare
 from vvf.paths import config_path
 from vvf.safety import MaxAges, Mode, Reason, RobotLimits, SafetyGate
 from vvf.task import load_task
-from vvf_msgs.msg import Action, EpisodeEvent, ValueEstimate
 from vvf_sim.robots.kinematics import Kinematics
-from scipy.spatial.transform import Rotation
 
 PARAMETERS = (
     Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
@@ -142,10 +142,12 @@ class ArmNode(Node):
             self._faulty_since = None
         elif self._faulty_since is None:
             self._faulty_since = now
-        elif now - self._faulty_since > self.parameters['park_after_s']:
-            if self.gate.mode is Mode.HOLDING:
-                self.get_logger().warning('inputs stayed away: the arm goes to sleep')
-                self.gate.park()
+        elif (
+            self.gate.mode is Mode.HOLDING
+            and now - self._faulty_since > self.parameters['park_after_s']
+        ):
+            self.get_logger().warning('inputs stayed away: the arm goes to sleep')
+            self.gate.park()
 
     def _publish_state(self, reading: Any) -> None:
         stamp = Time(seconds=reading.stamp).to_msg()

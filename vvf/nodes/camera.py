@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `camera` node: a V4L2 device, a video file or an existing image topic as `/<name>/image_raw`."""
+"""The `camera` node: a device, a video file or an image topic as `/<name>/image_raw`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from vvf.parameters import Parameter, declare
 from vvf.sources import DeviceSource, Frame, FrameSource, VideoSource
 
 PARAMETERS = (
-    Parameter('camera', 'camera', 'name of the camera: the namespace of its topics', read_only=True),
+    Parameter(
+        'camera', 'camera', 'name of the camera: the namespace of its topics', read_only=True
+    ),
     Parameter('source', 'device', 'device, video or topic', read_only=True),
     Parameter('device', '/dev/video0', 'V4L2 device, for source device', read_only=True),
     Parameter('video', '', 'path of a video file, for source video', read_only=True),

@@ -22,7 +22,7 @@ from rclpy.qos import (
 from rclpy.signals import SignalHandlerOptions
 
 from vvf.errors import is_user_error
-from vvf.supervisor import USER_ERROR, end_with_parent
+from vvf.processes import USER_ERROR, end_with_parent
 
 #: State that a late joiner must still hear, such as which episode runs.
 LATCHED = QoSProfile(

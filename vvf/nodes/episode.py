@@ -9,7 +9,7 @@ arm notices when nobody records any more.
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from rclpy.subscription import Subscription
 from rclpy.task import Future
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
+from vvf_msgs.action import RunEpisode
+from vvf_msgs.msg import EpisodeEvent, ValueEstimate
+from vvf_msgs.srv import EndEpisode, StartEpisode
 
 from vvf.bags.recorder import Recorder, set_outcome
 from vvf.diagnostics import Diagnostics
@@ -30,9 +33,6 @@ from vvf.nodes.messages import message_class
 from vvf.parameters import Parameter, declare
 from vvf.provenance import provenance
 from vvf.task import load_task
-from vvf_msgs.action import RunEpisode
-from vvf_msgs.msg import EpisodeEvent, ValueEstimate
-from vvf_msgs.srv import EndEpisode, StartEpisode
 
 PARAMETERS = (
     Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
@@ -246,7 +246,7 @@ class EpisodeNode(Node):
 
     def _start(self, instruction: str, episode_id: str, *, record: bool = True) -> None:
         self._count += 1
-        stamp = datetime.now(timezone.utc).strftime('%Y%m%d-%H%M%S')
+        stamp = datetime.now(UTC).strftime('%Y%m%d-%H%M%S')
         name = episode_id or f'{self.task.name}-{stamp}-{self._count:03d}'
         if Path(name).name != name or name in ('.', '..'):
             raise ValueError(f'an episode id is a plain name, not {name!r}')

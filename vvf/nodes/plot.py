@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `plot` node: the value over time as an image, and as coloured markers along the gripper's way.
+"""The `plot` node: the value over time as an image, and as colours along the gripper's way.
 
 `/vvf/value/plot` is a plain `sensor_msgs/Image`, since rviz has no display for time series. Nothing
 is drawn while nobody listens.
@@ -16,6 +16,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
+from vvf_msgs.msg import EpisodeEvent, ValueEstimate
 
 from vvf.diagnostics import Diagnostics, Meter
 from vvf.images import fill_image
@@ -23,7 +24,6 @@ from vvf.nodes.common import LATCHED, now_s, run, seconds, stream_qos
 from vvf.parameters import Parameter, declare
 from vvf.task import load_task
 from vvf.viz.plot import ValuePlot
-from vvf_msgs.msg import EpisodeEvent, ValueEstimate
 
 PARAMETERS = (
     Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from vvf_msgs.msg import Action, EpisodeEvent, ValueEstimate
 
 from vvf.diagnostics import Diagnostics, Meter
 from vvf.errors import UserError
@@ -17,7 +18,6 @@ from vvf.nodes.observer import Observer, Seen, check_fits
 from vvf.parameters import Parameter, declare
 from vvf.task import load_task
 from vvf_models.runtime import PolicyRuntime, load_policy
-from vvf_msgs.msg import Action, EpisodeEvent, ValueEstimate
 
 PARAMETERS = (
     Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
@@ -95,10 +95,10 @@ class PolicyNode(AutostartNode):
         return super().on_deactivate(state)
 
     def _on_observation(self, seen: Seen) -> None:
-        if self.parameters['only_in_episodes']:
-            # A frame from before the start still shows the last episode's scene.
-            if self._began is None or seen.stamp_s < self._began:
-                return
+        # A frame from before the start still shows the last episode's scene.
+        too_early = self._began is None or seen.stamp_s < self._began
+        if too_early and self.parameters['only_in_episodes']:
+            return
         period = 1.0 / self._spec.rate_hz
         if 0.0 <= seen.stamp_s - self._last_stamp < period * (1.0 - _EARLY):
             return

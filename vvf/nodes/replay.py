@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `replay` node: publishes a recorded bag again, so that live nodes score it like the first time.
+"""The `replay` node: publishes a recorded bag again, so that live nodes score it.
 
 Messages keep their header stamps and go out reliably, at the bag's pace times `rate`; what the
 graph itself makes (`/vvf/value`, `/vvf/episode`, `/vvf/action`) is left out. The node ends when the
@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from rclpy.node import Node
+from vvf_msgs.msg import ValueEstimate
+from vvf_msgs.srv import EndEpisode, StartEpisode
 
 from vvf.bags.reader import open_bag
 from vvf.diagnostics import Diagnostics
@@ -22,8 +24,6 @@ from vvf.nodes.common import now_s, run, stream_qos
 from vvf.nodes.messages import message_class
 from vvf.parameters import Parameter, declare
 from vvf.task import load_task
-from vvf_msgs.msg import ValueEstimate
-from vvf_msgs.srv import EndEpisode, StartEpisode
 
 PARAMETERS = (
     Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
@@ -162,9 +162,7 @@ class ReplayNode(Node):
             self.done = True
             return
         codes = {'success': EndEpisode.Request.SUCCESS, 'failure': EndEpisode.Request.FAILURE}
-        outcome = codes.get(
-            self._bag.custom_data.get('outcome', ''), EndEpisode.Request.UNLABELLED
-        )
+        outcome = codes.get(self._bag.custom_data.get('outcome', ''), EndEpisode.Request.UNLABELLED)
         note = f'replay of {self.parameters["bag"]}'
         future = self._end_client.call_async(EndEpisode.Request(outcome=outcome, note=note))
         future.add_done_callback(lambda _: setattr(self, 'done', True))

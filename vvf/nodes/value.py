@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import Float32
+from vvf_msgs.msg import EpisodeEvent, ValueEstimate
+from vvf_msgs.srv import SetTask
 
 from vvf.advantage import N_STEPS, lookback
 from vvf.diagnostics import Diagnostics, Meter
@@ -22,8 +24,6 @@ from vvf.nodes.observer import Observer, Seen, check_fits
 from vvf.parameters import Parameter, declare
 from vvf.task import load_task
 from vvf_models.runtime import ValueRuntime, load_value
-from vvf_msgs.msg import EpisodeEvent, ValueEstimate
-from vvf_msgs.srv import SetTask
 
 PARAMETERS = (
     Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
@@ -162,7 +162,7 @@ class ValueNode(AutostartNode):
     def _on_set_task(
         self, request: SetTask.Request, response: SetTask.Response
     ) -> SetTask.Response:
-        """Another goal: one image for each camera of the model, and the state where it takes one."""
+        """Another goal: an image for each camera of the model, and the state if it takes one."""
         model = self._model
         assert model is not None
         try:
