@@ -48,9 +48,9 @@ class SpatialSoftmaxEncoder(nn.Module):
 class FlattenEncoder(nn.Module):
     """Strided convolutions with GroupNorm, flattened into one layer.
 
-    Input (B, 3, S, S) in [-1, 1]; output (B, output_dim) in (-1, 1). The first stride is 4 up to
-    64 px and 8 beyond, so that the cost hardly grows with the size; `fine` makes two strides of
-    2 of the first, which sees objects of three or four pixels, for about twice the time.
+    Input (B, 3, S, S) in [-1, 1]; output (B, output_dim) in (-1, 1). The strides are 4, 2, 2, and
+    once more 2 above 64 px. `fine` makes two strides of 2 of the first, which sees objects of three
+    or four pixels, for more than twice the time.
     """
 
     def __init__(
