@@ -13,8 +13,8 @@ observations as the one that was lived. The rule:
   does not wait.
 
 Stamps decide, and not the clock: the order of arrival only matters for a state message that comes
-in later than a frame stamped after it. Payloads are not looked at, so they can be decoded later or in
-another thread.
+in later than a frame stamped after it. Payloads are not looked at, so they can be decoded later, or
+in another thread.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def test_mistakes_are_named_in_one_sentence(text: str, said: str) -> None:
 
 
 def test_an_unknown_task_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no task is called 'pick'; known: .*pick_place"):
+    with pytest.raises(UserError, match=r"no task is called 'pick'; known: .*pick_place"):
         load_task('pick')
     with pytest.raises(UserError, match='does not exist'):
         load_task(tmp_path / 'none.yaml')

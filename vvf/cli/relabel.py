@@ -75,17 +75,21 @@ def run(args: argparse.Namespace) -> int:
         n_steps=args.n_steps, positive_ratio=args.positive_ratio,
     )  # fmt: skip
     console = Console(stderr=True)
-    with _bar(console) as bar:
-        jobs: dict[str, Any] = {}
+    bar = _bar(console)
+    jobs: dict[str, Any] = {}
 
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in jobs:
-                unit = 'frames' if stage == 'score' else 'bags'
-                label = 'scoring' if stage == 'score' else 'writing'
-                jobs[stage] = bar.add_task(label, unit=unit)
-            bar.update(jobs[stage], completed=done, total=max(total, done) or None)
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage not in jobs:
+            bar.start()
+            unit = 'frames' if stage == 'score' else 'bags'
+            jobs[stage] = bar.add_task('scoring' if stage == 'score' else 'writing', unit=unit)
+        bar.update(jobs[stage], completed=done, total=max(total, done) or None)
 
+    try:
         summary = relabel(bags, model, options, progress)
+    finally:
+        if jobs:
+            bar.stop()
     _print(console, summary, args.out)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

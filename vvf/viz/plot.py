@@ -154,13 +154,13 @@ class ValuePlot:
     def _dashes(self, image: npt.NDArray[np.uint8], y: float) -> None:
         for x in range(self._left, self._right, 12):
             end = min(x + 6, self._right)
-            cv2.line(image, (x, round(y)), (end, round(y)), LIMIT, 1, cv2.LINE_AA)
+            cv2.line(image, (x, round(y)), (end, round(y)), LIMIT, 1)
 
     def _events(self, image: npt.NDArray[np.uint8], start: float, span: float) -> None:
         occupied = -1.0
         for t, label in self._marks:
             x = round(self._x(t, start, span))
-            cv2.line(image, (x, self._top), (x, self._bottom), EVENT, 1, cv2.LINE_AA)
+            cv2.line(image, (x, self._top), (x, self._bottom), EVENT, 1)
             width, height = self._text_size(label)
             left = min(x + 4, self.width - width - 2)
             # Two labels on top of each other help nobody; the line stays.
