@@ -69,6 +69,7 @@ button:focus-visible, a:focus-visible, .chart:focus-visible {
 .card header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 12px; }
 .card h3 { font-size: 16px; margin: 0; font-weight: 630; overflow-wrap: anywhere; }
 .facts { color: var(--soft); font-size: 13.5px; margin: 2px 0 12px; }
+p.below { margin-top: 8px; }
 .film { display: flex; gap: 4px; margin: 0 0 14px 38px; }
 .film figure { margin: 0; flex: 1 1 0; min-width: 0; }
 .film img {
