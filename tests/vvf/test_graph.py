@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The graph as data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vvf.errors import UserError
+from vvf.graph import ARGUMENT_HELP, GraphArguments, NodeSpec, build_graph, build_replay_graph
+
+
+def by_name(specs: list[NodeSpec]) -> dict[str, NodeSpec]:
+    return {s.name: s for s in specs}
+
+
+def test_the_task_has_its_nodes_and_each_its_parameter_file() -> None:
+    nodes = by_name(build_graph('pick_place'))
+    assert list(nodes) == ['arm', 'value', 'policy', 'episode', 'plot']
+    assert all(spec.parameter_file.is_file() for spec in nodes.values())
+    assert nodes['arm'].stop_first
+    assert not nodes['arm'].respawn
+
+
+def test_every_argument_has_a_description() -> None:
+    assert set(ARGUMENT_HELP) == set(GraphArguments.__dataclass_fields__)
+
+
+def test_arguments_reach_their_nodes() -> None:
+    nodes = by_name(
+        build_graph('pick_place', GraphArguments(dry_run=True, record=False, seed=7, bag_dir='x'))
+    )
+    assert nodes['arm'].parameters['dry_run'] is True
+    assert nodes['arm'].parameters['seed'] == 7
+    assert nodes['arm'].parameters['watch_recorder'] is False
+    assert nodes['episode'].parameters['record'] is False
+    assert Path(nodes['episode'].parameters['directory']).is_absolute()
+
+
+def test_without_a_policy_the_arm_need_not_watch_the_value() -> None:
+    nodes = by_name(build_graph('pick_place', GraphArguments(policy='none')))
+    assert 'policy' not in nodes
+    assert nodes['arm'].parameters['watch_value'] is False
+
+
+def test_rviz_opens_the_view_of_the_task() -> None:
+    rviz = by_name(build_graph('pick_place', GraphArguments(rviz=True)))['rviz2']
+    assert Path(rviz.parameters['config']).is_file()
+
+
+@pytest.mark.parametrize(
+    ('task', 'arguments', 'words'),
+    [
+        ('no_such_task', {}, 'no task is called'),
+        ('pick_place', {'robot': 'hal9000'}, 'no robot'),
+        ('pick_place', {'value_model': 'nowhere'}, 'value_model'),
+        ('pick_place', {'policy': 'nowhere'}, 'policy'),
+        ('pick_place', {'sim': False}, 'sim:=true'),
+    ],
+)
+def test_what_does_not_exist_is_one_sentence(task: str, arguments: dict, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        build_graph(task, GraphArguments(**arguments))
+
+
+def test_a_replay_loses_nothing_on_the_way() -> None:
+    nodes = by_name(build_replay_graph(Path('bag'), 'wx200_replay'))
+    for name in ('value', 'episode'):
+        assert nodes[name].parameters['reliable'] is True
+        assert nodes[name].parameters['queue_depth'] >= 1000
+    assert nodes['episode'].parameters['prepare_arm'] is False
+    assert not nodes['replay'].respawn
