@@ -7,19 +7,17 @@ rate. It is read from ``config/tasks/<task>.yaml`` and embedded, as text, in eve
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 
 from vvf.errors import UserError
 from vvf.paths import config_path
+from vvf.schema import build, to_plain
 
 POSE_DIM = 9
 """Numbers a pose contributes to the state: xyz, then the first two columns of its rotation."""
@@ -220,7 +218,7 @@ class TaskSpec:
 
     def to_yaml(self) -> str:
         """Return the task as YAML that :meth:`from_yaml` reads back to an equal task."""
-        return yaml.safe_dump(_plain(self), sort_keys=False, allow_unicode=True, width=100)
+        return yaml.safe_dump(to_plain(self), sort_keys=False, allow_unicode=True, width=100)
 
     @classmethod
     def from_yaml(cls, text: str, source: str = 'task') -> TaskSpec:
@@ -243,7 +241,7 @@ class TaskSpec:
             raise UserError(f'{where}: this is not valid YAML{at}; correct it there') from error
         if not isinstance(data, dict):
             raise UserError(f'{where}: expected a mapping with name, cameras and so on')
-        task: TaskSpec = _build(cls, data, where, '')
+        task: TaskSpec = build(cls, data, where, '')
         _check(task, where)
         return task
 
@@ -330,61 +328,3 @@ def _check(task: TaskSpec, where: str) -> None:
             )
     if any(low >= high for low, high in zip(action.low, action.high, strict=False)):
         raise UserError(f'{where}: every number of action.low must be below that of action.high')
-
-
-def _plain(value: Any) -> Any:
-    """Return dataclasses as dicts and tuples as lists, without entries that are None."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
-        return {key: _plain(item) for key, item in pairs if item is not None}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _build(kind: Any, value: Any, where: str, key: str) -> Any:
-    """Build a value of the annotated type `kind` from YAML data, or raise a UserError."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(kind, value, where, key)
-    if origin in (typing.Union, types.UnionType):
-        options = [a for a in arguments if a is not type(None)]
-        return None if value is None else _build(options[0], value, where, key)
-    if origin is Literal:
-        if value not in arguments:
-            choices = ', '.join(map(str, arguments))
-            raise UserError(f"{where}: {key} must be one of {choices}, it is '{value}'")
-        return value
-    if origin is tuple:
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            raise UserError(f"{where}: {key} must be a list, it is '{value}'")
-        return tuple(_build(arguments[0], v, where, f'{key}[{i}]') for i, v in enumerate(value))
-    if origin is Mapping:
-        if not isinstance(value, dict):
-            raise UserError(f"{where}: {key} must be a mapping, it is '{value}'")
-        return {_build(str, k, where, key): _build(arguments[1], v, where, key)
-                for k, v in value.items()}  # fmt: skip
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"{where}: {key} must be of type {kind.__name__}, it is '{value}'")
-    return value
-
-
-def _build_dataclass(kind: Any, value: Any, where: str, key: str) -> Any:
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: {key} must be a mapping, it is '{value}'")
-    hints = typing.get_type_hints(kind)
-    prefix = f'{key}.' if key else ''
-    unknown = [str(k) for k in value if k not in hints]
-    if unknown:
-        raise UserError(
-            f"{where}: '{prefix}{unknown[0]}' is not a known entry; known: {', '.join(hints)}"
-        )
-    for item in dataclasses.fields(kind):
-        no_default = item.default is item.default_factory is dataclasses.MISSING
-        if no_default and item.name not in value:
-            raise UserError(f"{where}: the entry '{prefix}{item.name}' is missing")
-    return kind(**{k: _build(hints[k], v, where, f'{prefix}{k}') for k, v in value.items()})

@@ -27,7 +27,7 @@ from mcap.opcode import Opcode
 from mcap.records import Channel, Header, Metadata, Schema
 from rosbags.rosbag2.metadata import parse_qos
 
-from vvf.bags.writer import TopicSpec
+from vvf.bags.topics import TopicSpec
 from vvf.errors import UserError
 
 MAGIC = b'\x89MCAP0\r\n'

@@ -20,8 +20,9 @@ from rosbags.typesys.store import Typestore
 
 from vvf.bags.mcap_file import McapFile
 from vvf.bags.sqlite_file import SqliteFile
+from vvf.bags.topics import TopicSpec
 from vvf.bags.typestore import register_definition, typestore
-from vvf.bags.writer import COMPLETE, TopicSpec
+from vvf.bags.writer import COMPLETE
 from vvf.errors import UserError
 from vvf.task import TaskSpec
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from rosbags.rosbag2.metadata import parse_qos
 
-from vvf.bags.writer import TopicSpec
+from vvf.bags.topics import TopicSpec
 from vvf.errors import UserError
 
 MAGIC = b'SQLite format 3\x00'

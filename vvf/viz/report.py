@@ -170,8 +170,8 @@ def _table(episodes: Sequence[EpisodeReport]) -> str:
         rows.append(f'<tr data-episode="{escape(episode.outcome)}">{row}</tr>')
     return (
         f'<div class="table"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
-        '</div><p class="facts below">Order is the rank correlation of progress with time: 1 where it '
-        'only ever rises.</p>'
+        '</div><p class="facts below">Order is the rank correlation of progress with time: 1 where '
+        'it only ever rises.</p>'
     )
 
 
