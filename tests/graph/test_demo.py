@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo, as a user runs it, only shorter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vvf.bags.reader import open_bag
+
+KEYS = (
+    'episodes successes success_rate value_spearman_mean value_end_success_mean '
+    'value_end_failure_mean value_hz value_latency_ms_p50 value_latency_ms_p99 seconds'
+).split()
+
+
+@pytest.fixture(scope='module')
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp('demo') / 'demo'
+    command = [sys.executable, '-m', 'vvf', 'demo', 'pick_place', '--episodes', '2']
+    done = subprocess.run(
+        [*command, '--out', str(out)], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def test_the_summary_has_its_keys(demo: Path) -> None:
+    summary = json.loads((demo / 'summary.json').read_text())
+    assert [k for k in KEYS if k not in summary] == []
+    assert summary['episodes'] == 2
+    assert (
+        summary['successes'] + sum(e['outcome'] == 'failure' for e in summary['per_episode']) == 2
+    )
+    assert 5 < summary['value_hz'] < 12
+
+
+def test_every_episode_is_a_complete_bag_with_its_provenance(demo: Path) -> None:
+    bags = sorted((demo / 'bags').iterdir())
+    assert len(bags) == 2
+    for path in bags:
+        with open_bag(path) as bag:
+            assert not bag.loss
+            data = bag.custom_data
+            counts = bag.counts()
+        assert data['outcome'] in ('success', 'failure')
+        assert data['policy_checkpoint'].startswith('bc_pick_place@')
+        assert data['value_checkpoint'].startswith('icvf_pick_place@')
+        assert data['robot'] == 'wx250s'
+        assert counts['/vvf/episode'] == 2
+        assert counts['/vvf/action'] >= 5
+        assert counts['/vvf/value'] >= 0.9 * counts['/shoulder/image_raw']
+
+
+def test_every_frame_is_relabelled(demo: Path) -> None:
+    for path in sorted((demo / 'bags').iterdir()):
+        with open_bag(demo / 'relabelled' / path.name) as bag:
+            counts = bag.counts()
+        assert counts['/vvf/value/relabelled'] >= counts['/shoulder/image_raw'] - 2
+
+
+def test_the_report_is_one_page_without_outside_resources(demo: Path) -> None:
+    page = (demo / 'report.html').read_text()
+    assert page.count('data:image/jpeg;base64,') >= 2
+    assert 'http://' not in page.replace('http://www.w3.org', '')
+    assert 'https://' not in page
