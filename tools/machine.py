@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUPPORTED = ((3, 11), (3, 12))
-ROOM_GB = 6  # CPU builds take 3 GB; torch with CUDA takes as much again while it is unpacked
+#: What an installation takes with the CPU build of torch and with the CUDA one, while it unpacks.
+ROOM_CPU_GB, ROOM_CUDA_GB = 4, 9
 
 _PROBE = """
 import importlib.util, json, os, sys, sysconfig
@@ -133,8 +134,13 @@ def require_tools(python: Python) -> None:
 def require_room(folder: Path) -> None:
     """Raise a `SetupError` where the disk is too full for an installation from nothing."""
     free_gb = shutil.disk_usage(folder).free / 1e9
-    if free_gb < ROOM_GB:
+    if free_gb < ROOM_CPU_GB:
         raise SetupError(
-            f'{folder} has {free_gb:.1f} GB free, and the installation needs {ROOM_GB} GB: '
+            f'{folder} has {free_gb:.1f} GB free, and the installation needs {ROOM_CPU_GB} GB: '
             'make room and run this again.'
+        )
+    if free_gb < ROOM_CUDA_GB:
+        print(
+            f'{folder} has {free_gb:.1f} GB free: enough for the CPU build of torch, but the CUDA '
+            f'one needs {ROOM_CUDA_GB} GB.'
         )
