@@ -59,16 +59,18 @@ def install(steps: Steps) -> None:
     base = json.dumps(venv, sort_keys=True)
     env = child_environment(wheels)
     lock = REQUIREMENTS / 'lock.txt'
+    # What the system has of these next to its ROS 2 does not count: its programs are elsewhere.
+    anew = [] if wheels else ['--ignore-installed']
 
     torch_key = digest(base, REQUIREMENTS / 'torch.txt')
     with steps.step('torch', torch_key, PIP_ADVICE) as step:
         if step:
             # With its own dependencies, which are others on a machine with a GPU.
-            pip_install(step, env, '-r', REQUIREMENTS / 'torch.txt', '-c', lock)
+            pip_install(step, env, *anew, '-r', REQUIREMENTS / 'torch.txt', '-c', lock)
     lock_key = digest(torch_key, lock)
     with steps.step('packages', lock_key, PIP_ADVICE) as step:
         if step:
-            pip_install(step, env, '--no-deps', '-r', lock)
+            pip_install(step, env, *anew, '--no-deps', '-r', lock)
 
     ros_key = digest(base, REQUIREMENTS / 'ros-lock.txt')
     with steps.step('ros', ros_key, PIP_ADVICE) as step:

@@ -74,8 +74,9 @@ class Steps:
         stamp.unlink(missing_ok=True)
         try:
             yield step
-        except subprocess.CalledProcessError:
-            tail = '\n'.join(self.log.read_text(errors='replace').splitlines()[-12:])
+        except (subprocess.CalledProcessError, OSError) as error:
+            lines = self.log.read_text(errors='replace').splitlines()[-12:]
+            tail = '\n'.join([*lines, str(error)])
             raise SetupError(
                 f'{tail}\n\nStep `{name}` failed; everything it said is in {self.log}.\n{advice} '
                 f'{AGAIN}'

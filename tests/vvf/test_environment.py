@@ -42,11 +42,13 @@ def fake_ros(folder: Path) -> dict[str, str]:
     }
 
 
+@only_wheels
 def test_a_child_imports_ros_and_our_messages_from_a_bare_environment() -> None:
     code = 'import rclpy, vvf_msgs.msg, vvf_msgs.srv, vvf_msgs.action; print("good")'
     assert in_python(code, ros_environment(BARE)) == 'good'
 
 
+@only_wheels
 def test_ensure_mends_a_process_that_lacks_the_library_path() -> None:
     # The wheels' own hook believes this variable and leaves the library path empty.
     env = {**BARE, '_ROS_WHEELS_BOOTSTRAP_COMPLETE': '1'}
