@@ -49,7 +49,8 @@ train-demo: setup  ## make the demo's data and train its checkpoints anew, an ho
 	@$(VVF) collect pick_place --expert noisy --episodes 1500 --seed 100000 --ray-share 0.3 \
 	  --out $(MIXED)
 	@$(VVF) train bc --data $(DEMOS) --steps 6000 --seed 0 --resume --out checkpoints/bc_pick_place
-	@$(VVF) train icvf --data $(MIXED) --steps 4000 --seed 0 --resume --out checkpoints/icvf_pick_place
+	@$(VVF) train icvf --data $(MIXED) --steps 3000 --seed 0 --resume \
+	  --set n_step=5 --set target_rate=0.02 --out checkpoints/icvf_pick_place
 
 bench: setup  ## how fast and how complete camera images arrive on this machine
 	@$(VENV)/bin/vvf bench transport $(ARGS)

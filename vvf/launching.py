@@ -115,6 +115,7 @@ def launch_actions(specs: list[NodeSpec]) -> list[Any]:
             remappings=list(spec.remappings),
             respawn=spec.respawn,
             respawn_delay=0.5,
+            respawn_max_retries=5,
             output='screen',
             sigterm_timeout='4.0',
         )

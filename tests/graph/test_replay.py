@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recorded bag through the same live nodes: nothing is lost, every value has its frame's stamp."""
+"""A recorded bag through the same live nodes: nothing is lost, values have their frames' stamps.
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, P
     done = subprocess.run(command, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stdout + done.stderr
     (bag,) = (folder / 'bags').iterdir()
-    yield source, bag, done.stdout
+    return source, bag, done.stdout
 
 
 def test_every_frame_and_every_joint_state_is_in_the_new_bag(replayed) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import re
 
 import pytest
@@ -33,7 +34,7 @@ def test_file_and_node_agree(node: str) -> None:
 def test_every_entry_has_a_comment_with_its_range(node: str) -> None:
     lines = config_path('nodes', f'{node}.yaml').read_text().splitlines()
     by_name = {p.name: p for p in parameters_of(node)}
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in itertools.pairwise(lines):
         entry = re.fullmatch(r' {4}(\w+): .*', line)
         if entry:
             parameter = by_name[entry[1]]
