@@ -12,7 +12,18 @@ import pytest
 
 from vvf.bags.reader import open_bag
 
-KEYS = ['episodes', 'successes', 'success_rate', 'value_spearman_mean', 'value_end_success_mean', 'value_end_failure_mean', 'value_hz', 'value_latency_ms_p50', 'value_latency_ms_p99', 'seconds']
+KEYS = [
+    'episodes',
+    'successes',
+    'success_rate',
+    'value_spearman_mean',
+    'value_end_success_mean',
+    'value_end_failure_mean',
+    'value_hz',
+    'value_latency_ms_p50',
+    'value_latency_ms_p99',
+    'seconds',
+]
 
 
 @pytest.fixture(scope='module')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recorded bag through the same live nodes: nothing is lost, values have their frames' stamps.
+"""A recorded bag through the live nodes: nothing is lost, values have their frames' stamps."""
 
 from __future__ import annotations
 
