@@ -42,15 +42,17 @@ format: setup  ## put the code into shape, as `make lint` wants it
 # Both renderers in the data, so that the models work where no OpenGL is found, too.
 DEMOS := data/demonstrations
 MIXED := data/mixed
+TRAINED := runs/train-demo
 
-train-demo: setup  ## make the demo's data and train its checkpoints anew, an hour on two cores
-	@$(VVF) collect pick_place --expert demonstrator --episodes 1000 --seed 0 --ray-share 0.3 \
+train-demo: setup  ## make the demo's data and train its checkpoints anew; resumes
+	@$(VVF) collect pick_place --expert demonstrator --episodes 2000 --seed 0 --ray-share 0.3 \
 	  --out $(DEMOS)
 	@$(VVF) collect pick_place --expert noisy --episodes 1500 --seed 100000 --ray-share 0.3 \
 	  --out $(MIXED)
-	@$(VVF) train bc --data $(DEMOS) --steps 6000 --seed 0 --resume --out checkpoints/bc_pick_place
+	@$(VVF) train bc --data $(DEMOS) --steps 9000 --seed 0 --resume --out $(TRAINED)/bc_pick_place
 	@$(VVF) train icvf --data $(MIXED) --steps 3000 --seed 0 --resume \
-	  --set n_step=5 --set target_rate=0.02 --out checkpoints/icvf_pick_place
+	  --set n_step=5 --set target_rate=0.02 --out $(TRAINED)/icvf_pick_place
+	@cp -r $(TRAINED)/. checkpoints/
 
 bench: setup  ## how fast and how complete camera images arrive on this machine
 	@$(VENV)/bin/vvf bench transport $(ARGS)

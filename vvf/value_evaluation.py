@@ -65,6 +65,7 @@ def evaluate_value(
     common: dict[str, Any] = {
         'success': outcomes(store, episodes),
         'success_index': [int(i) for i in store.success_index[episodes]],
+        'failure_kinds': [store.failure_kinds[e] for e in episodes],
         'seed': seed,
     }
     values = episode_values(model, store, episodes, goals)

@@ -40,7 +40,7 @@ class Checkpoint:
         config: The kind's config dataclass.
         model: The module with its weights, on the CPU, in evaluation mode.
         goals: Goal observations: per camera (G, 3, S, S) uint8, 'state' (G, D) float32 in SI units;
-            empty for a policy.
+            or, where the images may not be passed on, 'latents' (G, L); empty for a policy.
     """
 
     kind: str
@@ -151,12 +151,17 @@ def write_tensors(
 ) -> None:
     """Writes a safetensors file, complete or not at all."""
     partial = path.with_name(path.name + '.partial')
+    partial.touch()
+    mode = partial.stat().st_mode  # safetensors would make a file that only its owner can read
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(plain, partial, metadata)
+    partial.chmod(mode)
     partial.replace(path)
 
 
 def _check_goals(path: Path, goals: Mapping[str, Tensor], config: IcvfConfig) -> None:
+    if set(goals) == {'latents'}:
+        return  # checked against the encoder when they are used
     size = config.image_size
     count = len(next(iter(goals.values()))) if goals else 0
     for camera in config.cameras:

@@ -2,13 +2,15 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.vvf_models.test_checkpoints import write
-from tests.vvf_models.toy import SIZE, STATE_DIM
+from tests.vvf_models.toy import SIZE, STATE_DIM, small_icvf, toy_episodes
 from vvf_models.checkpoints import load_checkpoint
 from vvf_models.data.images import resize_images
 from vvf_models.errors import UserError
 from vvf_models.runtime import load_policy, load_value
+from vvf_models.training.icvf import train_icvf
 
 
 @pytest.fixture(scope='module')
@@ -148,3 +150,18 @@ def test_policy_actions_are_those_of_the_eager_module(policy, policy_folder):
 def test_threads_must_be_positive(value_folder):
     with pytest.raises(UserError, match='threads'):
         load_value(value_folder, threads=0)
+
+
+def test_goals_kept_as_latents_give_the_values_of_goals_kept_as_images(tmp_path) -> None:
+    episodes = toy_episodes(6)
+    config = small_icvf()
+    for name, images in (('images', True), ('latents', False)):
+        train_icvf(episodes, config, tmp_path / name, steps=3, progress=False, goal_images=images)
+    assert set(load_file(tmp_path / 'latents' / 'goals.safetensors')) == {'latents'}
+    seen = {camera: images[:4] for camera, images in episodes[0].images.items()}
+    values = []
+    for name in ('images', 'latents'):
+        runtime = load_value(tmp_path / name)
+        latents = runtime.encode(seen, episodes[0].state[:4] if runtime.state_dim else None)
+        values.append(runtime.value(latents).value)
+    np.testing.assert_allclose(*values, atol=1e-5)

@@ -42,6 +42,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--threads', type=int, default=1, help='CPU threads [1]')
     parser.add_argument('--cameras', nargs='+', help='cameras to look through [all of the data]')
     parser.add_argument('--no-state', action='store_true', help='images only')
+    parser.add_argument(
+        '--no-goal-images',
+        action='store_true',
+        help='icvf: keep goals as latents, for data whose images may not be passed on',
+    )
     parser.add_argument('--cache', type=Path, help='keep the decoded frames in this folder')
     parser.add_argument(
         '--set',
@@ -61,8 +66,12 @@ def run(args: argparse.Namespace) -> int:
     from vvf_models.policies.bc import BcConfig
     from vvf_models.training.bc import train_bc
     from vvf_models.training.icvf import train_icvf
+    from vvf_models.training.loop import is_unfinished
     from vvf_models.values.icvf import IcvfConfig
 
+    if args.resume and (args.out / 'config.yaml').is_file() and not is_unfinished(args.out):
+        print(f'{args.out} is trained to its end already')
+        return 0
     episodes = ChainedEpisodes([open_episodes(path) for path in args.data])
     first = episodes[0]
     entries: dict[str, Any] = {
@@ -84,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     }
     if args.algorithm == 'icvf':
         icvf = from_mapping(IcvfConfig, entries, '--set', partial=True)
+        options['goal_images'] = not args.no_goal_images
         metrics = train_icvf(episodes, icvf, args.out, **options)
     else:
         bc = from_mapping(BcConfig, entries, '--set', partial=True)

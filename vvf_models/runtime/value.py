@@ -56,7 +56,9 @@ class ValueRuntime:
         self.state_dim = self._config.state_dim
         self.gamma = self._config.discount
         self._goals: Tensor | None = None
-        if checkpoint.goals:
+        if 'latents' in checkpoint.goals:
+            self._goals = checkpoint.goals['latents']
+        elif checkpoint.goals:
             images = {
                 camera: checkpoint.goals[camera].permute(0, 2, 3, 1).numpy()
                 for camera in self.cameras

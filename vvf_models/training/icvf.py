@@ -204,8 +204,10 @@ class IcvfTrainer:
         self.best_score = tensors['best_score']
         load_optimizer(self.optimizer, tensors)
 
-    def goals(self) -> dict[str, Tensor]:
-        """The goal observations for the checkpoint."""
+    def goals(self, *, images: bool) -> dict[str, Tensor]:
+        """The goal observations for the checkpoint, or only their latents."""
+        if not images:
+            return {'latents': encode_frames(self.best, self.store, self.goal_frames).clone()}
         goals = {
             camera: torch.from_numpy(self.store.images[camera][self.goal_frames])
             for camera in self.config.cameras
@@ -249,6 +251,7 @@ def train_icvf(
     command: str = '',
     threads: int = 1,
     cache: Path | str | None = None,
+    goal_images: bool = True,
 ) -> dict[str, float]:
     """Trains an ICVF and writes its checkpoint.
 
@@ -264,6 +267,8 @@ def train_icvf(
         command: What the card says made it.
         threads: CPU threads.
         cache: Where to keep the frames on disk, memory-mapped; None for memory.
+        goal_images: Whether the checkpoint holds its goals as images, which people can look at
+            and other models can use, or as latents, for data that may not be passed on.
 
     Returns:
         Held-out metrics of the kept weights, training metrics of the last ones (the gap), numbers.
@@ -307,5 +312,7 @@ def train_icvf(
     final = replace(trainer.config, d_max=trainer.distance_scale())
     counts = describe_data(store, len(trainer.training), len(trainer.held_out))
     card = write_card('ICVF value function', command, seed, counts, metrics, final)
-    save_checkpoint(out, 'icvf', final, trainer.best.state_dict(), card, trainer.goals())
+    save_checkpoint(
+        out, 'icvf', final, trainer.best.state_dict(), card, trainer.goals(images=goal_images)
+    )
     return metrics

@@ -238,6 +238,11 @@ def _interrupt_flag() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
+def is_unfinished(out: Path) -> bool:
+    """Whether a checkpoint's folder holds a run that was stopped and can go on."""
+    return _is_state(out / RESUME_FOLDER)
+
+
 def _is_state(folder: Path) -> bool:
     return (folder / _STATE_FILE).is_file()
 
