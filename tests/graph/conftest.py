@@ -23,6 +23,7 @@ from sensor_msgs.msg import JointState
 from vvf_msgs.msg import Action, ValueEstimate
 
 from vvf.graph import GraphArguments, NodeSpec, build_graph
+from vvf.nodes.common import seconds
 from vvf.supervisor import Supervisor
 
 
@@ -35,7 +36,7 @@ class Probe:
         self.node = rclpy.create_node('probe', context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
-        self.joints: list[tuple[float, np.ndarray]] = []
+        self.joints: list[tuple[float, np.ndarray]] = []  # stamp in s, positions
         self.values: list[ValueEstimate] = []
         self.diagnostics: dict[str, dict[str, str]] = {}
         create = self.node.create_subscription
@@ -50,7 +51,7 @@ class Probe:
         rclpy.try_shutdown(context=self.context)
 
     def _on_joints(self, message: JointState) -> None:
-        self.joints.append((time.monotonic(), np.array(message.position)))
+        self.joints.append((seconds(message.header.stamp), np.array(message.position)))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
