@@ -57,11 +57,10 @@ def main() -> None:
         options = RelabelOptions(out=Path(out) / 'x', fingerprint=fingerprint, tag='b', task=task)
         summary = relabel([args.bag], model, options, lambda *_: None)
     numbers = summary.numbers()
-    print(f'frame by frame  {frames:6d} frames  {frames / seconds:8.1f} frames/s')
-    print(
-        f'vvf relabel     {summary.frames_scored:6d} frames  {numbers["frames_per_s"]:8.1f} frames/s'
-    )
-    print(f'ratio           {rate * seconds / frames:.2f}')
+    rate, baseline = numbers['frames_per_s'], frames / seconds
+    print(f'frame by frame  {frames:6d} frames  {baseline:8.1f} frames/s')
+    print(f'vvf relabel     {summary.frames_scored:6d} frames  {rate:8.1f} frames/s')
+    print(f'ratio           {rate / baseline:.2f}')
 
 
 if __name__ == '__main__':
