@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import collections
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,3 +70,17 @@ def test_the_dial_has_ends(noise):
 def test_unknown_mistakes_are_refused():
     with pytest.raises(UserError, match='unknown'):
         ExpertConfig(mistakes=('sneeze',))
+
+
+def test_accidents_leave_the_labels_clean_and_show_the_way_back() -> None:
+    expert = replace(ExpertConfig(), accident_probability=1.0)
+    regrasped = closed_on_nothing = 0
+    for episode in episodes(expert, range(8)):
+        lost = (episode.action[:, 6] < 0.5) & (episode.executed_action[:, 6] > 0.5)
+        blind = (episode.action[:, 6] > 0.5) & (episode.executed_action[:, 6] < 0.5)
+        closed_on_nothing += int(blind.sum())
+        assert lost.sum() <= 2, 'one accident an episode'
+        regrasped += list(episode.event_names).count('grasped') > 1
+        assert episode.success
+    assert regrasped >= 5
+    assert closed_on_nothing >= 8

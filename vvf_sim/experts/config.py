@@ -23,6 +23,8 @@ class ExpertConfig:
         mistakes: kinds it is drawn from.
         recovery_probability: of noticing a mistake and trying again.
         recover: whether a grasp that was missed by chance is tried again.
+        accident_probability: of losing the object once in an episode and not noticing at once:
+            what is executed goes on with closed fingers, while the labels already go back for it.
     """
 
     step_noise_m: float = 0.0
@@ -34,6 +36,7 @@ class ExpertConfig:
     mistakes: tuple[str, ...] = MISTAKES
     recovery_probability: float = 0.0
     recover: bool = True
+    accident_probability: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the mistakes' names.
@@ -47,8 +50,17 @@ class ExpertConfig:
 
     @classmethod
     def demonstrator(cls) -> 'ExpertConfig':
-        """For imitation: small noise, some kicks, no mistakes; the label stays clean."""
-        return cls(step_noise_m=0.005, step_noise_rad=0.08, kick_probability=0.08)
+        """For imitation: small noise, kicks and accidents, no mistakes; labels stay clean.
+
+        Without the accidents a policy never sees its fingers closed on nothing, and carries that
+        to the container when it happens.
+        """
+        return cls(
+            step_noise_m=0.005,
+            step_noise_rad=0.08,
+            kick_probability=0.08,
+            accident_probability=0.5,
+        )
 
     @classmethod
     def from_noise(cls, noise: float) -> 'ExpertConfig':

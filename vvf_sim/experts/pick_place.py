@@ -68,6 +68,7 @@ class ScriptedExpert:
         self._home = arm.pose[:3, 3]
         self.mistake = self._draw_mistake()
         self._plan_mistake()
+        self._plan_accident(np.random.default_rng([seed, 13]))
 
     @property
     def finished(self) -> bool:
@@ -119,6 +120,14 @@ class ScriptedExpert:
             if 0.16 < place[0] < 0.4 and abs(place[1]) < 0.27:
                 self._place = place
                 break
+
+    def _plan_accident(self, rng: np.random.Generator) -> None:
+        self._accident = bool(rng.random() < self.config.accident_probability)
+        self._accident_phase = 'lift' if rng.random() < 0.5 else 'carry'
+        self._accident_wait = int(rng.integers(0, 4))
+        self._accident_open = int(rng.integers(1, 3))
+        self._accident_blind = int(rng.integers(0, 7))
+        self._accident_steps = 0
 
     def _notice(self) -> None:
         """Go back to the start when the object is not where the script has it."""
@@ -263,4 +272,18 @@ class ScriptedExpert:
         if kicked and self.phase in ('approach', 'descend', 'carry'):
             executed[:3] += config.kick_m * rng.normal(size=3) * np.array([1.0, 1.0, 0.6])
             executed[3:6] += config.kick_rad * rng.normal(size=3) * turn_scale
+        return self._suffer(executed)
+
+    def _suffer(self, executed: Array) -> Array:
+        """An accident: the fingers open, and for some steps nobody notices."""
+        due = self.phase == self._accident_phase and self._steps > self._accident_wait
+        if not self._accident or not (due or self._accident_steps):
+            return executed
+        step, self._accident_steps = self._accident_steps, self._accident_steps + 1
+        if step < self._accident_open:
+            executed[6] = 1.0
+        elif step < self._accident_open + self._accident_blind:
+            executed = self._action(np.append(self._place, CARRY), self._tip_yaw(), 0.0)
+        else:
+            self._accident = False
         return executed
