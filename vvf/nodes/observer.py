@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ class Seen:
 
     Attributes:
         stamp: of the reference frame, `builtin_interfaces/Time`; `stamp_s` the same in seconds.
-        images: RGB uint8 (height, width, 3) by camera.
+        images: RGB uint8 (height, width, 3) by the model's name of the camera.
         state: float32 (dim,), or `None` where the model takes none.
         arrived_s: the node's clock when the frame that completed it arrived.
     """
@@ -46,7 +46,7 @@ class Observer:
     Args:
         node: owner of the subscriptions.
         task: topics, tolerances and state of the observation.
-        cameras: which cameras the model takes; the task must have them.
+        cameras: the task's camera for each camera of the model.
         state: whether the model takes the state.
         callback: gets each observation.
         reliable: for replays, where nothing may be lost.
@@ -54,16 +54,13 @@ class Observer:
 
     Attributes:
         refused: frames that could not be used, by reason.
-
-    Raises:
-        UserError: the task has no such camera.
     """
 
     def __init__(
         self,
         node: Node,
         task: TaskSpec,
-        cameras: Sequence[str],
+        cameras: Mapping[str, str],
         *,
         state: bool,
         callback: Callable[[Seen], None],
@@ -72,12 +69,14 @@ class Observer:
     ) -> None:
         self._node = node
         self._callback = callback
-        self._sync = Synchroniser(task, cameras, state=state)
+        self._cameras = dict(cameras)
+        wanted = tuple(cameras.values())
+        self._sync = Synchroniser(task, wanted, state=state)
         self._assembler = StateAssembler(task) if state else None
         self.bad: Counter[str] = Counter()
         qos = stream_qos(reliable=reliable, depth=depth)
         self._subscriptions = []
-        used = [c for c in task.cameras if c.name in cameras]
+        used = [c for c in task.cameras if c.name in wanted]
         # The reference camera is subscribed to last: among messages that arrived together, the
         # executor takes the others first, so that a frame seldom has to wait for them.
         entries: list[tuple[Any, str]] = [
@@ -118,7 +117,9 @@ class Observer:
     def _hand_over(self, observation: Observation) -> None:
         arrived = now_s(self._node)
         try:
-            images = {name: to_rgb(message) for name, message in observation.images.items()}
+            images = {
+                name: to_rgb(observation.images[camera]) for name, camera in self._cameras.items()
+            }
             state = self._assembler.assemble(observation.messages) if self._assembler else None
         except (ImageError, StateError) as error:
             self.bad['malformed'] += 1
@@ -130,19 +131,12 @@ class Observer:
         )
 
 
-def check_fits(task: TaskSpec, what: str, cameras: Sequence[str], state_dim: int) -> None:
-    """Whether a model can observe through a task.
+def check_state(task: TaskSpec, what: str, state_dim: int) -> None:
+    """Whether a model takes the state of a task.
 
     Raises:
-        UserError: the task lacks a camera of the model, or has another state vector.
+        UserError: the model takes a state vector of another length.
     """
-    known = [c.name for c in task.cameras]
-    for name in cameras:
-        if name not in known:
-            raise UserError(
-                f'{what} looks through camera {name!r}, which task {task.name} does not have; '
-                f'its cameras: {", ".join(known)}.'
-            )
     if state_dim and state_dim != task.state_dim:
         raise UserError(
             f'{what} takes a state of {state_dim} numbers, that of task {task.name} has '

@@ -14,7 +14,7 @@ from vvf_msgs.msg import Action, EpisodeEvent, ValueEstimate
 from vvf.diagnostics import Diagnostics, Meter
 from vvf.errors import UserError
 from vvf.nodes.common import LATCHED, AutostartNode, now_s, run, seconds, stream_qos
-from vvf.nodes.observer import Observer, Seen, check_fits
+from vvf.nodes.observer import Observer, Seen, check_state
 from vvf.parameters import Parameter, declare
 from vvf.task import load_task
 from vvf_models.runtime import PolicyRuntime, load_policy
@@ -61,7 +61,8 @@ class PolicyNode(AutostartNode):
             raise UserError(f'task {self.task.name} has no action for a policy to give.')
         self._spec = self.task.action
         model = load_policy(Path(p['model']), threads=p['threads'])
-        check_fits(self.task, f'policy {model.name}', model.cameras, model.state_dim)
+        check_state(self.task, f'policy {model.name}', model.state_dim)
+        self._cameras = self.task.match_cameras(model.cameras, self.task.models.policy_cameras)
         if model.action_dim != self._spec.dim:
             raise UserError(
                 f'policy {model.name} gives {model.action_dim} numbers, an action of task '
@@ -80,7 +81,7 @@ class PolicyNode(AutostartNode):
         self._observer = Observer(
             self,
             self.task,
-            model.cameras,
+            self._cameras,
             state=bool(model.state_dim),
             callback=self._on_observation,
             depth=self.parameters['queue_depth'],

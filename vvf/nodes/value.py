@@ -20,7 +20,7 @@ from vvf.diagnostics import Diagnostics, Meter
 from vvf.errors import is_user_error
 from vvf.images import ImageError, to_rgb
 from vvf.nodes.common import LATCHED, AutostartNode, now_s, run, stream_qos
-from vvf.nodes.observer import Observer, Seen, check_fits
+from vvf.nodes.observer import Observer, Seen, check_state
 from vvf.parameters import Parameter, declare
 from vvf.task import load_task
 from vvf_models.runtime import ValueRuntime, load_value
@@ -65,7 +65,8 @@ class ValueNode(AutostartNode):
         p = self.parameters
         self.task = load_task(p['task'])
         model = load_value(Path(p['model']), threads=p['threads'])
-        check_fits(self.task, f'value model {model.name}', model.cameras, model.state_dim)
+        check_state(self.task, f'value model {model.name}', model.state_dim)
+        self._cameras = self.task.match_cameras(model.cameras, self.task.models.value_cameras)
         self._model = model
         qos = stream_qos(reliable=True, depth=max(10, p['queue_depth']))
         self._values = self.create_lifecycle_publisher(ValueEstimate, '/vvf/value', qos)
@@ -81,7 +82,7 @@ class ValueNode(AutostartNode):
         self._observer = Observer(
             self,
             self.task,
-            model.cameras,
+            self._cameras,
             state=bool(model.state_dim),
             callback=self._on_observation,
             reliable=p['reliable'],
@@ -128,7 +129,7 @@ class ValueNode(AutostartNode):
         )
         message.indicator = message.advantage > self.parameters['advantage_threshold']
         message.header.stamp = seen.stamp
-        message.header.frame_id = self.task.camera(model.cameras[0]).frame_id
+        message.header.frame_id = self.task.camera(self._cameras[model.cameras[0]]).frame_id
         now = now_s(self)
         late = now - seen.stamp_s
         latency = late if 0.0 <= late < _REPLAY_AGE_S else now - seen.arrived_s
