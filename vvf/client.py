@@ -20,16 +20,11 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from vvf_msgs.action import RunEpisode
 from vvf_msgs.msg import ValueEstimate
-from vvf_msgs.srv import EndEpisode
 
 from vvf.errors import UserError
+from vvf.nodes.messages import OUTCOMES
 
-_OUTCOMES = {
-    EndEpisode.Request.SUCCESS: 'success',
-    EndEpisode.Request.FAILURE: 'failure',
-    EndEpisode.Request.ABORTED: 'aborted',
-    EndEpisode.Request.UNLABELLED: 'unlabelled',
-}
+_SILENCE_S = 10.0  # feedback comes ten times a second
 
 
 @dataclass(frozen=True)
@@ -133,7 +128,10 @@ class GraphClient:
             instruction=instruction, timeout_s=float(timeout_s), record=bool(record)
         )
 
+        heard = [time.monotonic()]
+
         def feedback(message: RunEpisode.Impl.FeedbackMessage) -> None:
+            heard[0] = time.monotonic()
             if on_feedback is not None:
                 on_feedback(message.feedback.elapsed_s, message.feedback.progress)
 
@@ -141,23 +139,27 @@ class GraphClient:
         if not handle.accepted:
             raise UserError('an episode is running already; end it first.')
         try:
-            result = self._finish(handle.get_result_async()).result
+            result = self._finish(handle.get_result_async(), heard).result
         except KeyboardInterrupt:
             self._finish(handle.cancel_goal_async(), timeout_s=1.0)
             raise
         return EpisodeResult(
             episode_id=result.episode_id,
-            outcome=_OUTCOMES[result.outcome],
+            outcome=OUTCOMES[result.outcome],
             path=Path(result.path) if result.path else None,
             steps=int(result.steps),
             seconds=float(result.seconds),
             message=result.message,
         )
 
-    def _finish(self, future: Future, timeout_s: float = 3600.0) -> Any:
-        deadline = time.monotonic() + timeout_s
+    def _finish(
+        self, future: Future, heard: list[float] | None = None, timeout_s: float = 30.0
+    ) -> Any:
+        """Spin until an answer is there; with `heard`, as long as feedback keeps coming."""
+        began = time.monotonic()
         while not future.done():
-            self._check(deadline, 'the answer of the episode node')
+            since = heard[0] + _SILENCE_S if heard else began + timeout_s
+            self._check(max(since, began + _SILENCE_S), 'the answer of the episode node')
             self._executor.spin_once(timeout_sec=0.2)
         return future.result()
 
@@ -165,4 +167,4 @@ class GraphClient:
         if not self._alive():
             raise UserError('the graph stopped; its last lines above say why.')
         if time.monotonic() > deadline:
-            raise UserError(f'{what} did not come up in time; see its log for the reason.')
+            raise UserError(f'{what} did not come in time; its log says why.')

@@ -34,10 +34,16 @@ class ChunkPlayer:
     Args:
         action: of the task; its bounds clip each step, `execute` says how many steps of a chunk
             are played.
+        target: holds the commanded pose, and the workspace it must stay in.
+
+    Attributes:
+        clipped: steps that were beyond the action's bounds.
+        outside: joint positions that were not played, as they leave the workspace.
     """
 
     def __init__(self, action: ActionSpec, target: CartesianTarget | None = None) -> None:
         self.clipped = 0
+        self.outside = 0
         self._low = np.asarray(action.low, np.float64) if action.low else None
         self._high = np.asarray(action.high, np.float64) if action.high else None
         self._execute = action.execute
@@ -53,10 +59,22 @@ class ChunkPlayer:
         """Commanded joints (7,): six angles in rad, finger in m."""
         return self._target.joints
 
+    @property
+    def opening(self) -> float:
+        """Commanded opening of the gripper: 1 open, 0 closed."""
+        return self._target.opening
+
     def reset(self, joints: Array) -> None:
         """Forget the chunk and take joints (7,) as the commanded pose."""
         self._chunk = self._ramp = None
         self._target.reset(joints)
+
+    def hold(self, joints: Array) -> None:
+        """Stay at joints (7,), where the gate holds the arm, until the next chunk."""
+        if self._ramp is not None or self._chunk is not None:
+            self.reset(joints)
+        else:
+            self._target.reset(joints)
 
     def load(self, chunk: Chunk, now: float) -> None:
         """Take a newer chunk; what was left of the last one is dropped."""
@@ -82,6 +100,10 @@ class ChunkPlayer:
             self.clipped += int((bounded != step).any())
             step = bounded
         if chunk.kind == 'joint_position':
+            tip = self._target.kinematics.forward(step[:6])[:3, 3]
+            if not np.array_equal(self._target.workspace.clip(tip), tip):
+                self.outside += 1
+                return
             opening = 1.0 if step[6] > 0.5 else 0.0
             goal = np.append(step[:6], finger_from_opening(opening))
             self._target.reset(goal)

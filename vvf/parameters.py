@@ -13,14 +13,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Parameter:
-    """One ROS parameter: `default` fixes its type, `low`/`high` its range where it has one."""
+    """One ROS parameter: `default` fixes its type, `low`/`high` its range where it has one.
+
+    They are read when the node starts; a change while it runs is refused, not ignored.
+    """
 
     name: str
     default: Any
     description: str
     low: float | None = None
     high: float | None = None
-    read_only: bool = False
+    read_only: bool = True
 
 
 def declare(node: Any, parameters: tuple[Parameter, ...]) -> dict[str, Any]:

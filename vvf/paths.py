@@ -30,7 +30,10 @@ def checkpoint_path(name: str | Path) -> Path | None:
     """A checkpoint folder by path, or by name below `checkpoints/`; `None` where there is none."""
     if not str(name):
         return None
-    for candidate in (Path(name), share() / name, share() / 'checkpoints' / Path(name).name):
+    candidates = [Path(name), share() / name]
+    if Path(name).name == str(name):
+        candidates.append(share() / 'checkpoints' / name)
+    for candidate in candidates:
         if candidate.is_dir():
             return candidate.absolute()
     return None

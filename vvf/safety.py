@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The last thing before a motor: every command of every driver passes through `SafetyGate`.
 
-The gate knows no ROS and no clock of its own: time is handed in, in seconds, so that each rule is
-tested without waiting. It runs at the control rate (50 Hz) and obeys one sentence: *what is not
-known to be good does not move the arm*.
+The gate knows no ROS and no clock of its own: time is handed in, in seconds of a clock that never
+jumps, so that each rule is tested without waiting and a wall clock that is set cannot fool it. It
+runs at the control rate (50 Hz) and obeys one sentence: *what is not known to be good does not move
+the arm*.
 
     HOLDING --accepted action--> RUNNING --stale, refused--> HOLDING
     any --e-stop--> STOPPED --reset--> HOLDING
@@ -24,6 +25,8 @@ from numpy.typing import ArrayLike, NDArray
 from vvf.errors import UserError
 
 Array = NDArray[np.float64]
+
+FUTURE_S = 0.1  # how far a stamp may lie ahead: clocks of two machines differ
 
 
 class Mode(Enum):
@@ -49,6 +52,8 @@ class Reason(Enum):
     STALE_RECORDER = 'stale_recorder'
     FUTURE_STAMP = 'future_stamp'
     E_STOP = 'e_stop'
+    PARKED = 'parked'
+    OUTDATED = 'outdated'
     JOINT_LIMIT = 'joint_limit'
     VELOCITY_LIMIT = 'velocity_limit'
     ACCELERATION_LIMIT = 'acceleration_limit'
@@ -72,7 +77,6 @@ class RobotLimits:
     gripper_lower: float
     gripper_upper: float
     gripper_velocity: float
-    home: Array
     sleep: Array
     park_velocity: float
     workspace_lower: Array
@@ -93,7 +97,7 @@ class RobotLimits:
         names = tuple(str(n) for n in data['joint_names'])
         values: dict[str, Any] = dict(data, joint_names=names)
         lengths = {'workspace_lower': 3, 'workspace_upper': 3}
-        for key in ('lower', 'upper', 'velocity', 'acceleration', 'home', 'sleep', *lengths):
+        for key in ('lower', 'upper', 'velocity', 'acceleration', 'sleep', *lengths):
             array = np.asarray(data[key], dtype=np.float64)
             if array.shape != (lengths.get(key, len(names)),) or not np.isfinite(array).all():
                 raise UserError(
@@ -165,10 +169,13 @@ class SafetyGate:
         if self.mode in (Mode.RUNNING, Mode.PARKED, Mode.PARKING):
             self.mode = Mode.HOLDING
 
-    def saw(self, stream: str, stamp: float) -> None:
-        """Note the newest stamp of a watched stream ('value', 'joint_state', 'recorder')."""
-        if np.isfinite(stamp):
-            self._seen[stream] = max(stamp, self._seen.get(stream, -np.inf))
+    def saw(self, stream: str, now: float, age: float = 0.0) -> None:
+        """Note that a watched stream ('value', 'joint_state', 'recorder') was `age` seconds old.
+
+        What comes from the future by more than a clock's jitter is not believed.
+        """
+        if np.isfinite(age) and age >= -FUTURE_S:
+            self._seen[stream] = max(now - max(age, 0.0), self._seen.get(stream, -np.inf))
 
     def check_action(
         self,
@@ -176,7 +183,7 @@ class SafetyGate:
         gripper: ArrayLike,
         *,
         dim: int,
-        image_stamp: float,
+        image_age: float,
         now: float,
     ) -> Reason | None:
         """Judge an action chunk before it is queued; `None` means it may be played.
@@ -185,8 +192,8 @@ class SafetyGate:
             data: (horizon, dim) deltas (m, rad) or joint positions (rad).
             gripper: (horizon,) opening in [0, 1].
             dim: width that the arm expects.
-            image_stamp: stamp of the observation that the action was computed from, s.
-            now: current time on the same clock, s.
+            image_age: age of the observation that the action was computed from, s.
+            now: current time, s.
         """
         chunk = np.asarray(data, dtype=np.float64)
         grip = np.asarray(gripper, dtype=np.float64)
@@ -194,22 +201,28 @@ class SafetyGate:
         max_age = self.max_ages.image
         if self.mode is Mode.STOPPED:
             reason = Reason.E_STOP
+        elif self.mode in (Mode.PARKING, Mode.PARKED):
+            reason = Reason.PARKED
         elif (
             chunk.ndim != 2 or chunk.shape[1] != dim or grip.shape != (len(chunk),) or not len(grip)
         ):
             reason = Reason.WRONG_SHAPE
         elif not (np.isfinite(chunk).all() and np.isfinite(grip).all()):
             reason = Reason.NON_FINITE
-        elif not np.isfinite(image_stamp) or image_stamp > now + 0.1:
+        elif not np.isfinite(image_age) or image_age < -FUTURE_S:
             reason = Reason.FUTURE_STAMP
-        elif max_age is not None and now - image_stamp > max_age:
+        elif max_age is not None and image_age > max_age:
             reason = Reason.STALE_IMAGE
         if reason is not None:
-            self.refusals[reason] += 1
-            return reason
-        self._seen['action'] = now
-        self._seen['image'] = max(image_stamp, self._seen.get('image', -np.inf))
+            return self.refuse(reason)
+        self.saw('action', now)
+        self.saw('image', now, image_age)
         return None
+
+    def refuse(self, reason: Reason) -> Reason:
+        """Count an action that is not even looked at, and hand the reason back."""
+        self.refusals[reason] += 1
+        return reason
 
     def emergency_stop(self) -> None:
         """Hold where the arm is, whatever comes, until `reset`."""
@@ -257,6 +270,7 @@ class SafetyGate:
         """
         if self._position is None:
             raise RuntimeError('the gate does not know where the arm is: call start_from first')
+        dt = float(np.clip(dt, 1e-4, 0.1))  # a late tick must not become a leap
         stale = self.stale(now)
         for reason in stale - self._holding:
             self.refusals[reason] += 1
@@ -266,6 +280,7 @@ class SafetyGate:
             step = self.limits.gripper_velocity * dt
             goal = self._clip_gripper(gripper)
             self._gripper += float(np.clip(goal - self._gripper, -step, step))
+            self._gripper = self._clip_gripper(self._gripper)
         self._move(wanted, pace, dt)
         return Command(self._position.copy(), self._gripper)
 
@@ -325,7 +340,6 @@ class SafetyGate:
     def _move(self, wanted: Array | None, pace: float, dt: float) -> None:
         """Advance the commanded pose by one tick, within velocity and acceleration."""
         assert self._position is not None
-        dt = float(np.clip(dt, 1e-4, 0.1))  # a late tick must not become a leap
         brake = self.limits.acceleration * dt
         if wanted is None:
             velocity = np.zeros_like(self._velocity)

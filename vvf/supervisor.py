@@ -7,6 +7,7 @@ in order: first what moves, then the rest, and nothing outlives `STOP_WITHIN_S`.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -22,7 +24,7 @@ import yaml
 
 from vvf.environment import ros_environment
 from vvf.graph import NodeSpec
-from vvf.processes import USER_ERROR
+from vvf.processes import PARENT, USER_ERROR
 
 STOP_WITHIN_S = 5.0  # from Ctrl-C to nothing left
 _ARM_TIME_S = 3.0
@@ -88,11 +90,13 @@ class Supervisor:
         # Several small networks on few cores: more threads than one only make them wait.
         self._environment.setdefault('OMP_NUM_THREADS', '1')
         self._environment['PYTHONUNBUFFERED'] = '1'
+        self._environment[PARENT] = str(os.getpid())
         self._scratch = tempfile.TemporaryDirectory(prefix='vvf-')
         self._children: dict[str, _Child] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._finished = threading.Event()
+        self._over = threading.Event()
         self._watcher: threading.Thread | None = None
         self._readers: list[threading.Thread] = []
         self.failure: str | None = None
@@ -132,10 +136,10 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop everything within `STOP_WITHIN_S`: what moves first, then the rest."""
-        if self._stopping.is_set():
-            return
-        self._stopping.set()
         with self._lock:
+            if self._stopping.is_set():
+                return
+            self._stopping.set()
             children = list(self._children.values())
         began = time.monotonic()
         self._end([c for c in children if c.spec.stop_first], began + _ARM_TIME_S)
@@ -143,6 +147,7 @@ class Supervisor:
         for reader in self._readers:
             reader.join(timeout=0.3)
         self._finished.set()
+        self._over.set()
         self._scratch.cleanup()
 
     def _end(self, children: Sequence[_Child], deadline: float) -> None:
@@ -159,7 +164,7 @@ class Supervisor:
 
     def _start(self, spec: NodeSpec) -> None:
         file = Path(self._scratch.name) / f'{spec.name}.yaml'
-        file.write_text(yaml.safe_dump({spec.name: {'ros__parameters': dict(spec.parameters)}}))
+        file.write_text(yaml.safe_dump({'/**': {'ros__parameters': dict(spec.parameters)}}))
         try:
             process = subprocess.Popen(
                 node_command(spec, file),
@@ -184,17 +189,22 @@ class Supervisor:
         self._readers.append(reader)
 
     def _read(self, name: str, stream: IO[str]) -> None:
+        """Keep a node's output; a full disk or a closed terminal must not block the node."""
         file = None
         if self._log_dir:
-            self._log_dir.mkdir(parents=True, exist_ok=True)
-            file = (self._log_dir / f'{name}.log').open('a', buffering=1)
+            with suppress(OSError):
+                self._log_dir.mkdir(parents=True, exist_ok=True)
+                file = (self._log_dir / f'{name}.log').open('a', buffering=1)
         for line in stream:
-            if file:
-                file.write(line)
+            with suppress(OSError):
+                if file:
+                    file.write(line)
             if not self._quiet or '[WARN]' in line or '[ERROR]' in line or '[FATAL]' in line:
-                self._log(f'[{name}] {line.rstrip()}')
+                with suppress(OSError):
+                    self._log(f'[{name}] {line.rstrip()}')
         if file:
-            file.close()
+            with suppress(OSError):
+                file.close()
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.1):
@@ -206,15 +216,17 @@ class Supervisor:
                 ]
             for child in dead:
                 self._died(child)
+        # The kernel takes the end of the thread that started a child for the end of its parent.
+        self._over.wait()
 
     def _died(self, child: _Child) -> None:
-        if self._stopping.is_set():
-            return
         code = child.process.returncode
         child.finished = True
         name = child.spec.name
         how = f'signal {signal.Signals(-code).name}' if code < 0 else f'exit code {code}'
-        if code == 0 and not child.spec.respawn:
+        if child.spec.package != 'vvf':
+            self._log(f'[vvf] {name} ended')
+        elif code == 0 and not child.spec.respawn:
             self._finished.set()
         elif code == USER_ERROR:
             self._give_up(f'{name} refused its settings')
@@ -223,8 +235,10 @@ class Supervisor:
         elif child.restarts >= _MAX_RESTARTS:
             self._give_up(f'{name} died {child.restarts + 1} times ({how})')
         else:
-            self._log(f'[vvf] {name} died ({how}); starting it again')
-            self._start(child.spec)
+            with self._lock:
+                if not self._stopping.is_set():
+                    self._log(f'[vvf] {name} died ({how}); starting it again')
+                    self._start(child.spec)
 
     def _give_up(self, why: str) -> None:
         self.failure = why

@@ -7,6 +7,7 @@ rate. It is read from ``config/tasks/<task>.yaml`` and embedded, as text, in eve
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -205,7 +206,7 @@ class TaskSpec:
         """All topics of a recording: cameras, state, action, then the task's own list."""
         topics = [RecordTopic(c.topic, c.type, 'sensor') for c in self.cameras]
         topics += [
-            RecordTopic(c.info_topic, 'sensor_msgs/msg/CameraInfo')
+            RecordTopic(c.info_topic, 'sensor_msgs/msg/CameraInfo', 'sensor')
             for c in self.cameras
             if c.info_topic
         ]
@@ -326,5 +327,9 @@ def _check(task: TaskSpec, where: str) -> None:
             raise UserError(
                 f'{where}: action.{label} has {len(limits)} numbers but action.dim is {action.dim}'
             )
+        if not all(math.isfinite(limit) for limit in limits):
+            raise UserError(f'{where}: action.{label} holds a number that is not finite')
+    if bool(action.low) != bool(action.high):
+        raise UserError(f'{where}: give both action.low and action.high, or neither')
     if any(low >= high for low, high in zip(action.low, action.high, strict=False)):
         raise UserError(f'{where}: every number of action.low must be below that of action.high')

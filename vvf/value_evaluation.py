@@ -77,7 +77,8 @@ def evaluate_value(
     if baseline:
         train = _store(baseline, config.cameras[:1], 16)
         blind = train_proprio(train, np.arange(train.n_episodes), seed=seed)
-        assert store.state is not None
+        if store.state is None:
+            raise UserError('the episodes have no state for a baseline: leave --baseline away.')
         blind_values = [blind.values(store.state[store.frames_of(np.array([e]))]) for e in episodes]
         blind_metrics = value_metrics(blind_values, **common)
         numbers |= {f'baseline_{name}': value for name, value in blind_metrics.items()}

@@ -72,6 +72,10 @@ class Probe:
         """How far any joint moved during the next `seconds`, rad or m."""
         self.joints.clear()
         self.spin(seconds)
+        return self.travelled()
+
+    def travelled(self) -> float:
+        """How far any joint moved since `joints` was cleared."""
         q = np.array([p for _, p in self.joints])
         assert len(q) > 5, 'no joint states arrive'
         assert np.isfinite(q).all()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from rclpy.action import ActionClient
 from std_srvs.srv import Trigger
 from vvf_msgs.action import RunEpisode
@@ -18,6 +19,7 @@ from vvf_msgs.msg import Action
 from vvf.bags.reader import open_bag
 from vvf.graph import NodeSpec
 from vvf.nodes.arm import load_limits
+from vvf.paths import config_path
 
 from .conftest import Graph, Probe, only
 
@@ -62,7 +64,8 @@ def test_a_nan_action_is_refused_in_one_line(arm_only: Graph, probe: Probe) -> N
     for _ in range(20):
         probe.send([float('nan'), 0, 0, 0, 0, 0])
         probe.spin(0.05)
-    assert probe.travel(1.0) < STILL
+    probe.spin(1.0)
+    assert probe.travelled() < STILL, 'neither while they come nor afterwards'
     probe.wait(lambda: probe.refused('non_finite') == 20, 'every refusal is counted')
     assert len(arm_only.lines_with('non_finite')) == 1
 
@@ -83,6 +86,44 @@ def test_a_command_beyond_the_limits_is_held_back(arm_only: Graph, probe: Probe)
     speed = np.abs(q[far[inside], :6] - q[inside, :6]).max(1) / (times[far[inside]] - times[inside])
     assert speed.max() < limits.velocity.max() * 1.3
     assert len(arm_only.lines_with('beyond its limits')) == 1
+
+
+def test_joint_commands_beyond_the_joint_limits_are_clamped(
+    specs: list[NodeSpec], start, probe: Probe, tmp_path: Path
+) -> None:
+    # Without bounds of the task's own, so that nothing but the gate is in the way.
+    data = yaml.safe_load(config_path('tasks', 'pick_place.yaml').read_text())
+    data['action'] |= {'kind': 'joint_position'}
+    del data['action']['low'], data['action']['high']
+    task = tmp_path / 'joints.yaml'
+    task.write_text(yaml.safe_dump(data))
+    start(only(specs, 'arm', watch_value=False, watch_recorder=False, task=str(task)))
+    wait_for_arm(probe)
+    limits = load_limits('wx250s')
+    probe.joints.clear()
+    # A full turn of the waist: the gripper would be where it is, the joint far beyond its limit.
+    around = [2 * np.pi, -0.6, 0.7, 0.0, 1.4, 0.0]
+    for _ in range(20):
+        probe.send(around, kind=Action.KIND_JOINT_POSITION)
+        probe.spin(0.1)
+    q = np.array([p for _, p in probe.joints])[:, :6]
+    assert np.ptp(q[:, 0]) > 1.0, 'it goes as far as it may'
+    assert (q <= limits.upper + 0.02).all()
+    probe.wait(lambda: probe.refused('joint_limit') > 0, 'the clamp is counted')
+
+
+def test_a_dry_run_judges_actions_and_does_not_move(
+    specs: list[NodeSpec], start, probe: Probe
+) -> None:
+    start(only(specs, 'arm', watch_value=False, watch_recorder=False, dry_run=True))
+    wait_for_arm(probe)
+    probe.joints.clear()
+    for _ in range(6):
+        probe.send([0, 0, 0.03, 0, 0, 0])
+        probe.spin(0.2)
+    assert probe.travelled() < STILL
+    probe.send([float('nan'), 0, 0, 0, 0, 0])
+    probe.wait(lambda: probe.refused('non_finite') == 1, 'judged all the same')
 
 
 @pytest.mark.parametrize('dim', [5, 7])
@@ -107,10 +148,11 @@ def test_emergency_stop_holds_until_reset(arm_only: Graph, probe: Probe) -> None
         assert future.result().success
 
     call('/vvf/estop')
+    probe.joints.clear()
     for _ in range(5):
         probe.send([0, 0, 0.03, 0, 0, 0])
         probe.spin(0.1)
-    assert probe.travel(0.5) < STILL
+    assert probe.travelled() < STILL
     call('/vvf/estop_reset')
     probe.joints.clear()
     for _ in range(6):

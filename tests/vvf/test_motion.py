@@ -110,3 +110,19 @@ def test_after_a_reset_displacements_count_from_there() -> None:
     made.load(chunk([0, 0, 0.02, 0, 0, 0]), 1.0)
     made.at(1.0)
     np.testing.assert_allclose(tip(made.at(2.0)) - tip(held), [0, 0, 0.02], atol=1e-4)
+
+
+def test_joint_positions_outside_the_workspace_are_not_played() -> None:
+    made = player(kind='joint_position')
+    made.load(chunk([3.0, -0.5, 0.6, 0.1, 1.2, -0.1], kind='joint_position'), 0.0)
+    assert made.at(1.0) is None
+    assert made.outside == 1
+
+
+def test_displacements_stop_at_the_edge_of_the_workspace() -> None:
+    made = player()
+    made.load(chunk([0, 0, -0.05, 0, 0, 0]), 0.0)
+    for k in range(20):
+        made.load(chunk([0, 0, -0.05, 0, 0, 0]), float(k))
+        made.at(float(k))
+    assert tip(made.at(30.0))[2] > 0.021

@@ -14,6 +14,7 @@ from vvf.paths import config_path
 from vvf.safety import Command, MaxAges, Mode, Reason, RobotLimits, SafetyGate
 
 DT = 0.02
+HOME = np.array([0.0, -0.6, 0.7, 0.0, 1.4, 0.0])
 
 
 def limits() -> RobotLimits:
@@ -23,13 +24,12 @@ def limits() -> RobotLimits:
 
 def gate(**ages: float | None) -> SafetyGate:
     made = SafetyGate(limits(), MaxAges(**ages), ease_s=0.0)
-    made.start_from(made.limits.home, 0.03)
+    made.start_from(HOME, 0.03)
     return made
 
 
-def accept(g: SafetyGate, now: float, image_stamp: float | None = None) -> Reason | None:
-    stamp = now if image_stamp is None else image_stamp
-    return g.check_action(np.zeros((6, 6)), np.ones(6), dim=6, image_stamp=stamp, now=now)
+def accept(g: SafetyGate, now: float) -> Reason | None:
+    return g.check_action(np.zeros((6, 6)), np.ones(6), dim=6, image_age=0.0, now=now)
 
 
 def play(g: SafetyGate, target, seconds: float, *, start: float = 0.0, fresh: bool = True):
@@ -58,7 +58,7 @@ def assert_within_limits(g: SafetyGate, commands: list[Command]) -> None:
 
 def test_follows_a_good_target_within_all_limits() -> None:
     g = gate()
-    target = g.limits.home + np.array([1.0, 0.5, -0.5, 0.4, 0.3, -0.9])
+    target = HOME + np.array([1.0, 0.5, -0.5, 0.4, 0.3, -0.9])
     commands = play(g, target, 3.0)
     assert g.mode is Mode.RUNNING
     np.testing.assert_allclose(commands[-1].position, target, atol=1e-3)
@@ -68,8 +68,8 @@ def test_follows_a_good_target_within_all_limits() -> None:
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
 def test_a_non_finite_target_never_reaches_the_motor(bad: float) -> None:
     g = gate()
-    before = play(g, g.limits.home, 0.2)[-1]
-    target = g.limits.home.copy()
+    before = play(g, HOME, 0.2)[-1]
+    target = HOME.copy()
     target[2] = bad
     after = play(g, target, 1.0, start=0.2)
     assert all(np.isfinite(c.position).all() and np.isfinite(c.gripper) for c in after)
@@ -82,30 +82,30 @@ def test_a_non_finite_gripper_keeps_the_last_opening() -> None:
     g = gate()
     accept(g, 0.0)
     g.saw('joint_state', 0.0)
-    assert g.command(g.limits.home, float('nan'), 0.0, DT).gripper == pytest.approx(0.03)
+    assert g.command(HOME, float('nan'), 0.0, DT).gripper == pytest.approx(0.03)
 
 
 @pytest.mark.parametrize(
-    ('data', 'gripper', 'stamp', 'reason'),
+    ('data', 'gripper', 'age', 'reason'),
     [
-        (np.full((6, 6), np.nan), np.ones(6), 10.0, Reason.NON_FINITE),
-        (np.zeros((6, 6)), np.full(6, np.inf), 10.0, Reason.NON_FINITE),
-        (np.zeros((6, 5)), np.ones(6), 10.0, Reason.WRONG_SHAPE),
-        (np.zeros(36), np.ones(6), 10.0, Reason.WRONG_SHAPE),
-        (np.zeros((6, 6)), np.ones(5), 10.0, Reason.WRONG_SHAPE),
-        (np.zeros((0, 6)), np.ones(0), 10.0, Reason.WRONG_SHAPE),
-        (np.zeros((6, 6)), np.ones(6), 9.0, Reason.STALE_IMAGE),
-        (np.zeros((6, 6)), np.ones(6), 11.0, Reason.FUTURE_STAMP),
+        (np.full((6, 6), np.nan), np.ones(6), 0.0, Reason.NON_FINITE),
+        (np.zeros((6, 6)), np.full(6, np.inf), 0.0, Reason.NON_FINITE),
+        (np.zeros((6, 5)), np.ones(6), 0.0, Reason.WRONG_SHAPE),
+        (np.zeros(36), np.ones(6), 0.0, Reason.WRONG_SHAPE),
+        (np.zeros((6, 6)), np.ones(5), 0.0, Reason.WRONG_SHAPE),
+        (np.zeros((0, 6)), np.ones(0), 0.0, Reason.WRONG_SHAPE),
+        (np.zeros((6, 6)), np.ones(6), 1.0, Reason.STALE_IMAGE),
+        (np.zeros((6, 6)), np.ones(6), -1.0, Reason.FUTURE_STAMP),
         (np.zeros((6, 6)), np.ones(6), float('nan'), Reason.FUTURE_STAMP),
     ],
 )
-def test_bad_actions_are_refused_and_counted(data, gripper, stamp, reason) -> None:
+def test_bad_actions_are_refused_and_counted(data, gripper, age, reason) -> None:
     g = gate()
-    assert g.check_action(data, gripper, dim=6, image_stamp=stamp, now=10.0) is reason
+    assert g.check_action(data, gripper, dim=6, image_age=age, now=10.0) is reason
     assert g.refusals[reason] == 1
     # Nothing was accepted, so nothing moves.
-    command = g.command(g.limits.home + 0.5, 0.0, 10.0, DT)
-    np.testing.assert_allclose(command.position, g.limits.home)
+    command = g.command(HOME + 0.5, 0.0, 10.0, DT)
+    np.testing.assert_allclose(command.position, HOME)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_bad_actions_are_refused_and_counted(data, gripper, stamp, reason) -> No
 def test_holds_when_an_input_goes_stale_and_moves_on_when_it_is_back(stream, reason) -> None:
     ages = {'action': None, 'image': None, 'joint_state': None, 'value': None, 'recorder': None}
     g = gate(**{**ages, stream: 0.2})
-    target = g.limits.home + np.array([2.0, 0, 0, 0, 0, 0])
+    target = HOME + np.array([2.0, 0, 0, 0, 0, 0])
     play(g, target, 0.3)
     held = play(g, target, 2.0, start=0.3, fresh=False)
     assert reason in g.stale(2.3)
@@ -148,13 +148,13 @@ def test_the_gripper_stays_within_its_range() -> None:
     for k in range(50):
         accept(g, k * DT)
         g.saw('joint_state', k * DT)
-        command = g.command(g.limits.home, -5.0 if k < 25 else 5.0, k * DT, DT)
+        command = g.command(HOME, -5.0 if k < 25 else 5.0, k * DT, DT)
         assert g.limits.gripper_lower <= command.gripper <= g.limits.gripper_upper
 
 
 def test_emergency_stop_latches_until_reset() -> None:
     g = gate()
-    target = g.limits.home + 0.5
+    target = HOME + 0.5
     play(g, target, 0.1)
     g.emergency_stop()
     stopped = play(g, target, 1.0, start=0.1)
@@ -180,9 +180,9 @@ def test_parks_slowly_and_stays_parked() -> None:
 
 def test_a_late_tick_does_not_become_a_leap() -> None:
     g = gate()
-    play(g, g.limits.home + 1.0, 0.2)
-    before = g.command(g.limits.home + 1.0, 0.03, 0.2, DT).position
-    after = g.command(g.limits.home + 1.0, 0.03, 5.2, 5.0).position
+    play(g, HOME + 1.0, 0.2)
+    before = g.command(HOME + 1.0, 0.03, 0.2, DT).position
+    after = g.command(HOME + 1.0, 0.03, 5.2, 5.0).position
     assert np.abs(after - before).max() <= g.limits.velocity.max() * 0.1 + 1e-6
 
 
@@ -196,9 +196,48 @@ def test_robot_files_are_checked() -> None:
     for change in (
         {'lower': [0.0] * 5},
         {'lower': [9.0] * 6},
-        {'home': [float('nan')] * 6},
+        {'sleep': [float('nan')] * 6},
         {'colour': 'black'},
     ):
         with pytest.raises(UserError):
             RobotLimits.from_mapping({**data, **change})
     assert dataclasses.is_dataclass(RobotLimits.from_mapping(data))
+
+
+@pytest.mark.parametrize('dt', [-1.0, 0.0, float('inf')])
+def test_a_clock_that_jumps_moves_nothing_out_of_bounds(dt: float) -> None:
+    g = gate()
+    play(g, HOME + 0.5, 0.2)
+    command = g.command(HOME + 0.5, 0.02, 0.2, dt)
+    assert g.limits.gripper_lower <= command.gripper <= g.limits.gripper_upper
+    assert (command.position >= g.limits.lower).all()
+    assert (command.position <= g.limits.upper).all()
+
+
+def test_a_stream_from_the_future_is_not_believed() -> None:
+    g = gate(value=0.5)
+    play(g, HOME, 0.1)
+    g.saw('value', 0.1, age=-300.0)
+    accept(g, 2.0)
+    g.saw('joint_state', 2.0)
+    assert Reason.STALE_VALUE in g.stale(2.0)
+
+
+@pytest.mark.parametrize('parked', [False, True])
+def test_while_it_parks_and_sleeps_actions_are_refused(parked: bool) -> None:
+    g = gate()
+    g.park()
+    play(g, None, 5.0 if parked else 0.1, fresh=False)
+    assert g.mode is (Mode.PARKED if parked else Mode.PARKING)
+    assert accept(g, 6.0) is Reason.PARKED
+    g.start_from(HOME, 0.03)
+    assert accept(g, 6.1) is None
+
+
+def test_an_emergency_stop_ends_parking() -> None:
+    g = gate()
+    g.park()
+    play(g, None, 0.3, fresh=False)
+    g.emergency_stop()
+    still = play(g, None, 1.0, start=0.3, fresh=False)
+    np.testing.assert_allclose(still[-1].position, still[10].position)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,20 +105,32 @@ class Recorder:
         while True:
             try:
                 item = self._queue.get(timeout=0.5)
-                if item is None:
-                    return
-                topic, stamp_ns, cdr = item
-                with self._lock:
-                    self._waiting -= len(cdr)
-                self._writer.write(topic, stamp_ns, cdr)
             except queue.Empty:
-                self._writer.flush_if_due()
+                self._attempt(self._writer.flush_if_due)
+                continue
+            if item is None:
+                return
+            written = self._attempt(self._writer.write, *item)
+            with self._lock:
+                self._waiting -= len(item[2])
+                self.dropped += not written
+
+    def _attempt(self, write: Callable[..., None], *arguments: object) -> bool:
+        """Whether it could be written; after the first failure (a full disk) nothing is tried."""
+        if self._error is None:
+            try:
+                write(*arguments)
             except UserError as error:
                 self._error = error
+        return self._error is None
 
     def _complaints(self) -> list[str]:
         """Topics that came not at all, or with holes in them, in words."""
-        lines = []
+        lines = [
+            f'nothing was recorded of {source.topic}'
+            for source in self._task.state
+            if self._writer.audit[source.topic].count == 0
+        ]
         for camera in self._task.cameras:
             audit = self._writer.audit[camera.topic]
             if audit.count == 0:

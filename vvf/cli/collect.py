@@ -13,7 +13,7 @@ from typing import Any
 
 from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.errors import UserError
-from vvf.processes import end_with_parent
+from vvf.processes import PARENT, end_with_parent
 
 
 def add_parser(subparsers: Any) -> None:
@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     # A fresh interpreter for each worker: OpenGL contexts do not survive a fork.
     context = multiprocessing.get_context('spawn')
     os.environ.setdefault('OMP_NUM_THREADS', '1')
+    os.environ[PARENT] = str(os.getpid())
     with progress_bar('episodes') as bar, context.Pool(args.jobs, end_with_parent) as pool:
         task = bar.add_task(args.out.name, total=len(todo))
         for result in pool.imap_unordered(collect_to_file, todo):

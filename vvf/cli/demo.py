@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from vvf.cli.output import write_json
+from vvf.cli.output import add_json_option, write_json
 from vvf.errors import UserError
+from vvf.processes import terminate_as_interrupt
 
 LEAD = (
     'A simulated WidowX puts a carrot into a bowl, on layouts and table colours that its training '
@@ -38,7 +37,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--out', type=Path, default=Path('runs/demo'), help='[runs/demo]')
     parser.add_argument('--value-model', default='', help="[the task's]")
     parser.add_argument('--policy', default='', help="[the task's]")
-    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the numbers to FILE')
+    add_json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.episodes < 1:
         raise UserError('--episodes must be at least 1.')
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    terminate_as_interrupt()
     began = time.monotonic()
     console = Console()
     task = load_task(args.task)
@@ -141,7 +140,3 @@ def _table(numbers: dict[str, Any]) -> Table:
 
 def _number(value: float | None) -> str:
     return 'none' if value is None else f'{value:.2f}'
-
-
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -16,7 +16,7 @@ from rich.table import Table
 from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.errors import UserError
 from vvf.paths import checkpoint_path
-from vvf.processes import end_with_parent
+from vvf.processes import PARENT, end_with_parent
 
 
 def add_parser(subparsers: Any) -> None:
@@ -124,6 +124,7 @@ def _policy(args: argparse.Namespace, folder: Path) -> int:
     ]
     results = []
     os.environ.setdefault('OMP_NUM_THREADS', '1')
+    os.environ[PARENT] = str(os.getpid())
     context = multiprocessing.get_context('spawn')
     with progress_bar('episodes') as bar, context.Pool(args.jobs, end_with_parent) as pool:
         job = bar.add_task(folder.name, total=len(jobs))

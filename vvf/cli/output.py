@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,11 +30,17 @@ class _Rate(TextColumn):
 
     def render(self, task: Any) -> Text:
         speed = task.finished_speed or task.speed
-        return Text('' if speed is None else f'{speed:.1f} {self._unit}/s')
+        unit = task.fields.get('unit', self._unit)
+        return Text('' if speed is None else f'{speed:.1f} {unit}/s', style='cyan')
 
 
-def progress_bar(unit: str) -> Progress:
-    """A bar with count, rate and an estimate of what is left; for `with`."""
+def progress_bar(unit: str, console: Console | None = None) -> Progress:
+    """Bars with count, rate and an estimate of what is left; for `with`.
+
+    Args:
+        unit: what is counted; a task may have another, as its field `unit`.
+        console: where it is drawn.
+    """
     return Progress(
         TextColumn('{task.description}'),
         BarColumn(),
@@ -41,6 +48,7 @@ def progress_bar(unit: str) -> Progress:
         _Rate(unit),
         TextColumn('left:'),
         TimeRemainingColumn(),
+        console=console,
     )
 
 

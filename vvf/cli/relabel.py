@@ -5,26 +5,16 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from vvf import advantage
 from vvf.bags.relabel import TABLE, RelabelOptions, RelabelSummary, find_bags, relabel
+from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.errors import UserError
 from vvf.paths import checkpoint_path
 from vvf.task import load_task
@@ -57,7 +47,7 @@ def add_parser(subparsers: Any) -> None:
                         help='share of the frames that count as improvement '
                         f'[{advantage.POSITIVE_RATIO}]')  # fmt: skip
     parser.add_argument('--threads', type=int, default=1, help='threads of the model [1]')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers to FILE')
+    add_json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         n_steps=args.n_steps, positive_ratio=args.positive_ratio,
     )  # fmt: skip
     console = Console(stderr=True)
-    bar = _bar(console)
+    bar = progress_bar('frames', console)
     jobs: dict[str, Any] = {}
 
     def progress(stage: str, done: int, total: int) -> None:
@@ -91,9 +81,7 @@ def run(args: argparse.Namespace) -> int:
         if jobs:
             bar.stop()
     _print(console, summary, args.out)
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(summary.numbers(), indent=2) + '\n', 'utf-8')
+    write_json(args.json, summary.numbers())
     return 0
 
 
@@ -123,20 +111,6 @@ def load_model(checkpoint: str | os.PathLike[str], threads: int = 1) -> tuple[An
     for name in sorted(p.name for p in folder.iterdir() if p.suffix in ('.safetensors', '.yaml')):
         digest.update((folder / name).read_bytes())
     return model, digest.hexdigest()
-
-
-class _Rate(ProgressColumn):
-    """Frames per second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f'{task.speed or 0:.0f} {task.fields["unit"]}/s', style='cyan')
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), _Rate(),
-        TextColumn('left'), TimeRemainingColumn(), console=console,
-    )  # fmt: skip
 
 
 def _print(console: Console, summary: RelabelSummary, out: Path) -> None:

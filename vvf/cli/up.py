@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from dataclasses import fields
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from vvf.errors import UserError
@@ -19,6 +17,7 @@ from vvf.graph import (
     build_graph,
     build_replay_graph,
 )
+from vvf.processes import terminate_as_interrupt
 
 LIFECYCLE_NODES = ('value', 'policy')
 
@@ -87,7 +86,7 @@ def _replay(args: argparse.Namespace, given: dict[str, Any]) -> int:
 def _supervise(specs: list[NodeSpec], log_dir: Path, episodes: int = 0) -> int:
     from vvf.supervisor import Supervisor
 
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    terminate_as_interrupt()
     print(f'nodes: {", ".join(s.name for s in specs)}; their logs: {log_dir}', flush=True)
     with Supervisor(specs, log_dir=log_dir) as supervisor:
         try:
@@ -126,7 +125,3 @@ def _boolean(text: str) -> bool:
     if text.lower() in ('false', '0', 'no', 'off'):
         return False
     raise argparse.ArgumentTypeError(f'{text!r} is neither true nor false')
-
-
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -14,12 +14,17 @@ from vvf.safety import Command
 
 @dataclass(frozen=True)
 class JointReading:
-    """Measured joints: (n,) rad and rad/s in URDF order, finger opening in m, stamp in s."""
+    """Measured joints: (n,) rad and rad/s in URDF order, finger opening in m, and when, in s."""
 
     position: NDArray[np.float64]
     velocity: NDArray[np.float64]
     gripper: float
     stamp: float
+
+    def finite(self) -> bool:
+        """Whether every number is one."""
+        numbers = (*self.position, *self.velocity, self.gripper, self.stamp)
+        return bool(np.isfinite(numbers).all())
 
 
 class ArmDriver(Protocol):

@@ -7,6 +7,8 @@ vendors' camera drivers would: `/<camera>/image_raw`, JPEG on demand, and `camer
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from rclpy.node import Node
 from std_msgs.msg import Bool
@@ -58,12 +60,13 @@ class SimDriver:
         self._frame_period = 1.0 / (task.cameras[0].rate_hz or 10.0)
         self._success = node.create_publisher(Bool, '/sim/success', 10)
         self._owed = 0.0
-        self._next_frame = now_s(node)
+        self._next_frame = time.monotonic()
+        self._measured = now_s(node)
 
     def read(self) -> JointReading:
-        """Joints as simulated at this moment."""
+        """Joints as of the last step of the physics."""
         position, velocity = self._world.joints(), self._world.joint_velocities()
-        return JointReading(position[:6], velocity[:6], float(position[6]), now_s(self._node))
+        return JointReading(position[:6], velocity[:6], float(position[6]), self._measured)
 
     def write(self, command: Command, dt: float) -> None:
         """Advance the world by `dt` towards the command, and publish frames when they are due."""
@@ -72,7 +75,8 @@ class SimDriver:
         self._owed -= steps * self._world.model.opt.timestep
         if steps:
             self._world.step_physics(np.append(command.position, command.gripper), steps)
-        now = now_s(self._node)
+        self._measured = now_s(self._node)
+        now = time.monotonic()
         if now >= self._next_frame:
             self._next_frame = max(self._next_frame + self._frame_period, now)
             self._publish_frames()
@@ -90,6 +94,7 @@ class SimDriver:
         message = f'layout {self._seed}'
         self._seed += 1
         self._owed = 0.0
+        self._measured = now_s(self._node)
         return message
 
     def close(self) -> None:

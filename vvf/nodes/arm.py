@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.time import Time
 from scipy.spatial.transform import Rotation
@@ -31,21 +32,22 @@ from vvf.parameters import Parameter, declare
 from vvf.paths import config_path
 from vvf.safety import MaxAges, Mode, Reason, RobotLimits, SafetyGate
 from vvf.task import load_task
+from vvf_sim.controllers import CartesianTarget, Workspace
 from vvf_sim.robots.kinematics import Kinematics
 
 PARAMETERS = (
-    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
-    Parameter('robot', 'wx250s', 'limits: a name in config/robots', read_only=True),
-    Parameter('driver', 'sim', 'what moves: sim', read_only=True),
-    Parameter('rate_hz', 50.0, 'control rate, Hz', 10.0, 500.0, read_only=True),
-    Parameter('seed', 0, 'simulation: seed of the first layout', 0, 2**31 - 1, read_only=True),
+    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path'),
+    Parameter('robot', 'wx250s', 'limits: a name in config/robots'),
+    Parameter('driver', 'sim', 'what moves: sim'),
+    Parameter('rate_hz', 50.0, 'control rate, Hz', 10.0, 500.0),
+    Parameter('seed', 0, 'simulation: seed of the first layout', 0, 2**31 - 1),
     Parameter('dry_run', False, 'judge actions, but do not move'),
     Parameter('max_action_age_s', 0.6, 'hold after this long without an action', 0.05, 10.0),
     Parameter('max_image_age_s', 0.6, 'refuse actions from older images', 0.05, 10.0),
     Parameter('max_joint_age_s', 0.25, 'hold when joint states are older', 0.01, 10.0),
-    Parameter('watch_value', False, 'hold when no value arrives', read_only=True),
+    Parameter('watch_value', False, 'hold when no value arrives'),
     Parameter('max_value_age_s', 0.8, 'oldest value that counts, if watched', 0.05, 10.0),
-    Parameter('watch_recorder', False, 'hold when the recorder is silent', read_only=True),
+    Parameter('watch_recorder', False, 'hold when the recorder is silent'),
     Parameter('max_recorder_age_s', 0.8, 'longest silence of the recorder', 0.2, 10.0),
     Parameter('park_after_s', 30.0, 'go to sleep after holding a fault this long', 1.0, 3600.0),
 )
@@ -58,7 +60,6 @@ STALE_TEXT = {
     Reason.STALE_RECORDER: 'the recorder is silent',
 }
 _KINDS = {Action.KIND_EE_DELTA: 'ee_delta', Action.KIND_JOINT_POSITION: 'joint_position'}
-_PARK_TIME_S = 2.6
 
 
 class ArmNode(Node):
@@ -83,9 +84,16 @@ class ArmNode(Node):
                 recorder=p['max_recorder_age_s'] if p['watch_recorder'] else None,
             ),
         )
-        self.player = ChunkPlayer(task.action)
-        self._kinematics = Kinematics()
+        if task.action.dim != len(limits.joint_names) + 1:
+            raise UserError(
+                f'task {task.name}: an action for {limits.name} has {len(limits.joint_names)} '
+                f'numbers and the gripper, not {task.action.dim} in all.'
+            )
+        self._kinematics = Kinematics(limits.lower, limits.upper)
+        box = Workspace(tuple(limits.workspace_lower), tuple(limits.workspace_upper))
+        self.player = ChunkPlayer(task.action, CartesianTarget(self._kinematics, box))
         self._episode = ''
+        self._ended = 0.0
         self._faulty_since: float | None = None
         self._refused: Reason | None = None
         self._ticks = Meter()
@@ -106,17 +114,20 @@ class ArmNode(Node):
         self.create_service(Trigger, '/vvf/arm/prepare', self._on_prepare)
         self.create_service(Trigger, '/vvf/estop', self._on_estop)
         self.create_service(Trigger, '/vvf/estop_reset', self._on_reset)
-        self._last_tick = now_s(self)
-        self.create_timer(1.0 / p['rate_hz'], self._tick)
+        self._last_tick = time.monotonic()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0 / p['rate_hz'], self._tick, clock=steady)
         self._diagnostics = Diagnostics(self, self._report)
 
     # -- control ---------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        now = now_s(self)
+        # A steady clock: a wall clock that is set while the arm moves must not be felt.
+        now = time.monotonic()
         dt, self._last_tick = now - self._last_tick, now
         reading = self.driver.read()
-        self.gate.saw('joint_state', reading.stamp)
+        if reading.finite():
+            self.gate.saw('joint_state', now, now_s(self) - reading.stamp)
         target = self.player.at(now)
         command = self.gate.command(
             None if target is None else target[:6],
@@ -124,16 +135,17 @@ class ArmNode(Node):
             now,
             dt,
         )
-        if self.gate.mode is not Mode.RUNNING and target is not None:
+        if self.gate.mode is not Mode.RUNNING:
             # The next displacement counts from where the arm is held, not from where it was going.
-            self.player.reset(np.append(command.position, command.gripper))
+            self.player.hold(np.append(command.position, command.gripper))
         if not self.parameters['dry_run']:
             self.driver.write(command, dt)
         else:
             self.driver.write(self._dry_command, dt)
         self._watch_faults(now)
-        self._publish_state(reading)
-        self._ticks.add(now, now_s(self) - now)
+        if reading.finite():
+            self._publish_state(reading)
+        self._ticks.add(now, time.monotonic() - now)
 
     def _watch_faults(self, now: float) -> None:
         stale = self.gate.stale(now)
@@ -171,52 +183,71 @@ class ArmNode(Node):
     # -- messages --------------------------------------------------------------------------
 
     def _on_action(self, message: Action) -> None:
-        now = now_s(self)
-        kind = _KINDS.get(message.kind, '')
+        now = time.monotonic()
+        stamp = seconds(message.header.stamp)
+        if stamp <= self._ended and message.source == Action.SOURCE_POLICY:
+            self.gate.refuse(Reason.OUTDATED)  # computed before the episode ended: nobody's fault
+            return
         data = np.asarray(message.data, np.float64)
         shape = (message.horizon, message.dim)
         chunk = data.reshape(shape) if data.size == shape[0] * shape[1] else data
         gripper = np.asarray(message.gripper, np.float64)
-        reason = self.gate.check_action(
-            chunk,
-            gripper,
-            dim=self._action_spec.dim - 1,
-            image_stamp=seconds(message.header.stamp),
-            now=now,
-        )
-        if reason is None and (kind != self._action_spec.kind or not 0.0 < message.dt < 10.0):
-            reason = Reason.WRONG_KIND
-            self.gate.refusals[reason] += 1
+        if not gripper.size:  # leave it as it is
+            gripper = np.full(shape[0], self.player.opening)
+        reason: Reason | None
+        if not self._is_our_kind(message):
+            reason = self.gate.refuse(Reason.WRONG_KIND)
+        else:
+            reason = self.gate.check_action(
+                chunk,
+                gripper,
+                dim=self._action_spec.dim - 1,
+                image_age=now_s(self) - stamp,
+                now=now,
+            )
         if reason is not None:
             if reason is not self._refused:
                 self.get_logger().warning(f'action refused ({reason.value}): the arm holds')
             self._refused = reason
             return
         self._refused = None
-        clipped = self.player.clipped
+        refused = self.player.clipped + self.player.outside
+        kind = self._action_spec.kind
         self.player.load(Chunk(kind, chunk, gripper, float(message.dt)), now)
         self.player.at(now)
-        if self.player.clipped > clipped:
+        if self.player.clipped + self.player.outside > refused:
             self.get_logger().warning(
-                'an action was beyond its limits and was clipped', throttle_duration_sec=5.0
+                'an action was beyond its limits and was held back', throttle_duration_sec=5.0
             )
-        self._actions.add(now, now - seconds(message.header.stamp))
+        self._actions.add(now, now_s(self) - stamp)
+
+    def _is_our_kind(self, message: Action) -> bool:
+        joints = message.kind == Action.KIND_JOINT_POSITION
+        names = self.gate.limits.joint_names
+        ordered = not joints or not message.names or tuple(message.names) == names
+        return (
+            _KINDS.get(message.kind) == self._action_spec.kind
+            and ordered
+            and 0.0 < message.dt < 10.0
+        )
 
     def _on_event(self, event: EpisodeEvent) -> None:
         if event.event == EpisodeEvent.START:
             self._episode = event.episode_id
         elif event.event == EpisodeEvent.END:
             self._episode = ''
+            self._ended = seconds(event.header.stamp)
             self._stop_motion()
 
     def _on_heartbeat(self, message: String) -> None:
         # A recorder that was started again knows nothing of our episode: that is silence, too.
         if message.data == self._episode:
-            self.gate.saw('recorder', now_s(self))
+            self.gate.saw('recorder', time.monotonic())
 
     def _on_value(self, message: ValueEstimate) -> None:
         if np.isfinite(message.value):
-            self.gate.saw('value', seconds(message.header.stamp))
+            age = now_s(self) - seconds(message.header.stamp)
+            self.gate.saw('value', time.monotonic(), age)
 
     # -- services --------------------------------------------------------------------------
 
@@ -227,7 +258,7 @@ class ArmNode(Node):
         self._stop_motion()
         response.message = self.driver.prepare()
         self._start_gate()
-        self._last_tick = now_s(self)
+        self._last_tick = time.monotonic()
         response.success = True
         return response
 
@@ -252,12 +283,11 @@ class ArmNode(Node):
     def _start_gate(self) -> None:
         reading = self.driver.read()
         self.gate.start_from(reading.position, reading.gripper)
-        now = now_s(self)
-        self._dry_command = self.gate.command(None, 0.0, now, 0.01)
+        self._dry_command = self.gate.command(None, 0.0, time.monotonic(), 0.01)
         self.player.reset(np.append(reading.position, reading.gripper))
 
     def _report(self) -> tuple[int, str, dict[str, Any]]:
-        now = now_s(self)
+        now = time.monotonic()
         gate = self.gate
         level = 2 if gate.mode is Mode.STOPPED else int(self._faulty_since is not None)
         values = {
@@ -269,20 +299,24 @@ class ArmNode(Node):
             'image_to_action_ms_p50': self._actions.latency_ms(50),
             'image_to_action_ms_p95': self._actions.latency_ms(95),
             'clipped_actions': self.player.clipped,
+            'outside_workspace': self.player.outside,
         }
         values |= {f'refused_{reason.value}': count for reason, count in gate.refusals.items()}
         return level, gate.mode.value, values
 
-    def close(self) -> None:
-        """Park: the arm goes to its sleep pose at parking pace before the node ends."""
+    def begin_stop(self) -> None:
+        """Park: the arm goes to its sleep pose at parking pace while the node still listens."""
         self.gate.park()
-        period = 1.0 / self.parameters['rate_hz']
-        deadline = time.monotonic() + _PARK_TIME_S
-        while self.gate.mode is Mode.PARKING and time.monotonic() < deadline:
-            self._tick()
-            time.sleep(period)
-        if self.gate.mode is not Mode.PARKED and self.gate.mode is not Mode.STOPPED:
-            self.get_logger().warning('no time to reach the sleep pose: the arm holds where it is')
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the arm is where it may be left: parked, or held by the emergency stop."""
+        return self.gate.mode in (Mode.PARKED, Mode.STOPPED)
+
+    def close(self) -> None:
+        """Let go of the hardware."""
+        if not self.stopped:
+            self.get_logger().warning('the arm did not reach its sleep pose: it stays as it is')
         self.driver.close()
 
 

@@ -24,17 +24,17 @@ PARAMETERS = (
     Parameter(
         'camera', 'camera', 'name of the camera: the namespace of its topics', read_only=True
     ),
-    Parameter('source', 'device', 'device, video or topic', read_only=True),
-    Parameter('device', '/dev/video0', 'V4L2 device, for source device', read_only=True),
-    Parameter('video', '', 'path of a video file, for source video', read_only=True),
+    Parameter('source', 'device', 'device, video or topic'),
+    Parameter('device', '/dev/video0', 'V4L2 device, for source device'),
+    Parameter('video', '', 'path of a video file, for source video'),
     Parameter('loop', True, 'begin the video again at its end'),
-    Parameter('topic', '', 'image topic to take over, for source topic', read_only=True),
-    Parameter('transport', 'raw', 'raw or compressed: the type of that topic', read_only=True),
+    Parameter('topic', '', 'image topic to take over, for source topic'),
+    Parameter('transport', 'raw', 'raw or compressed: the type of that topic'),
     Parameter('width', 640, 'wanted width, pixels', 0, 7680),
     Parameter('height', 480, 'wanted height, pixels', 0, 4320),
     Parameter('rate_hz', 30.0, 'wanted rate; 0: that of the source', 0.0, 240.0),
     Parameter('frame_id', '', 'optical frame; empty: <camera>_optical_frame'),
-    Parameter('calibration', '', 'camera_info YAML; empty: uncalibrated', read_only=True),
+    Parameter('calibration', '', 'camera_info YAML; empty: uncalibrated'),
 )
 
 

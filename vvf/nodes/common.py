@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
+import traceback
 from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
@@ -26,11 +28,14 @@ from vvf.processes import USER_ERROR, end_with_parent
 
 #: State that a late joiner must still hear, such as which episode runs.
 LATCHED = QoSProfile(
-    depth=1,
+    depth=10,  # a busy listener must not miss an end that a start follows at once
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
     history=HistoryPolicy.KEEP_LAST,
 )
+
+
+STOP_PATIENCE_S = 2.6
 
 
 def stream_qos(*, reliable: bool = False, depth: int = 2) -> QoSProfile:
@@ -55,7 +60,8 @@ def now_s(node: Node) -> float:
 def run(make: Callable[[], Node], args: list[str] | None = None) -> int:
     """Initialise rclpy, spin the node until SIGINT or SIGTERM, and close it.
 
-    A node may have `close()`, called before it is destroyed while it can still publish.
+    A node may have `begin_stop()` and `stopped`: it is spun on until it has stopped, at most
+    `STOP_PATIENCE_S`; and `close()`, called before it is destroyed.
 
     Returns:
         Exit code: 0 after a stop, 2 after an error that the user can mend (one sentence on
@@ -71,6 +77,7 @@ def run(make: Callable[[], Node], args: list[str] | None = None) -> int:
         executor.add_node(node)
         while rclpy.ok() and not stop.set and not getattr(node, 'done', False):
             executor.spin_once(timeout_sec=0.1)
+        _wind_down(node, executor)
         failure = getattr(node, 'failure', None)
         if failure:
             print(f'[ERROR] {failure}', file=sys.stderr, flush=True)
@@ -91,6 +98,17 @@ def run(make: Callable[[], Node], args: list[str] | None = None) -> int:
             executor.remove_node(node)
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+def _wind_down(node: Node, executor: SingleThreadedExecutor) -> None:
+    """Let a node come to rest; its services, the emergency stop above all, are served meanwhile."""
+    begin_stop = getattr(node, 'begin_stop', None)
+    if begin_stop is None:
+        return
+    begin_stop()
+    deadline = time.monotonic() + STOP_PATIENCE_S
+    while not node.stopped and time.monotonic() < deadline:
+        executor.spin_once(timeout_sec=0.02)
 
 
 class _StopFlag:
@@ -131,13 +149,14 @@ class AutostartNode(LifecycleNode):
         """True when there is nothing to spin for any more."""
         return self.failure is not None
 
-    def configured(self, configure: Callable[[], None]) -> TransitionCallbackReturn:
-        """Run a configuration step; a user's error becomes a refused transition."""
+    def attempt(self, step: Callable[[], None]) -> TransitionCallbackReturn:
+        """Run what a transition does; an error ends the node with a sentence, not in silence."""
         try:
-            configure()
+            step()
         except Exception as error:
+            # rclpy would swallow it and leave the node inactive without a word.
             if not is_user_error(error):
-                raise
+                traceback.print_exc()
             self.failure = str(error)
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS

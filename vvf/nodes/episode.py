@@ -9,6 +9,7 @@ arm notices when nobody records any more.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.serialization import serialize_message
 from rclpy.subscription import Subscription
 from rclpy.task import Future
@@ -29,18 +31,18 @@ from vvf.bags.recorder import Recorder, set_outcome
 from vvf.diagnostics import Diagnostics
 from vvf.errors import UserError
 from vvf.nodes.common import LATCHED, now_s, run, stream_qos
-from vvf.nodes.messages import message_class
+from vvf.nodes.messages import OUTCOME_CODES, OUTCOMES, message_class
 from vvf.parameters import Parameter, declare
 from vvf.provenance import provenance
-from vvf.task import load_task
+from vvf.task import RecordTopic, load_task
 
 PARAMETERS = (
-    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
+    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path'),
     Parameter('record', True, 'record one bag for each episode'),
-    Parameter('directory', 'runs/bags', 'folder that the bags are written to', read_only=True),
-    Parameter('robot', '', 'robot written into the bags', read_only=True),
-    Parameter('value_model', '', 'value checkpoint written into the bags', read_only=True),
-    Parameter('policy', '', 'policy checkpoint written into the bags', read_only=True),
+    Parameter('directory', 'runs/bags', 'folder that the bags are written to'),
+    Parameter('robot', '', 'robot written into the bags'),
+    Parameter('value_model', '', 'value checkpoint written into the bags'),
+    Parameter('policy', '', 'policy checkpoint written into the bags'),
     Parameter('prepare_arm', True, 'ask the arm to go home before an episode begins'),
     Parameter('success_topic', '/sim/success', 'std_msgs/Bool that ends a run with success'),
     Parameter('success_hold', 5, 'how many times in a row success must be reported', 1, 100),
@@ -50,14 +52,7 @@ PARAMETERS = (
 
 EVENTS_TOPIC = '/vvf/episode'
 VALUE_TOPIC = '/vvf/value'
-_PATIENCE = 100  # tenths of a second that topics may take to appear
-OUTCOMES = {
-    EndEpisode.Request.SUCCESS: 'success',
-    EndEpisode.Request.FAILURE: 'failure',
-    EndEpisode.Request.ABORTED: 'aborted',
-    EndEpisode.Request.UNLABELLED: 'unlabelled',
-}
-_CODES = {name: code for code, name in OUTCOMES.items()}
+_PATIENCE = 100  # tenths of a second that topics and services may take to appear
 
 
 class EpisodeNode(Node):
@@ -84,7 +79,6 @@ class EpisodeNode(Node):
         self._events = self.create_publisher(EpisodeEvent, EVENTS_TOPIC, LATCHED)
         self._records_events = any(t.topic == EVENTS_TOPIC for t in self.task.recorded_topics())
         self._heartbeat = self.create_publisher(String, '/vvf/episode/heartbeat', 10)
-        qos = stream_qos(reliable=p['reliable'], depth=p['queue_depth'])
         for topic in self.task.recorded_topics():
             if topic.topic == EVENTS_TOPIC:
                 continue  # written as they are published: the end comes after the last message
@@ -92,11 +86,11 @@ class EpisodeNode(Node):
                 message_class(topic.type),
                 topic.topic,
                 lambda data, name=topic.topic: self._on_message(name, data),
-                LATCHED if topic.qos == 'latched' else qos,
+                self._qos(topic),
                 raw=True,
             )
         self.create_subscription(Bool, p['success_topic'], self._on_success, 10)
-        self.create_subscription(ValueEstimate, VALUE_TOPIC, self._on_value, qos)
+        self.create_subscription(ValueEstimate, VALUE_TOPIC, self._on_value, stream_qos())
         self.create_service(StartEpisode, '/vvf/episode/start', self._on_start)
         self.create_service(EndEpisode, '/vvf/episode/end', self._on_end)
         self.create_service(EndEpisode, '/vvf/episode/label', self._on_label)
@@ -114,6 +108,12 @@ class EpisodeNode(Node):
         # Whoever still believes in an episode of an earlier life of this node is put right.
         self._publish_event(EpisodeEvent.END, 'aborted', 'episode node started')
 
+    def _qos(self, topic: RecordTopic) -> QoSProfile:
+        if topic.qos == 'latched':
+            return LATCHED
+        reliable = self.parameters['reliable'] or topic.qos == 'reliable'
+        return stream_qos(reliable=reliable, depth=self.parameters['queue_depth'])
+
     # -- services --------------------------------------------------------------------------
 
     def _on_start(
@@ -122,6 +122,10 @@ class EpisodeNode(Node):
         problem = ''
         if self.episode_id:
             problem = f'episode {self.episode_id} is still running: end it first'
+        elif self._waiting is not None:
+            problem = 'an episode is about to begin'
+        elif request.task not in ('', self.task.name):
+            problem = f'this graph runs task {self.task.name}, not {request.task}'
         elif silent := self._silent_topics():
             problem = f'nobody publishes {silent[0]}: is its node running?'
         if problem:
@@ -161,9 +165,14 @@ class EpisodeNode(Node):
             response.message = 'end the episode first: labels are for the last recorded one'
         else:
             outcome = OUTCOMES[request.outcome]
-            set_outcome(self.last_path, outcome)
+            response.path = str(self.last_path)
+            try:
+                set_outcome(self.last_path, outcome)
+            except (UserError, OSError) as error:
+                response.success, response.message = False, str(error)
+                return response
             self._publish_event(EpisodeEvent.LABEL, outcome, request.note)
-            response.success, response.path = True, str(self.last_path)
+            response.success = True
         return response
 
     # -- the action ------------------------------------------------------------------------
@@ -176,14 +185,11 @@ class EpisodeNode(Node):
         goal = handle.request
         self._waiting = Future()
         try:
+            if goal.task not in ('', self.task.name):
+                raise RuntimeError(f'this graph runs task {self.task.name}, not {goal.task}')
             if self.parameters['prepare_arm']:
-                answer = await self._prepare.call_async(Trigger.Request())
-                if not answer.success:
-                    raise RuntimeError(f'the arm is not ready: {answer.message}')
-            for _ in range(_PATIENCE):
-                if not self._silent_topics():
-                    break
-                await self._pause(0.1)
+                await self._prepare_arm()
+            await self._until(lambda: not self._silent_topics())
             if silent := self._silent_topics():
                 raise RuntimeError(f'nobody publishes {silent[0]}: is its node running?')
             self._start(goal.instruction, '', record=goal.record)
@@ -205,7 +211,7 @@ class EpisodeNode(Node):
         if self.episode_id:
             self._end(outcome)
         result.path = str(self.last_path or '')
-        result.outcome = _CODES[outcome]
+        result.outcome = OUTCOME_CODES[outcome]
         if outcome == 'aborted' and handle.is_cancel_requested:
             handle.canceled()
         else:
@@ -236,6 +242,24 @@ class EpisodeNode(Node):
         needed += [topic for topic in (VALUE_TOPIC,) if topic in self._recorded]
         return [t for t in needed if not self._recorded[t].get_publisher_count()]
 
+    async def _prepare_arm(self) -> None:
+        await self._until(self._prepare.service_is_ready)
+        if not self._prepare.service_is_ready():
+            raise RuntimeError('no arm answers: is its node running?')
+        asked = self._prepare.call_async(Trigger.Request())
+        await self._until(asked.done)
+        if not asked.done():
+            raise RuntimeError('the arm does not get ready')
+        if not asked.result().success:
+            raise RuntimeError(f'the arm is not ready: {asked.result().message}')
+
+    async def _until(self, done: Callable[[], bool]) -> None:
+        """Wait for something, but not for ever: who asked looks whether it came."""
+        for _ in range(_PATIENCE):
+            if done():
+                return
+            await self._pause(0.1)
+
     async def _pause(self, seconds: float) -> None:
         future: Future = Future()
         timer = self.create_timer(seconds, lambda: future.done() or future.set_result(None))
@@ -265,6 +289,7 @@ class EpisodeNode(Node):
                 ),
             )
         self.episode_id, self._steps, self._successes = name, 0, 0
+        self._progress = float('nan')
         self._publish_event(EpisodeEvent.START, '', '')
         self._beat()
         self.get_logger().info(f'episode {name} began')
@@ -294,7 +319,7 @@ class EpisodeNode(Node):
     # -- messages --------------------------------------------------------------------------
 
     def _on_message(self, topic: str, data: bytes) -> None:
-        if topic == '/vvf/action':
+        if self.task.action is not None and topic == self.task.action.topic:
             self._steps += 1
         if self.recorder is not None:
             self.recorder.write(topic, self.get_clock().now().nanoseconds, data)
@@ -306,6 +331,11 @@ class EpisodeNode(Node):
         self._progress = float(message.progress)
 
     def _beat(self) -> None:
+        error = self.recorder.error if self.recorder else None
+        if error is not None:
+            # No heartbeat: an arm that watches its recorder holds.
+            self.get_logger().error(str(error), once=True)
+            return
         self._heartbeat.publish(String(data=self.episode_id))
 
     def _publish_event(self, event: int, outcome: str, detail: str) -> None:
@@ -331,6 +361,8 @@ class EpisodeNode(Node):
             'written': r.written if r else 0,
             'dropped': r.dropped if r else 0,
         }
+        if r and r.error:
+            return 2, str(r.error), values
         return (1 if values['dropped'] else 0), ('recording' if r else 'idle'), values
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Message classes by their ROS type name."""
+"""Message classes by their ROS type name, and the names behind the codes in messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ import importlib
 import re
 from typing import Any
 
+from vvf_msgs.srv import EndEpisode
+
 from vvf.errors import UserError
+
+#: Outcomes by the code of `vvf_msgs/srv/EndEpisode`, and the codes by outcome.
+OUTCOMES = {
+    EndEpisode.Request.SUCCESS: 'success',
+    EndEpisode.Request.FAILURE: 'failure',
+    EndEpisode.Request.ABORTED: 'aborted',
+    EndEpisode.Request.UNLABELLED: 'unlabelled',
+}
+OUTCOME_CODES = {outcome: code for code, outcome in OUTCOMES.items()}
 
 _TYPE = re.compile(r'([a-z][a-z0-9_]*)/msg/([A-Za-z][A-Za-z0-9]*)')
 

@@ -26,11 +26,11 @@ from vvf.task import load_task
 from vvf.viz.plot import ValuePlot
 
 PARAMETERS = (
-    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
-    Parameter('rate_hz', 5.0, 'how often the plot is drawn', 0.5, 30.0, read_only=True),
-    Parameter('width', 640, 'width of the plot, pixels', 160, 3840, read_only=True),
-    Parameter('height', 320, 'height of the plot, pixels', 120, 2160, read_only=True),
-    Parameter('trail', 300, 'gripper positions kept for the markers', 2, 10000, read_only=True),
+    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path'),
+    Parameter('rate_hz', 5.0, 'how often the plot is drawn', 0.5, 30.0),
+    Parameter('width', 640, 'width of the plot, pixels', 160, 3840),
+    Parameter('height', 320, 'height of the plot, pixels', 120, 2160),
+    Parameter('trail', 300, 'gripper positions kept for the markers', 2, 10000),
 )
 
 _EVENTS = {
@@ -42,6 +42,7 @@ _EVENTS = {
     EpisodeEvent.MILESTONE: 'milestone',
     EpisodeEvent.ERROR: 'error',
 }
+_REPLAY_S = 10.0
 
 
 class PlotNode(Node):
@@ -53,6 +54,7 @@ class PlotNode(Node):
         load_task(p['task'])
         self._plot = ValuePlot(p['width'], p['height'])
         self._meter = Meter()
+        self._newest = 0.0  # stamp of the newest value, s; 0 before the first
         self._gripper: Point | None = None
         self._trail: deque[tuple[Point, float]] = deque(maxlen=p['trail'])
         self._image = self.create_publisher(Image, '/vvf/value/plot', stream_qos())
@@ -65,6 +67,7 @@ class PlotNode(Node):
 
     def _on_value(self, message: ValueEstimate) -> None:
         stamp = seconds(message.header.stamp)
+        self._newest = stamp
         self._plot.push(stamp, message.progress)
         if self._gripper is not None:
             self._trail.append((self._gripper, float(message.progress)))
@@ -73,8 +76,13 @@ class PlotNode(Node):
         if event.event == EpisodeEvent.START:
             self._plot.clear()
             self._trail.clear()
+            self._newest = 0.0
         label = event.outcome or event.detail or _EVENTS.get(event.event, '')
-        self._plot.mark(seconds(event.header.stamp), label)
+        stamp = seconds(event.header.stamp)
+        if abs(stamp - self._newest) > _REPLAY_S:
+            stamp = self._newest  # a replay: the values have the stamps of the recording
+        if stamp:
+            self._plot.mark(stamp, label)
 
     def _on_pose(self, message: PoseStamped) -> None:
         self._gripper = message.pose.position

@@ -20,12 +20,12 @@ from vvf.task import load_task
 from vvf_models.runtime import PolicyRuntime, load_policy
 
 PARAMETERS = (
-    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
-    Parameter('model', '', 'folder of the policy checkpoint', read_only=True),
-    Parameter('autostart', True, 'configure and activate without being asked', read_only=True),
-    Parameter('threads', 1, 'threads of the model', 1, 64, read_only=True),
+    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path'),
+    Parameter('model', '', 'folder of the policy checkpoint'),
+    Parameter('autostart', True, 'configure and activate without being asked'),
+    Parameter('threads', 1, 'threads of the model', 1, 64),
     Parameter('only_in_episodes', True, 'act only between the start and the end of an episode'),
-    Parameter('queue_depth', 2, 'frames that may wait', 1, 100, read_only=True),
+    Parameter('queue_depth', 2, 'frames that may wait', 1, 100),
 )
 
 _KINDS = {'ee_delta': Action.KIND_EE_DELTA, 'joint_position': Action.KIND_JOINT_POSITION}
@@ -52,7 +52,7 @@ class PolicyNode(AutostartNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load task and model."""
-        return self.configured(self._configure)
+        return self.attempt(self._configure)
 
     def _configure(self) -> None:
         p = self.parameters
@@ -70,8 +70,10 @@ class PolicyNode(AutostartNode):
             )
         self._model = model
         self._actions = self.create_lifecycle_publisher(Action, self._spec.topic, 10)
-        self.create_subscription(EpisodeEvent, '/vvf/episode', self._on_event, LATCHED)
-        self.create_subscription(ValueEstimate, '/vvf/value', self._on_value, stream_qos(depth=2))
+        self._listening = [
+            self.create_subscription(EpisodeEvent, '/vvf/episode', self._on_event, LATCHED),
+            self.create_subscription(ValueEstimate, '/vvf/value', self._on_value, stream_qos()),
+        ]
         self.get_logger().info(f'policy {model.name} ({model.kind}) is loaded')
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -94,6 +96,14 @@ class PolicyNode(AutostartNode):
             self._observer.close()
             self._observer = None
         return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Undo what configuring made."""
+        for subscription in self._listening:
+            self.destroy_subscription(subscription)
+        self.destroy_publisher(self._actions)
+        self._model = None
+        return super().on_cleanup(state)
 
     def _on_observation(self, seen: Seen) -> None:
         # A frame from before the start still shows the last episode's scene.

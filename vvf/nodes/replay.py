@@ -21,16 +21,16 @@ from vvf.bags.reader import open_bag
 from vvf.diagnostics import Diagnostics
 from vvf.errors import UserError
 from vvf.nodes.common import now_s, run, stream_qos
-from vvf.nodes.messages import message_class
+from vvf.nodes.messages import OUTCOME_CODES, message_class
 from vvf.parameters import Parameter, declare
 from vvf.task import load_task
 
 PARAMETERS = (
-    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
-    Parameter('bag', '', 'the recorded bag', read_only=True),
-    Parameter('rate', 1.0, 'pace relative to the recording', 0.01, 100.0, read_only=True),
-    Parameter('episode', True, 'start and end an episode around the replay', read_only=True),
-    Parameter('wait_s', 30.0, 'how long to wait for the value node', 1.0, 600.0, read_only=True),
+    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path'),
+    Parameter('bag', '', 'the recorded bag'),
+    Parameter('rate', 1.0, 'pace relative to the recording', 0.01, 100.0),
+    Parameter('episode', True, 'start and end an episode around the replay'),
+    Parameter('wait_s', 30.0, 'how long to wait for the value node', 1.0, 600.0),
 )
 
 OWN_OUTPUTS = ('/vvf/value', '/vvf/value/scalar', '/vvf/episode', '/vvf/action')
@@ -48,12 +48,14 @@ class ReplayNode(Node):
         self.task = load_task(p['task'])
         self.done = False
         self.failure: str | None = None
-        self.published = 0
+        self.published = self.frames = 0
         self.values = 0
         self._last_value = now_s(self)
         self._bag = open_bag(p['bag']).__enter__()
         cameras = {c.topic for c in self.task.cameras}
-        present = {t: s.type for t, s in self._bag.topics.items() if t not in OWN_OUTPUTS}
+        # Only what the task observes: a vendor's command topic in the bag must not move an arm.
+        wanted = {t.topic for t in self.task.recorded_topics()} - set(OWN_OUTPUTS)
+        present = {t: s.type for t, s in self._bag.topics.items() if t in wanted}
         missing = cameras - present.keys()
         if missing:
             raise UserError(
@@ -87,8 +89,10 @@ class ReplayNode(Node):
 
     def _waiting(self) -> None:
         """For the value node, and the recorder where there is one, to listen to every camera."""
-        listeners = 2 if self.parameters['episode'] else 1
-        ready = all(p.get_subscription_count() >= listeners for p in self._needed)
+        counts = [p.get_subscription_count() for p in self._needed]
+        recorders = int(self.parameters['episode'])
+        # The recorder listens to every camera, the value model perhaps to some only.
+        ready = min(counts) >= recorders and max(counts) > recorders
         ready = ready and self.count_publishers('/vvf/value') > 0
         if self.parameters['episode']:
             ready = ready and self._start_client.service_is_ready()
@@ -140,6 +144,7 @@ class ReplayNode(Node):
             self._outputs[topic].publish(data)
             self._pending.popleft()
             self.published += 1
+            self.frames += topic == self.task.reference_camera.topic
         self._last_value = now
         self._go('draining')
 
@@ -158,11 +163,16 @@ class ReplayNode(Node):
         if loss:
             self.get_logger().warning(f'the bag is damaged: {loss}')
         self.get_logger().info(f'{self.published} messages played, {self.values} values came back')
+        if self.values < self.frames:
+            self.get_logger().warning(
+                f'{self.frames - self.values} of {self.frames} frames came back without a value: '
+                'see the diagnostics of the value node, or play slower with --rate'
+            )
         if not self.parameters['episode']:
             self.done = True
             return
-        codes = {'success': EndEpisode.Request.SUCCESS, 'failure': EndEpisode.Request.FAILURE}
-        outcome = codes.get(self._bag.custom_data.get('outcome', ''), EndEpisode.Request.UNLABELLED)
+        known = self._bag.custom_data.get('outcome', '')
+        outcome = OUTCOME_CODES.get(known, EndEpisode.Request.UNLABELLED)
         note = f'replay of {self.parameters["bag"]}'
         future = self._end_client.call_async(EndEpisode.Request(outcome=outcome, note=note))
         future.add_done_callback(lambda _: setattr(self, 'done', True))

@@ -26,9 +26,9 @@ from vvf.task import load_task
 from vvf_models.runtime import ValueRuntime, load_value
 
 PARAMETERS = (
-    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path', read_only=True),
-    Parameter('model', '', 'folder of the value checkpoint', read_only=True),
-    Parameter('autostart', True, 'configure and activate without being asked', read_only=True),
+    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path'),
+    Parameter('model', '', 'folder of the value checkpoint'),
+    Parameter('autostart', True, 'configure and activate without being asked'),
     Parameter('threads', 1, 'threads of the model; more only help on an idle machine', 1, 64),
     Parameter('reliable', False, 'subscribe reliably: for replays, where nothing may be lost'),
     Parameter('queue_depth', 2, 'frames that may wait; live, old ones are worthless', 1, 10000),
@@ -59,7 +59,7 @@ class ValueNode(AutostartNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load task and model."""
-        return self.configured(self._configure)
+        return self.attempt(self._configure)
 
     def _configure(self) -> None:
         p = self.parameters
@@ -71,8 +71,10 @@ class ValueNode(AutostartNode):
         qos = stream_qos(reliable=True, depth=max(10, p['queue_depth']))
         self._values = self.create_lifecycle_publisher(ValueEstimate, '/vvf/value', qos)
         self._scalar = self.create_lifecycle_publisher(Float32, '/vvf/value/scalar', qos)
-        self.create_subscription(EpisodeEvent, '/vvf/episode', self._on_event, LATCHED)
-        self.create_service(SetTask, '/vvf/set_task', self._on_set_task)
+        self._events = self.create_subscription(
+            EpisodeEvent, '/vvf/episode', self._on_event, LATCHED
+        )
+        self._set_task = self.create_service(SetTask, '/vvf/set_task', self._on_set_task)
         self.get_logger().info(f'value model {model.name} ({model.kind}) is loaded')
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -96,6 +98,15 @@ class ValueNode(AutostartNode):
             self._observer.close()
             self._observer = None
         return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Undo what configuring made."""
+        self.destroy_subscription(self._events)
+        self.destroy_service(self._set_task)
+        self.destroy_publisher(self._values)
+        self.destroy_publisher(self._scalar)
+        self._model = None
+        return super().on_cleanup(state)
 
     # -- messages --------------------------------------------------------------------------
 
@@ -167,14 +178,18 @@ class ValueNode(AutostartNode):
         model = self._model
         assert model is not None
         try:
+            if not request.goal_images:
+                model.reset_goal()
+                response.success, response.message = True, "the checkpoint's own goals are set"
+                return response
             if len(request.goal_images) != len(request.goal_cameras):
                 raise ValueError('goal_images and goal_cameras need the same length')
             images = {
-                name: to_rgb(image)
+                name: to_rgb(image)[None]
                 for name, image in zip(request.goal_cameras, request.goal_images, strict=True)
             }
             state = np.asarray(request.goal_state, np.float32)
-            model.set_goal(images, state if state.size else None)
+            model.set_goal(images, state[None] if state.size else None)
         except (ImageError, ValueError) as error:
             response.success, response.message = False, str(error)
         except Exception as error:

@@ -56,15 +56,19 @@ class ValueRuntime:
         self.state_dim = self._config.state_dim
         self.gamma = self._config.discount
         self._goals: Tensor | None = None
-        if 'latents' in checkpoint.goals:
-            self._goals = checkpoint.goals['latents']
-        elif checkpoint.goals:
-            images = {
-                camera: checkpoint.goals[camera].permute(0, 2, 3, 1).numpy()
-                for camera in self.cameras
-            }
-            state = checkpoint.goals['state'].numpy() if self.state_dim else None
-            self.set_goal(images, state)
+        self._checkpoint_goals = checkpoint.goals
+        self.reset_goal()
+
+    def reset_goal(self) -> None:
+        """Takes the goals that the checkpoint holds; none where it holds none."""
+        stored = self._checkpoint_goals
+        if 'latents' in stored:
+            self._goals = stored['latents']
+        elif stored:
+            images = {camera: stored[camera].permute(0, 2, 3, 1).numpy() for camera in self.cameras}
+            self.set_goal(images, stored['state'].numpy() if self.state_dim else None)
+        else:
+            self._goals = None
 
     @property
     def n_goals(self) -> int:
