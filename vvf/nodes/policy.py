@@ -122,6 +122,8 @@ class PolicyNode(AutostartNode):
             self.get_logger().warning(f'no action: {error}', throttle_duration_sec=5.0)
             return
         self._last_stamp = seen.stamp_s
+        if self._spec.low:
+            chunk = np.clip(chunk, self._spec.low, self._spec.high)
         message = Action(
             source=Action.SOURCE_POLICY,
             kind=_KINDS[self._spec.kind],
