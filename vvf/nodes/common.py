@@ -131,8 +131,8 @@ class AutostartNode(LifecycleNode):
     holds the sentence and the process ends with exit code 2.
     """
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
         self.failure: str | None = None
 
     def autostart(self) -> None:

@@ -36,10 +36,10 @@ _EARLY = 0.25  # part of a period by which a frame may come early and still coun
 class PolicyNode(AutostartNode):
     """Acts at the task's action rate, on frames; without new frames there is no new action."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self._observer: Observer | None = None
         self._model: PolicyRuntime | None = None
-        super().__init__('policy')
+        super().__init__('policy', **options)
         self.parameters = declare(self, PARAMETERS)
         self._latency = Meter()
         self._bad = 0
@@ -61,8 +61,8 @@ class PolicyNode(AutostartNode):
             raise UserError(f'task {self.task.name} has no action for a policy to give.')
         self._spec = self.task.action
         model = load_policy(Path(p['model']), threads=p['threads'])
-        check_state(self.task, f'policy {model.name}', model.state_dim)
         self._cameras = self.task.match_cameras(model.cameras, self.task.models.policy_cameras)
+        check_state(self.task, f'policy {model.name}', model.state_dim)
         if model.action_dim != self._spec.dim:
             raise UserError(
                 f'policy {model.name} gives {model.action_dim} numbers, an action of task '

@@ -41,10 +41,10 @@ _REPLAY_AGE_S = 10.0  # no camera is that late: such a frame is from a recording
 class ValueNode(AutostartNode):
     """Images and state to the value model, its estimate to `/vvf/value`."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self._observer: Observer | None = None
         self._model: ValueRuntime | None = None
-        super().__init__('value')
+        super().__init__('value', **options)
         self.parameters = declare(self, PARAMETERS)
         self._latency = Meter()
         self._scored = 0
@@ -65,8 +65,8 @@ class ValueNode(AutostartNode):
         p = self.parameters
         self.task = load_task(p['task'])
         model = load_value(Path(p['model']), threads=p['threads'])
-        check_state(self.task, f'value model {model.name}', model.state_dim)
         self._cameras = self.task.match_cameras(model.cameras, self.task.models.value_cameras)
+        check_state(self.task, f'value model {model.name}', model.state_dim)
         self._model = model
         qos = stream_qos(reliable=True, depth=max(10, p['queue_depth']))
         self._values = self.create_lifecycle_publisher(ValueEstimate, '/vvf/value', qos)
