@@ -6,14 +6,12 @@ from __future__ import annotations
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
@@ -121,45 +119,6 @@ class _StopFlag:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.set = True
-
-
-class AutostartNode(LifecycleNode):
-    """A lifecycle node that configures and activates itself, since Jazzy's launch cannot.
-
-    The transitions stay available to others (`ros2 lifecycle set`); a node that is started again
-    after a crash comes back active without anybody's help. Where configuring fails, `failure`
-    holds the sentence and the process ends with exit code 2.
-    """
-
-    def __init__(self, name: str, **options: Any) -> None:
-        super().__init__(name, **options)
-        self.failure: str | None = None
-
-    def autostart(self) -> None:
-        """Configure and activate as soon as the node spins."""
-        self._autostart_timer = self.create_timer(0.0, self._autostart)
-
-    def _autostart(self) -> None:
-        self._autostart_timer.cancel()
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
-
-    @property
-    def done(self) -> bool:
-        """True when there is nothing to spin for any more."""
-        return self.failure is not None
-
-    def attempt(self, step: Callable[[], None]) -> TransitionCallbackReturn:
-        """Run what a transition does; an error ends the node with a sentence, not in silence."""
-        try:
-            step()
-        except Exception as error:
-            # rclpy would swallow it and leave the node inactive without a word.
-            if not is_user_error(error):
-                traceback.print_exc()
-            self.failure = str(error)
-            return TransitionCallbackReturn.FAILURE
-        return TransitionCallbackReturn.SUCCESS
 
 
 class ChangeLog:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
-from vvf.errors import UserError
 from vvf.images import ImageError, to_rgb
 from vvf.nodes.common import now_s, stream_qos
 from vvf.nodes.messages import message_class
@@ -128,19 +127,6 @@ class Observer:
         reference = observation.images[self._sync.reference]
         self._callback(
             Seen(reference.header.stamp, observation.stamp_ns * 1e-9, images, state, arrived)
-        )
-
-
-def check_state(task: TaskSpec, what: str, state_dim: int) -> None:
-    """Whether a model takes the state of a task.
-
-    Raises:
-        UserError: the model takes a state vector of another length.
-    """
-    if state_dim and state_dim != task.state_dim:
-        raise UserError(
-            f'{what} takes a state of {state_dim} numbers, that of task {task.name} has '
-            f'{task.state_dim}; train one for this task or give another checkpoint.'
         )
 
 

@@ -8,22 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from vvf_msgs.msg import Action, EpisodeEvent, ValueEstimate
 
-from vvf.diagnostics import Diagnostics, Meter
 from vvf.errors import UserError
-from vvf.nodes.common import LATCHED, AutostartNode, now_s, run, seconds, stream_qos
-from vvf.nodes.observer import Observer, Seen, check_state
-from vvf.parameters import Parameter, declare
-from vvf.task import load_task
+from vvf.nodes.common import LATCHED, now_s, run, seconds, stream_qos
+from vvf.nodes.model_node import COMMON_PARAMETERS, ModelNode
+from vvf.nodes.observer import Seen
+from vvf.parameters import Parameter
 from vvf_models.runtime import PolicyRuntime, load_policy
 
 PARAMETERS = (
-    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path'),
-    Parameter('model', '', 'folder of the policy checkpoint'),
-    Parameter('autostart', True, 'configure and activate without being asked'),
-    Parameter('threads', 1, 'threads of the model', 1, 64),
+    *COMMON_PARAMETERS,
     Parameter('only_in_episodes', True, 'act only between the start and the end of an episode'),
     Parameter('queue_depth', 2, 'frames that may wait', 1, 100),
 )
@@ -33,79 +28,41 @@ _NAMES = ['x', 'y', 'z', 'rx', 'ry', 'rz']
 _EARLY = 0.25  # part of a period by which a frame may come early and still count as the next
 
 
-class PolicyNode(AutostartNode):
+class PolicyNode(ModelNode):
     """Acts at the task's action rate, on frames; without new frames there is no new action."""
 
     def __init__(self, **options: Any) -> None:
-        self._observer: Observer | None = None
-        self._model: PolicyRuntime | None = None
-        super().__init__('policy', **options)
-        self.parameters = declare(self, PARAMETERS)
-        self._latency = Meter()
-        self._bad = 0
+        self._no_action = 0
         self._began: float | None = None
         self._last_stamp = -np.inf
-        self._value = float('nan')
-        if self.parameters['autostart']:
-            self.autostart()
-        self._diagnostics = Diagnostics(self, self._report)
+        self._progress = float('nan')
+        super().__init__('policy', PARAMETERS, **options)
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load task and model."""
-        return self.attempt(self._configure)
-
-    def _configure(self) -> None:
+    def configure(self) -> None:
+        """Load the model; make the publisher and the subscriptions."""
         p = self.parameters
-        self.task = load_task(p['task'])
         if self.task.action is None:
             raise UserError(f'task {self.task.name} has no action for a policy to give.')
         self._spec = self.task.action
-        model = load_policy(Path(p['model']), threads=p['threads'])
-        self._cameras = self.task.match_cameras(model.cameras, self.task.models.policy_cameras)
-        check_state(self.task, f'policy {model.name}', model.state_dim)
-        if model.action_dim != self._spec.dim:
+        self._model: PolicyRuntime = load_policy(Path(p['model']), threads=p['threads'])
+        self.use_model(self._model, 'policy', self.task.models.policy_cameras)
+        if self._model.action_dim != self._spec.dim:
             raise UserError(
-                f'policy {model.name} gives {model.action_dim} numbers, an action of task '
-                f'{self.task.name} has {self._spec.dim}.'
+                f'policy {self._model.name} gives {self._model.action_dim} numbers, an action of '
+                f'task {self.task.name} has {self._spec.dim}.'
             )
-        self._model = model
-        self._actions = self.create_lifecycle_publisher(Action, self._spec.topic, 10)
-        self._listening = [
-            self.create_subscription(EpisodeEvent, '/vvf/episode', self._on_event, LATCHED),
-            self.create_subscription(ValueEstimate, '/vvf/value', self._on_value, stream_qos()),
-        ]
-        self.get_logger().info(f'policy {model.name} ({model.kind}) is loaded')
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Begin to listen."""
-        model = self._model
-        assert model is not None
-        self._observer = Observer(
-            self,
-            self.task,
-            self._cameras,
-            state=bool(model.state_dim),
-            callback=self._on_observation,
-            depth=self.parameters['queue_depth'],
+        keep = self.until_cleanup
+        self._actions = keep(
+            self.create_lifecycle_publisher(Action, self._spec.topic, 10), self.destroy_publisher
         )
-        return super().on_activate(state)
+        for kind, topic, callback, qos in (
+            (EpisodeEvent, '/vvf/episode', self._on_event, LATCHED),
+            (ValueEstimate, '/vvf/value', self._on_value, stream_qos()),
+        ):
+            keep(self.create_subscription(kind, topic, callback, qos), self.destroy_subscription)
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop listening, and so acting: the arm holds."""
-        if self._observer is not None:
-            self._observer.close()
-            self._observer = None
-        return super().on_deactivate(state)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Undo what configuring made."""
-        for subscription in self._listening:
-            self.destroy_subscription(subscription)
-        self.destroy_publisher(self._actions)
-        self._model = None
-        return super().on_cleanup(state)
-
-    def _on_observation(self, seen: Seen) -> None:
+    def on_observation(self, seen: Seen) -> None:
+        """Act, if it is time to."""
         # A frame from before the start still shows the last episode's scene.
         too_early = self._began is None or seen.stamp_s < self._began
         if too_early and self.parameters['only_in_episodes']:
@@ -114,11 +71,10 @@ class PolicyNode(AutostartNode):
         if 0.0 <= seen.stamp_s - self._last_stamp < period * (1.0 - _EARLY):
             return
         model = self._model
-        assert model is not None
         try:
             chunk = model.act(seen.images, seen.state)
         except ValueError as error:
-            self._bad += 1
+            self._no_action += 1
             self.get_logger().warning(f'no action: {error}', throttle_duration_sec=5.0)
             return
         self._last_stamp = seen.stamp_s
@@ -138,7 +94,7 @@ class PolicyNode(AutostartNode):
         message.header.stamp = seen.stamp
         self._actions.publish(message)
         now = now_s(self)
-        self._latency.add(now, now - seen.stamp_s)
+        self.latency.add(now, now - seen.stamp_s)
 
     def _on_event(self, event: EpisodeEvent) -> None:
         if event.event == EpisodeEvent.START:
@@ -148,22 +104,16 @@ class PolicyNode(AutostartNode):
             self._began = None
 
     def _on_value(self, message: ValueEstimate) -> None:
-        self._value = float(message.progress)
+        self._progress = float(message.progress)
 
-    def _report(self) -> tuple[int, str, dict[str, Any]]:
-        now = now_s(self)
-        observer = self._observer
-        values: dict[str, Any] = {
-            'rate_hz': self._latency.rate_hz(now),
-            'latency_ms_p50': self._latency.latency_ms(50),
-            'latency_ms_p95': self._latency.latency_ms(95),
-            'actions': self._latency.count,
-            'no_action': self._bad,
-            'progress_seen': self._value,
+    def report(self) -> tuple[int, dict[str, Any]]:
+        """How many actions were given, and what the policy knows of the value."""
+        values = {
+            'actions': self.latency.count,
+            'no_action': self._no_action,
+            'progress_seen': self._progress,
         }
-        if observer is not None:
-            values |= {f'refused_{reason}': n for reason, n in observer.refused.items()}
-        return int(self._bad > 0), 'active' if observer else 'inactive', values
+        return int(self._no_action > 0), values
 
 
 def main() -> None:

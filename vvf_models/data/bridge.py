@@ -5,14 +5,13 @@ State (7): x y z [m], roll pitch yaw [rad], gripper in [0, 1] (1 open); action (
 first six per step and the gripper command. Nobody labelled outcomes, so `success` is None.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vvf_models.data.chain import LazyEpisodes, files_fingerprint
 from vvf_models.data.episode import Episode
 from vvf_models.data.tfrecord import Feature, parse_example, read_record, record_offsets
 from vvf_models.errors import UserError
@@ -21,7 +20,7 @@ _RATE_HZ = 5.0
 _CAMERA = 'steps/observation/'
 
 
-class BridgeEpisodes(Sequence[Episode]):
+class BridgeEpisodes(LazyEpisodes):
     """The episodes of a TFRecord file, or of all such files in a folder, read when asked for."""
 
     def __init__(self, path: Path | str) -> None:
@@ -41,24 +40,16 @@ class BridgeEpisodes(Sequence[Episode]):
         return len(self._records)
 
     def fingerprint(self) -> str:
-        """Changes when a file is added, removed or written anew; for caches."""
-        stats = [(file.name, file.stat()) for file in sorted({r[0] for r in self._records})]
-        return ' '.join(f'{name} {stat.st_size} {stat.st_mtime_ns}' for name, stat in stats)
+        """Changes when a file is added, removed or written anew."""
+        return files_fingerprint(sorted({record[0] for record in self._records}))
 
-    @overload
-    def __getitem__(self, index: int) -> Episode: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Episode]: ...
-    def __getitem__(self, index: int | slice) -> Episode | list[Episode]:
-        """Reads one episode, or several.
+    def read(self, number: int) -> Episode:
+        """Reads a record.
 
         Raises:
             UserError: The record is damaged or is no BridgeData episode.
         """
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
         # The ids within the records repeat, since each counts within its own source file.
-        number = range(len(self))[index]
         path, offset, length = self._records[number]
         data = read_record(path, offset, length)
         try:

@@ -1,16 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several collections of episodes as one."""
+"""Collections of episodes that are read when they are asked for."""
 
+from abc import abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import overload
 
 from vvf_models.data.episode import Episode
 
 
-class ChainedEpisodes(Sequence[Episode]):
-    """Episodes of several collections, one collection after the other, read lazily."""
+class LazyEpisodes(Sequence[Episode]):
+    """A collection that says how long it is and how one episode is read."""
+
+    @abstractmethod
+    def read(self, number: int) -> Episode:
+        """Reads episode `number`, from 0 to the length less one."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Changes when the episodes do; for caches."""
+
+    @overload
+    def __getitem__(self, index: int) -> Episode: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Episode]: ...
+    def __getitem__(self, index: int | slice) -> Episode | list[Episode]:
+        """Reads one episode, or several."""
+        if isinstance(index, slice):
+            return [self.read(number) for number in range(len(self))[index]]
+        return self.read(range(len(self))[index])
+
+
+class ChainedEpisodes(LazyEpisodes):
+    """Episodes of several collections, one collection after the other."""
 
     def __init__(self, parts: Sequence[Sequence[Episode]]) -> None:
         """Keeps the parts; nothing is read."""
@@ -22,30 +46,24 @@ class ChainedEpisodes(Sequence[Episode]):
         return self._ends[-1] if self._ends else 0
 
     def fingerprint(self) -> str:
-        """Changes when a part does; for caches."""
+        """Changes when a part does."""
         return ' '.join(fingerprint(part) for part in self._parts)
 
-    @overload
-    def __getitem__(self, index: int) -> Episode: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Episode]: ...
-
-    def __getitem__(self, index: int | slice) -> Episode | list[Episode]:
-        """One episode, or a list of them."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        position = index + len(self) if index < 0 else index
-        if not 0 <= position < len(self):
-            raise IndexError(f'episode {index} of {len(self)}')
-        part = bisect_right(self._ends, position)
+    def read(self, number: int) -> Episode:
+        """Reads an episode of the part that holds it."""
+        part = bisect_right(self._ends, number)
         start = self._ends[part - 1] if part else 0
-        return self._parts[part][position - start]
+        return self._parts[part][number - start]
 
 
 def fingerprint(episodes: Sequence[Episode]) -> str:
     """Tells one collection from another, without reading its images where the collection can."""
-    own = getattr(episodes, 'fingerprint', None)
-    if own is not None:
-        return str(own())
+    if isinstance(episodes, LazyEpisodes):
+        return episodes.fingerprint()
     return ' '.join(f'{episode.episode_id} {len(episode)}' for episode in episodes)
+
+
+def files_fingerprint(files: Iterable[Path]) -> str:
+    """Changes when a file is added, removed or written anew."""
+    stats = [(file.name, file.stat()) for file in files]
+    return ' '.join(f'{name} {stat.st_size} {stat.st_mtime_ns}' for name, stat in stats)

@@ -7,12 +7,12 @@ The keys are those that the simulator's collector writes: `images_<camera>` (T, 
 """
 
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
+from vvf_models.data.chain import LazyEpisodes, files_fingerprint
 from vvf_models.data.episode import Episode
 from vvf_models.errors import UserError
 
@@ -67,7 +67,7 @@ def _instruction(arrays: dict[str, Any]) -> str:
     return ''
 
 
-class NpzEpisodes(Sequence[Episode]):
+class NpzEpisodes(LazyEpisodes):
     """The episodes of a folder in the order of their names, read when asked for."""
 
     def __init__(self, folder: Path | str) -> None:
@@ -85,19 +85,12 @@ class NpzEpisodes(Sequence[Episode]):
         return len(self.files)
 
     def fingerprint(self) -> str:
-        """Changes when a file is added, removed or written anew; for caches."""
-        stats = [(file.name, file.stat()) for file in self.files]
-        return ' '.join(f'{name} {stat.st_size} {stat.st_mtime_ns}' for name, stat in stats)
+        """Changes when a file is added, removed or written anew."""
+        return files_fingerprint(self.files)
 
-    @overload
-    def __getitem__(self, index: int) -> Episode: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Episode]: ...
-    def __getitem__(self, index: int | slice) -> Episode | list[Episode]:
-        """Reads one episode, or several."""
-        if isinstance(index, slice):
-            return [load_episode(file) for file in self.files[index]]
-        return load_episode(self.files[index])
+    def read(self, number: int) -> Episode:
+        """Reads a file."""
+        return load_episode(self.files[number])
 
 
 def load_episodes(folder: Path | str) -> NpzEpisodes:
