@@ -41,8 +41,8 @@ PARAMETERS = (
 class CameraNode(Node):
     """Publishes one camera; frames are read in a thread, so that a slow device blocks nobody."""
 
-    def __init__(self) -> None:
-        super().__init__('camera')
+    def __init__(self, **options: Any) -> None:
+        super().__init__('camera', **options)
         p = declare(self, PARAMETERS)
         self.parameters = p
         self._meter = Meter()

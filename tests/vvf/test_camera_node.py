@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The camera node on real rclpy: a video and a topic become a camera's three topics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from vvf.errors import UserError
+from vvf.images import fill_compressed, to_rgb
+from vvf.nodes.camera import CameraNode
+from vvf.paths import share
+
+CALIBRATION = str(share() / 'calibration' / 'sim' / 'wrist.yaml')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def ros() -> Iterator[None]:
+    rclpy.init(domain_id=94)
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture(scope='module')
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp('video') / 'red.mp4'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('mpeg4', rate=20)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+        red = np.zeros((48, 64, 3), np.uint8)
+        red[..., 0] = 200
+        for _ in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(red, format='rgb24')))
+        container.mux(stream.encode())
+    return path
+
+
+class Watcher:
+    """A node that listens to a camera, spun together with it."""
+
+    def __init__(self, camera: CameraNode) -> None:
+        self.camera = camera
+        self.node = rclpy.create_node('watcher')
+        self.seen: dict[str, list] = {'raw': [], 'compressed': [], 'info': []}
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(camera)
+        self.executor.add_node(self.node)
+
+    def listen(self, name: str, kind: type, topic: str) -> None:
+        self.node.create_subscription(kind, topic, self.seen[name].append, qos_profile_sensor_data)
+
+    def wait(self, done: Callable[[], object], seconds: float = 15.0) -> None:
+        end = time.monotonic() + seconds
+        while not done():
+            assert time.monotonic() < end
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def close(self) -> None:
+        self.camera.close()
+        for node in (self.camera, self.node):
+            self.executor.remove_node(node)
+            node.destroy_node()
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[..., Watcher]]:
+    made: list[Watcher] = []
+
+    def begin(**parameters: object) -> Watcher:
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        made.append(Watcher(CameraNode(parameter_overrides=overrides)))
+        return made[-1]
+
+    yield begin
+    for each in made:
+        each.close()
+
+
+def test_a_video_is_a_camera_with_calibration(watch, video: Path) -> None:
+    watcher = watch(camera='top', source='video', video=str(video), calibration=CALIBRATION)
+    watcher.listen('raw', Image, '/top/image_raw')
+    watcher.listen('info', CameraInfo, '/top/camera_info')
+    watcher.wait(lambda: len(watcher.seen['raw']) >= 5 and watcher.seen['info'])
+    image = watcher.seen['raw'][0]
+    pixels = to_rgb(image)
+    assert pixels.shape == (48, 64, 3)
+    assert pixels[..., 0].mean() > 150, 'red comes first'
+    assert pixels[..., 2].mean() < 60
+    assert image.header.frame_id == 'top_optical_frame'
+    assert watcher.seen['info'][0].k[0] == pytest.approx(88.0884)
+    stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in watcher.seen['raw']]
+    assert stamps == sorted(set(stamps))
+
+
+def test_jpeg_is_made_only_for_those_who_listen(watch, video: Path) -> None:
+    watcher = watch(camera='side', source='video', video=str(video))
+    watcher.listen('compressed', CompressedImage, '/side/image_raw/compressed')
+    watcher.wait(lambda: watcher.seen['compressed'])
+    assert watcher.seen['compressed'][0].format.startswith('rgb8; jpeg')
+    assert to_rgb(watcher.seen['compressed'][0]).shape == (48, 64, 3)
+
+
+def test_an_existing_compressed_topic_is_taken_over_with_its_stamps(watch) -> None:
+    watcher = watch(camera='over', source='topic', topic='/driver/jpeg', transport='compressed')
+    watcher.listen('raw', Image, '/over/image_raw')
+    driver = watcher.node.create_publisher(CompressedImage, '/driver/jpeg', qos_profile_sensor_data)
+    message = fill_compressed(CompressedImage(), np.full((48, 64, 3), 120, np.uint8))
+    message.header.stamp.sec = 1234
+
+    def taken_over() -> bool:
+        driver.publish(message)
+        return bool(watcher.seen['raw'])
+
+    watcher.wait(taken_over)
+    assert watcher.seen['raw'][0].header.stamp.sec == 1234
+    message.data = message.data[:40]
+    before = watcher.camera._bad
+    driver.publish(message)
+    watcher.wait(lambda: watcher.camera._bad == before + 1)
+
+
+@pytest.mark.parametrize(
+    'parameters',
+    [
+        {'source': 'telepathy'},
+        {'source': 'topic'},
+        {'source': 'video', 'video': '/no/such.mp4'},
+        {'source': 'device', 'device': 'front camera'},
+        {'source': 'video', 'calibration': '/no/such.yaml'},
+    ],
+)
+def test_wrong_settings_are_one_sentence(parameters: dict[str, object]) -> None:
+    with pytest.raises(UserError):
+        CameraNode(parameter_overrides=[Parameter(k, value=v) for k, v in parameters.items()])
