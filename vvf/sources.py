@@ -65,6 +65,8 @@ class DeviceSource:
         import cv2
 
         self._next_try = time.monotonic() + self._retry_s
+        # It would complain at every attempt; whoever reads says it once.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         capture = cv2.VideoCapture(self._device, cv2.CAP_V4L2)
         if not capture.isOpened():
             capture.release()
