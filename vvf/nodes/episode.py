@@ -9,29 +9,24 @@ arm notices when nobody records any more.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import serialize_message
 from rclpy.subscription import Subscription
-from rclpy.task import Future
-from std_msgs.msg import Bool, String
-from std_srvs.srv import Trigger
-from vvf_msgs.action import RunEpisode
+from std_msgs.msg import String
 from vvf_msgs.msg import EpisodeEvent, ValueEstimate
 from vvf_msgs.srv import EndEpisode, StartEpisode
 
 from vvf.bags.recorder import Recorder, set_outcome
 from vvf.diagnostics import Diagnostics
 from vvf.errors import UserError
-from vvf.nodes.common import LATCHED, now_s, run, stream_qos
-from vvf.nodes.messages import OUTCOME_CODES, OUTCOMES, message_class
+from vvf.nodes.common import LATCHED, run, stream_qos
+from vvf.nodes.episode_runner import EpisodeRunner
+from vvf.nodes.messages import OUTCOMES, message_class
 from vvf.parameters import Parameter, declare
 from vvf.provenance import provenance
 from vvf.task import RecordTopic, load_task
@@ -52,11 +47,18 @@ PARAMETERS = (
 
 EVENTS_TOPIC = '/vvf/episode'
 VALUE_TOPIC = '/vvf/value'
-_PATIENCE = 100  # tenths of a second that topics and services may take to appear
 
 
 class EpisodeNode(Node):
-    """One episode at a time; see the module docstring for its topics."""
+    """One episode at a time; see the module docstring for its topics.
+
+    Attributes:
+        episode_id: of the running episode, '' between two.
+        steps: actions of the running or last episode.
+        progress: newest progress in [0, 1], NaN before the first of an episode.
+        last_outcome: how the last episode ended.
+        last_path: its bag, `None` if it was not recorded.
+    """
 
     def __init__(self) -> None:
         super().__init__('episode')
@@ -68,13 +70,11 @@ class EpisodeNode(Node):
         self.instruction = self.task.instruction
         self.last_path: Path | None = None
         self.recorder: Recorder | None = None
-        self._steps = 0
-        self._progress = 0.0
-        self._successes = 0
+        self.steps = 0
+        self.progress = 0.0
         self._count = 0
-        self._waiting: Future | None = None
         self._recorded: dict[str, Subscription] = {}
-        self._last_outcome = 'aborted'
+        self.last_outcome = 'aborted'
 
         self._events = self.create_publisher(EpisodeEvent, EVENTS_TOPIC, LATCHED)
         self._records_events = any(t.topic == EVENTS_TOPIC for t in self.task.recorded_topics())
@@ -89,20 +89,11 @@ class EpisodeNode(Node):
                 self._qos(topic),
                 raw=True,
             )
-        self.create_subscription(Bool, p['success_topic'], self._on_success, 10)
         self.create_subscription(ValueEstimate, VALUE_TOPIC, self._on_value, stream_qos())
         self.create_service(StartEpisode, '/vvf/episode/start', self._on_start)
         self.create_service(EndEpisode, '/vvf/episode/end', self._on_end)
         self.create_service(EndEpisode, '/vvf/episode/label', self._on_label)
-        self._prepare = self.create_client(Trigger, '/vvf/arm/prepare')
-        self._action = ActionServer(
-            self,
-            RunEpisode,
-            '/vvf/episode/run',
-            execute_callback=self._run,
-            goal_callback=self._on_goal,
-            cancel_callback=lambda _: CancelResponse.ACCEPT,
-        )
+        self._runner = EpisodeRunner(self)
         self.create_timer(0.2, self._beat)
         self._diagnostics = Diagnostics(self, self._report)
         # Whoever still believes in an episode of an earlier life of this node is put right.
@@ -122,17 +113,17 @@ class EpisodeNode(Node):
         problem = ''
         if self.episode_id:
             problem = f'episode {self.episode_id} is still running: end it first'
-        elif self._waiting is not None:
+        elif self._runner.busy:
             problem = 'an episode is about to begin'
         elif request.task not in ('', self.task.name):
             problem = f'this graph runs task {self.task.name}, not {request.task}'
-        elif silent := self._silent_topics():
+        elif silent := self.silent_topics():
             problem = f'nobody publishes {silent[0]}: is its node running?'
         if problem:
             response.success, response.message = False, problem
             return response
         try:
-            self._start(request.instruction, request.episode_id)
+            self.begin(request.instruction, request.episode_id)
         except (UserError, ValueError) as error:
             self.get_logger().error(f'cannot start an episode: {error}')
             response.success, response.message = False, str(error)
@@ -150,7 +141,7 @@ class EpisodeNode(Node):
         elif request.outcome not in OUTCOMES:
             response.success, response.message = False, f'there is no outcome {request.outcome}'
         else:
-            self._end(OUTCOMES[request.outcome], request.note)
+            self.end(OUTCOMES[request.outcome], request.note)
             response.success = True
             response.path = str(self.last_path or '')
         return response
@@ -175,66 +166,7 @@ class EpisodeNode(Node):
             response.success = True
         return response
 
-    # -- the action ------------------------------------------------------------------------
-
-    def _on_goal(self, goal: RunEpisode.Goal) -> GoalResponse:
-        return GoalResponse.REJECT if self.episode_id or self._waiting else GoalResponse.ACCEPT
-
-    async def _run(self, handle: ServerGoalHandle) -> RunEpisode.Result:
-        result = RunEpisode.Result()
-        goal = handle.request
-        self._waiting = Future()
-        try:
-            if goal.task not in ('', self.task.name):
-                raise RuntimeError(f'this graph runs task {self.task.name}, not {goal.task}')
-            if self.parameters['prepare_arm']:
-                await self._prepare_arm()
-            await self._until(lambda: not self._silent_topics())
-            if silent := self._silent_topics():
-                raise RuntimeError(f'nobody publishes {silent[0]}: is its node running?')
-            self._start(goal.instruction, '', record=goal.record)
-        except (UserError, ValueError, RuntimeError) as error:
-            self._waiting = None
-            self.get_logger().error(str(error))
-            result.outcome, result.message = EndEpisode.Request.ABORTED, str(error)
-            handle.abort()
-            return result
-        began = now_s(self)
-        limit = goal.timeout_s or self.task.episode.time_limit_s
-        watch = self.create_timer(0.1, lambda: self._watch(handle, began, limit))
-        outcome = await self._waiting
-        watch.cancel()
-        self.destroy_timer(watch)
-        self._waiting = None
-        result.episode_id = self.episode_id
-        result.steps, result.seconds = self._steps, now_s(self) - began
-        if self.episode_id:
-            self._end(outcome)
-        result.path = str(self.last_path or '')
-        result.outcome = OUTCOME_CODES[outcome]
-        if outcome == 'aborted' and handle.is_cancel_requested:
-            handle.canceled()
-        else:
-            handle.succeed()
-        return result
-
-    def _watch(self, handle: ServerGoalHandle, began: float, limit: float) -> None:
-        if self._waiting is None or self._waiting.done():
-            return
-        elapsed = now_s(self) - began
-        handle.publish_feedback(
-            RunEpisode.Feedback(step=self._steps, progress=self._progress, elapsed_s=elapsed)
-        )
-        if handle.is_cancel_requested:
-            self._waiting.set_result('aborted')
-        elif not self.episode_id:  # ended by the service meanwhile
-            self._waiting.set_result(self._last_outcome)
-        elif self._successes >= self.parameters['success_hold']:
-            self._waiting.set_result('success')
-        elif elapsed > limit:
-            self._waiting.set_result('failure')
-
-    def _silent_topics(self) -> list[str]:
+    def silent_topics(self) -> list[str]:
         """What an episode cannot be without and nobody publishes (yet): it would be lost."""
         if not self.parameters['record']:
             return []
@@ -242,33 +174,15 @@ class EpisodeNode(Node):
         needed += [topic for topic in (VALUE_TOPIC,) if topic in self._recorded]
         return [t for t in needed if not self._recorded[t].get_publisher_count()]
 
-    async def _prepare_arm(self) -> None:
-        await self._until(self._prepare.service_is_ready)
-        if not self._prepare.service_is_ready():
-            raise RuntimeError('no arm answers: is its node running?')
-        asked = self._prepare.call_async(Trigger.Request())
-        await self._until(asked.done)
-        if not asked.done():
-            raise RuntimeError('the arm does not get ready')
-        if not asked.result().success:
-            raise RuntimeError(f'the arm is not ready: {asked.result().message}')
-
-    async def _until(self, done: Callable[[], bool]) -> None:
-        """Wait for something, but not for ever: who asked looks whether it came."""
-        for _ in range(_PATIENCE):
-            if done():
-                return
-            await self._pause(0.1)
-
-    async def _pause(self, seconds: float) -> None:
-        future: Future = Future()
-        timer = self.create_timer(seconds, lambda: future.done() or future.set_result(None))
-        await future
-        self.destroy_timer(timer)
-
     # -- one episode -----------------------------------------------------------------------
 
-    def _start(self, instruction: str, episode_id: str, *, record: bool = True) -> None:
+    def begin(self, instruction: str, episode_id: str, *, record: bool = True) -> None:
+        """Start an episode, and its bag.
+
+        Raises:
+            ValueError: the id is no plain name.
+            UserError: the bag exists or cannot be written.
+        """
         self._count += 1
         stamp = datetime.now(UTC).strftime('%Y%m%d-%H%M%S')
         name = episode_id or f'{self.task.name}-{stamp}-{self._count:03d}'
@@ -288,14 +202,15 @@ class EpisodeNode(Node):
                     policy_checkpoint=self.parameters['policy'],
                 ),
             )
-        self.episode_id, self._steps, self._successes = name, 0, 0
-        self._progress = float('nan')
+        self.episode_id, self.steps = name, 0
+        self.progress = float('nan')
         self._publish_event(EpisodeEvent.START, '', '')
         self._beat()
         self.get_logger().info(f'episode {name} began')
 
-    def _end(self, outcome: str, note: str = '') -> None:
-        self._last_outcome = outcome
+    def end(self, outcome: str, note: str = '') -> None:
+        """End the running episode and close its bag."""
+        self.last_outcome = outcome
         self._publish_event(EpisodeEvent.END, outcome, note)
         name, self.episode_id = self.episode_id, ''
         self.last_path = None
@@ -314,21 +229,18 @@ class EpisodeNode(Node):
     def close(self) -> None:
         """A running episode is closed as aborted, so that its bag is complete."""
         if self.episode_id:
-            self._end('aborted', 'the episode node was stopped')
+            self.end('aborted', 'the episode node was stopped')
 
     # -- messages --------------------------------------------------------------------------
 
     def _on_message(self, topic: str, data: bytes) -> None:
         if self.task.action is not None and topic == self.task.action.topic:
-            self._steps += 1
+            self.steps += 1
         if self.recorder is not None:
             self.recorder.write(topic, self.get_clock().now().nanoseconds, data)
 
-    def _on_success(self, message: Bool) -> None:
-        self._successes = self._successes + 1 if message.data else 0
-
     def _on_value(self, message: ValueEstimate) -> None:
-        self._progress = float(message.progress)
+        self.progress = float(message.progress)
 
     def _beat(self) -> None:
         error = self.recorder.error if self.recorder else None
