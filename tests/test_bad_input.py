@@ -110,3 +110,20 @@ def test_unknown_names_are_told_with_the_known_ones() -> None:
     assert_one_sentence(vvf('up', 'pick_place', '--robot', 'hal9000'), 'hal9000', 'wx250s')
     done = vvf('train', 'bc', '--data', '/nowhere/at/all', '--out', '/nowhere/out')
     assert_one_sentence(done, '/nowhere/at/all')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'word'),
+    [
+        (('collect', 'pick_place', '--out', '{file}/x', '--episodes', '1'), 'file'),
+        (('collect', 'pick_place', '--out', '{out}', '--seed', '-5'), 'seed'),
+        (('collect', 'pick_place', '--out', '{out}', '--noise', '.5'), 'noise'),
+        (('up', 'pick_place', '--episodes', '-1'), 'episodes'),
+        (('up', 'pick_place', '--bag', '{out}'), 'replay'),
+        (('train', 'bc', '--data', '{out}', '--out', str(POLICY)), 'resume'),
+    ],
+)
+def test_wrong_places_and_numbers(tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:
+    (tmp_path / 'file').write_text('a file where a folder is wanted')
+    places = {'out': str(tmp_path), 'file': str(tmp_path / 'file')}
+    assert_one_sentence(vvf(*[a.format(**places) for a in arguments]), word)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,30 @@ class EpisodeResult:
     steps: int
     seconds: float
     message: str
+
+
+def refuse_second_graph(look_for_s: float = 1.0) -> None:
+    """Make sure that no other graph runs here: two of them would drive each other's arm.
+
+    Raises:
+        UserError: one does.
+    """
+    context = rclpy.Context()
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node('vvf_look', context=context)
+    try:
+        deadline = time.monotonic() + look_for_s
+        while time.monotonic() < deadline:
+            if node.count_publishers('/vvf/episode/heartbeat'):
+                domain = os.environ.get('ROS_DOMAIN_ID', '0')
+                raise UserError(
+                    f'another graph runs in ROS domain {domain}: stop it first, or give this one '
+                    'another ROS_DOMAIN_ID.'
+                )
+            time.sleep(0.05)
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown(context=context)
 
 
 class GraphClient:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vvf.bags.reader import open_bag
-from vvf.client import EpisodeResult, GraphClient
+from vvf.client import EpisodeResult, GraphClient, refuse_second_graph
 from vvf.graph import GraphArguments, build_graph
 from vvf.supervisor import Supervisor
 from vvf_models.evaluation.value_metrics import spearman
@@ -67,6 +67,7 @@ def run_episodes(
     specs = build_graph(task, arguments)
     lifecycle = tuple(s.name for s in specs if s.executable in ('value', 'policy'))
     results = []
+    refuse_second_graph()
     with (
         Supervisor(specs, log=log, log_dir=log_dir, quiet=True) as supervisor,
         GraphClient(lambda: supervisor.failure is None) as client,

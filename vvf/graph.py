@@ -119,6 +119,7 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
             parameters={
                 **common,
                 'record': a.record,
+                'dry_run': a.dry_run,
                 'directory': str(Path(a.bag_dir).absolute()),
                 'robot': robot,
                 'value_model': value_model,

@@ -77,3 +77,12 @@ def test_the_report_is_one_page_without_outside_resources(demo: Path) -> None:
     assert page.count('data:image/jpeg;base64,') >= 2
     assert 'http://' not in page.replace('http://www.w3.org', '')
     assert 'https://' not in page
+
+
+def test_a_second_graph_is_refused(tmp_path: Path, start, specs, probe) -> None:
+    start([s for s in specs if s.name == 'episode'])
+    probe.wait(lambda: probe.node.count_publishers('/vvf/episode/heartbeat') > 0, 'the first graph')
+    command = [sys.executable, '-m', 'vvf', 'up', 'pick_place', '--log-dir', str(tmp_path / 'log')]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert 'another graph runs' in done.stderr

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -24,7 +26,9 @@ def replay_task(bag: BagReader, given: str = '') -> str:
         load_task(given)
         return given
     if bag.task is not None:
-        file = Path(tempfile.mkdtemp(prefix='vvf-task-')) / f'{bag.task.name}.yaml'
+        folder = tempfile.mkdtemp(prefix='vvf-task-')
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        file = Path(folder) / f'{bag.task.name}.yaml'
         file.write_text(bag.task.to_yaml(), 'utf-8')
         return str(file)
     for path in sorted(p for folder in task_folders() for p in folder.glob('*.yaml')):

@@ -93,6 +93,8 @@ def _jobs(args: argparse.Namespace) -> list[Any]:
     task = load_task(args.task)
     if task.sim is None:
         raise UserError(f'task {task.name} has no sim entry, so it cannot be simulated.')
+    if args.seed < 0 or (args.noise is not None and args.expert != 'noisy'):
+        raise UserError('--seed must not be negative, and --noise is for --expert noisy.')
     if args.episodes < 1 or args.jobs < 1 or not 0.0 <= args.ray_share <= 1.0:
         raise UserError('--episodes and --jobs must be at least 1, --ray-share from 0 to 1.')
     jobs = []

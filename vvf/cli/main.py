@@ -9,6 +9,7 @@ asked for is imported, so `vvf --help` is quick and `vvf doctor` runs where torc
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -19,6 +20,8 @@ from vvf.errors import is_user_error
 from vvf.processes import USER_ERROR
 
 INTERRUPTED = 130
+#: What is wrong with a place that the user named, and no fault of the program.
+_PLACE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EISDIR}
 BROKEN_PIPE = 141
 
 #: Name -> the line in `vvf --help`. The module is `vvf.cli.<name>`.
@@ -57,6 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (error.name or '').partition('.')[0] in {'vvf', 'vvf_models', 'vvf_sim'}:
             raise
         print(f'vvf: {error}: run `vvf doctor` to see what is missing.', file=sys.stderr)
+        return USER_ERROR
+    except OSError as error:
+        if error.filename is None or error.errno not in _PLACE_ERRORS:
+            raise
+        place = f'{error.filename}: {str(error.strerror).lower()}'
+        print(f'vvf: {place}; choose another place.', file=sys.stderr)
         return USER_ERROR
     except Exception as error:
         if not is_user_error(error):

@@ -72,6 +72,11 @@ def run(args: argparse.Namespace) -> int:
     if args.resume and (args.out / 'config.yaml').is_file() and not is_unfinished(args.out):
         print(f'{args.out} is trained to its end already')
         return 0
+    if not args.resume and any((args.out / n).exists() for n in ('config.yaml', '.resume')):
+        raise UserError(
+            f'{args.out} holds a checkpoint or an unfinished run: add --resume to go on with it, '
+            'or choose another folder.'
+        )
     episodes = ChainedEpisodes([open_episodes(path) for path in args.data])
     first = episodes[0]
     entries: dict[str, Any] = {

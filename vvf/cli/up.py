@@ -52,8 +52,12 @@ def run(args: argparse.Namespace) -> int:
     """Run `vvf up`."""
     given = {f.name: getattr(args, f.name) for f in fields(GraphArguments)}
     given = {k: v for k, v in given.items() if v is not None}
+    if args.episodes < 0 or given.get('seed', 0) < 0:
+        raise UserError('--episodes and --seed must not be negative.')
     if args.task == 'replay':
         return _replay(args, given)
+    if args.bag is not None or args.task_file or args.rate != 1.0:
+        raise UserError('--bag, --task-file and --rate are for `vvf up replay`.')
     specs = build_graph(args.task, GraphArguments(**given))
     return _supervise(specs, args.log_dir, episodes=args.episodes)
 
@@ -84,15 +88,19 @@ def _replay(args: argparse.Namespace, given: dict[str, Any]) -> int:
 
 
 def _supervise(specs: list[NodeSpec], log_dir: Path, episodes: int = 0) -> int:
+    from vvf.client import refuse_second_graph
     from vvf.supervisor import Supervisor
 
+    refuse_second_graph()
     terminate_as_interrupt()
     print(f'nodes: {", ".join(s.name for s in specs)}; their logs: {log_dir}', flush=True)
-    with Supervisor(specs, log_dir=log_dir) as supervisor:
+    with Supervisor(specs, log=_say, log_dir=log_dir) as supervisor:
         try:
             if episodes:
                 _run_episodes(supervisor, specs, episodes)
             else:
+                if any(s.name == 'arm' for s in specs):
+                    _say('waiting for episodes: --episodes N, or /vvf/episode/start and .../run')
                 while not supervisor.wait(0.5):
                     pass
         except KeyboardInterrupt:
@@ -111,12 +119,18 @@ def _run_episodes(supervisor: Any, specs: list[NodeSpec], episodes: int) -> None
         client.wait_ready(tuple(n for n in LIFECYCLE_NODES if n in names))
         for index in range(episodes):
             result = client.run_episode()
+            if result.message:
+                raise UserError(f'the episode did not begin: {result.message}')
             where = f', {result.path}' if result.path else ''
             print(
                 f'episode {index + 1} of {episodes}: {result.outcome} after '
                 f'{result.seconds:.1f} s, {result.steps} actions{where}',
                 flush=True,
             )
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _boolean(text: str) -> bool:

@@ -27,7 +27,7 @@ from vvf.diagnostics import Diagnostics, Meter
 from vvf.drivers.base import ArmDriver
 from vvf.errors import UserError
 from vvf.motion import Chunk, ChunkPlayer
-from vvf.nodes.common import LATCHED, ChangeLog, now_s, run, seconds, stream_qos
+from vvf.nodes.common import LATCHED, now_s, run, seconds, stream_qos
 from vvf.parameters import Parameter, declare
 from vvf.paths import config_path
 from vvf.safety import MaxAges, Mode, Reason, RobotLimits, SafetyGate
@@ -59,6 +59,7 @@ STALE_TEXT = {
     Reason.STALE_VALUE: 'no new value',
     Reason.STALE_RECORDER: 'the recorder is silent',
 }
+_GATHER_S = 0.3  # the arm holds at once; the line about it waits for what follows
 _KINDS = {Action.KIND_EE_DELTA: 'ee_delta', Action.KIND_JOINT_POSITION: 'joint_position'}
 
 
@@ -95,13 +96,10 @@ class ArmNode(Node):
         self._episode = ''
         self._ended = 0.0
         self._faulty_since: float | None = None
+        self._announced = False
         self._refused: Reason | None = None
         self._ticks = Meter()
         self._actions = Meter()
-        self._complaints = ChangeLog(
-            lambda text: self.get_logger().warning(f'{text}: the arm holds'),
-            self.get_logger().info,
-        )
         self.driver: ArmDriver = _make_driver(self, p, task)
         self._start_gate()
 
@@ -149,11 +147,17 @@ class ArmNode(Node):
 
     def _watch_faults(self, now: float) -> None:
         stale = self.gate.stale(now)
-        self._complaints.update((STALE_TEXT[r] for r in stale), 'all inputs are back')
         if not stale:
-            self._faulty_since = None
+            if self._announced:
+                self.get_logger().info('all inputs are back')
+            self._faulty_since, self._announced = None, False
         elif self._faulty_since is None:
             self._faulty_since = now
+        elif not self._announced and now - self._faulty_since > _GATHER_S:
+            # One fault, one line: what fails for the same reason fails within a moment.
+            self._announced = True
+            texts = '; '.join(sorted(STALE_TEXT[r] for r in stale))
+            self.get_logger().warning(f'{texts}: the arm holds')
         elif (
             self.gate.mode is Mode.HOLDING
             and now - self._faulty_since > self.parameters['park_after_s']
@@ -278,7 +282,7 @@ class ArmNode(Node):
     def _stop_motion(self) -> None:
         self.gate.end_motion()
         self._refused = None
-        self._complaints.update((), 'the episode is over')
+        self._faulty_since, self._announced = None, False
 
     def _start_gate(self) -> None:
         reading = self.driver.read()
@@ -311,7 +315,7 @@ class ArmNode(Node):
     @property
     def stopped(self) -> bool:
         """Whether the arm is where it may be left: parked, or held by the emergency stop."""
-        return self.gate.mode in (Mode.PARKED, Mode.STOPPED)
+        return self.parameters['dry_run'] or self.gate.mode in (Mode.PARKED, Mode.STOPPED)
 
     def close(self) -> None:
         """Let go of the hardware."""

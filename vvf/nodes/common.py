@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -33,7 +33,7 @@ LATCHED = QoSProfile(
 )
 
 
-STOP_PATIENCE_S = 2.6
+STOP_PATIENCE_S = 2.3
 
 
 def stream_qos(*, reliable: bool = False, depth: int = 2) -> QoSProfile:
@@ -119,21 +119,3 @@ class _StopFlag:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.set = True
-
-
-class ChangeLog:
-    """Logs a set of complaints only when it changes: one line, not a flood."""
-
-    def __init__(self, warn: Callable[[str], Any], clear: Callable[[str], Any]) -> None:
-        self._warn, self._clear = warn, clear
-        self._last: frozenset[str] = frozenset()
-
-    def update(self, complaints: Iterable[str], recovered: str = 'all inputs are back') -> None:
-        """Warn about what is new among `complaints`; say once that all is well again."""
-        current = frozenset(complaints)
-        new = current - self._last
-        if new:
-            self._warn('; '.join(sorted(new)))
-        elif self._last and not current:
-            self._clear(recovered)
-        self._last = current

@@ -39,6 +39,7 @@ PARAMETERS = (
     Parameter('value_model', '', 'value checkpoint written into the bags'),
     Parameter('policy', '', 'policy checkpoint written into the bags'),
     Parameter('prepare_arm', True, 'ask the arm to go home before an episode begins'),
+    Parameter('dry_run', False, 'nothing moves: running out of time is no failure then'),
     Parameter('success_topic', '/sim/success', 'std_msgs/Bool that ends a run with success'),
     Parameter('success_hold', 5, 'how many times in a row success must be reported', 1, 100),
     Parameter('reliable', False, 'subscribe reliably: for replays, where nothing may be lost'),

@@ -100,7 +100,8 @@ class EpisodeRunner:
         elif self._successes >= node.parameters['success_hold']:
             self._outcome.set_result('success')
         elif elapsed > limit:
-            self._outcome.set_result('failure')
+            dry = node.parameters['dry_run']
+            self._outcome.set_result('unlabelled' if dry else 'failure')
 
     async def _get_ready(self, task: str) -> None:
         """Home the arm, and wait for whoever is recorded.
