@@ -126,3 +126,10 @@ def test_displacements_stop_at_the_edge_of_the_workspace() -> None:
         made.load(chunk([0, 0, -0.05, 0, 0, 0]), float(k))
         made.at(float(k))
     assert tip(made.at(30.0))[2] > 0.021
+
+
+def test_a_rounding_of_the_message_is_not_taken_for_an_excess() -> None:
+    made = player()
+    made.load(chunk([float(np.float32(0.05)), 0.0, 0.0, 0, 0, 0]), 0.0)
+    made.at(0.0)
+    assert made.clipped == 0
