@@ -57,7 +57,6 @@ class Reason(Enum):
     JOINT_LIMIT = 'joint_limit'
     VELOCITY_LIMIT = 'velocity_limit'
     ACCELERATION_LIMIT = 'acceleration_limit'
-    WORKSPACE = 'workspace'
 
 
 @dataclass(frozen=True)
