@@ -1,10 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """One recorded episode, whatever it was stored in."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in an episode.
+
+    Attributes:
+        name: What, such as 'grasped' or 'dropped'.
+        frame: First observation at or after it.
+        kind: 'milestone', 'error', or '' where nobody said.
+    """
+
+    name: str
+    frame: int
+    kind: str = ''
 
 
 @dataclass
@@ -22,6 +38,9 @@ class Episode:
         episode_id: Unique within its data set.
         stamps: (T,) float64 seconds.
         failure_kind: How a failure came about, '' if unknown or no failure.
+        rewards: (T,) float32, the reward of each action, or None.
+        interventions: (T,) bool, where a human acted, or None if nobody recorded it.
+        events: What happened, in order.
     """
 
     images: dict[str, NDArray[np.uint8]]
@@ -33,6 +52,17 @@ class Episode:
     episode_id: str = ''
     stamps: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     failure_kind: str = ''
+    rewards: NDArray[np.float32] | None = None
+    interventions: NDArray[np.bool_] | None = None
+    events: tuple[Event, ...] = ()
+
+    @property
+    def rate_hz(self) -> float:
+        """Observations per second, by the median gap between stamps; NaN without stamps."""
+        if len(self.stamps) < 2:
+            return math.nan
+        gap = float(np.median(np.diff(self.stamps)))
+        return 1 / gap if gap > 0 else math.nan
 
     def __len__(self) -> int:
         """Number of observations."""
