@@ -17,6 +17,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / 'requirements'
 LISTS = ('torch.txt', 'core.txt', 'dev.txt', 'ros.txt')
+ALONE = 'alone.txt'
 HEADER = '# Written by `make lock` from {} for Python {}: edit those.\n'
 #: They come with torch, in the variant that fits the machine, when requirements/torch.txt is
 #: installed.
@@ -60,9 +61,14 @@ def main() -> None:
     if not resolved:
         sys.exit('usage: lock.py PYTHON...')
     lines = merge(resolved)
+    for line in (FOLDER / ALONE).read_text().splitlines():
+        requirement = line.partition('#')[0].strip()
+        if requirement:
+            lines[requirement.partition('==')[0]] = [requirement]
+    lines = dict(sorted(lines.items()))
     pythons = ' and '.join(resolved)
     for file, ros, sources in (
-        ('lock.txt', False, 'torch.txt, core.txt and dev.txt'),
+        ('lock.txt', False, 'torch.txt, core.txt, dev.txt and alone.txt'),
         ('ros-lock.txt', True, 'ros.txt'),
     ):
         chosen = [line for name in lines if name.startswith('ros-') == ros for line in lines[name]]
