@@ -48,9 +48,10 @@ class SpatialSoftmaxEncoder(nn.Module):
 class FlattenEncoder(nn.Module):
     """Strided convolutions with GroupNorm, flattened into one layer.
 
-    Input (B, 3, S, S) in [-1, 1]; output (B, output_dim) in (-1, 1). The strides are 4, 2, 2, and
-    once more 2 above 64 px. `fine` makes two strides of 2 of the first, which sees objects of three
-    or four pixels, for more than twice the time.
+    Input (B, 3, S, S) in [-1, 1]; output (B, output_dim) in (-1, 1), or, for an output_dim of 0,
+    the flattened map itself. The strides are 4, 2, 2, and once more 2 above 64 px. `fine` makes two
+    strides of 2 of the first, which sees objects of three or four pixels, for more than twice the
+    time.
     """
 
     def __init__(
@@ -74,15 +75,18 @@ class FlattenEncoder(nn.Module):
         self.layers = nn.Sequential(*blocks, nn.Flatten())
         with torch.no_grad():
             flat = self.layers(torch.zeros(1, 3, image_size, image_size)).shape[1]
-        self.project = nn.Sequential(
-            nn.Linear(flat, output_dim), nn.LayerNorm(output_dim), nn.Tanh()
-        )
-        self.output_dim = output_dim
+        self.project = project(flat, output_dim) if output_dim else nn.Identity()
+        self.output_dim = output_dim or flat
 
     def forward(self, images: Tensor) -> Tensor:
         """The latent of each image."""
         latents: Tensor = self.project(self.layers(images))
         return latents
+
+
+def project(inputs: int, outputs: int) -> nn.Sequential:
+    """One layer to a latent in (-1, 1), whatever the size of what comes in."""
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.Tanh())
 
 
 def _block(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> list[nn.Module]:
