@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
-import torch
 
 from tests.vvf_models.toy import SIZE, toy_episode, toy_episodes
-from vvf_models.data.augment import Augmentation, augment, random_shift, to_float
 from vvf_models.data.chain import ChainedEpisodes
 from vvf_models.data.frames import FrameStore
 from vvf_models.data.images import resize_images
@@ -87,28 +85,3 @@ def test_missing_camera_and_no_episodes_say_so():
         FrameStore.from_episodes([toy_episode(1)], ('wrist',), SIZE)
     with pytest.raises(UserError, match='no episodes'):
         FrameStore.from_episodes([], ('front',), SIZE)
-
-
-def test_random_shift_moves_each_image_as_a_whole():
-    images = torch.arange(6 * 6, dtype=torch.uint8).view(1, 1, 6, 6).repeat(64, 3, 1, 1)
-    shifted = random_shift(images, 2, torch.Generator().manual_seed(0))
-    padded = torch.nn.functional.pad(images.float(), (2,) * 4, mode='replicate').to(torch.uint8)
-    windows = {
-        tuple(padded[0, 0, y : y + 6, x : x + 6].flatten().tolist())
-        for y in range(5)
-        for x in range(5)
-    }
-    seen = {tuple(image[0].flatten().tolist()) for image in shifted}
-    assert seen <= windows
-    assert len(seen) > 10
-    assert (shifted[:, 0] == shifted[:, 2]).all()
-
-
-def test_augmentation_is_seeded_independent_per_image_and_can_be_off():
-    images = torch.randint(0, 256, (8, 3, 12, 12), dtype=torch.uint8)
-    how = Augmentation(shift=2, contrast=0.1, brightness=0.1, colour=0.05)
-    one, two = (augment(images, how, torch.Generator().manual_seed(3)) for _ in range(2))
-    torch.testing.assert_close(one, two)
-    same = augment(images[:1].repeat(8, 1, 1, 1), how, torch.Generator().manual_seed(3))
-    assert len({round(float(image.mean()), 5) for image in same}) == 8
-    torch.testing.assert_close(augment(images, Augmentation(), torch.Generator()), to_float(images))
