@@ -2,7 +2,8 @@
 """Checkpoints: a folder with weights, configuration and card; nothing in it can run code.
 
 `model.safetensors` the weights, `config.yaml` the kind and every field of its config dataclass,
-`card.md` data, command and metrics for people, `goals.safetensors` (ICVF) goal observations.
+`card.md` data, command and metrics for people, `metrics.json` the metrics for programs,
+`goals.safetensors` goal observations, of models that take goals.
 """
 
 from collections.abc import Mapping
@@ -19,15 +20,23 @@ from torch import Tensor, nn
 from vvf_models.config import from_mapping, to_mapping
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import BcConfig, BcPolicy
+from vvf_models.values.base import ValueConfig, ValueModel
 from vvf_models.values.icvf import Icvf, IcvfConfig
 
 MODEL_FILE = 'model.safetensors'
 CONFIG_FILE = 'config.yaml'
 CARD_FILE = 'card.md'
+METRICS_FILE = 'metrics.json'
 GOALS_FILE = 'goals.safetensors'
 
-CONFIGS: dict[str, type[Any]] = {'icvf': IcvfConfig, 'bc': BcConfig}
-MODULES: dict[str, type[nn.Module]] = {'icvf': Icvf, 'bc': BcPolicy}
+CONFIGS: dict[str, type[Any]] = {
+    'icvf': IcvfConfig,
+    'bc': BcConfig,
+}
+MODULES: dict[str, type[nn.Module]] = {
+    'icvf': Icvf,
+    'bc': BcPolicy,
+}
 
 
 @dataclass
@@ -35,7 +44,7 @@ class Checkpoint:
     """What a folder holds.
 
     Attributes:
-        kind: 'icvf' or 'bc'.
+        kind: One of `CONFIGS`.
         name: The folder's name.
         config: The kind's config dataclass.
         model: The module with its weights, on the CPU, in evaluation mode.
@@ -102,7 +111,7 @@ def load_checkpoint(folder: Path | str, kind: str | None = None) -> Checkpoint:
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
         raise UserError(f'{folder / MODEL_FILE} holds NaN or infinity; train the model again.')
     goals = {}
-    if read_kind == 'icvf' and (folder / GOALS_FILE).exists():
+    if isinstance(model, ValueModel) and model.takes_goal and (folder / GOALS_FILE).exists():
         goals = read_tensors(folder / GOALS_FILE)
         _check_goals(folder / GOALS_FILE, goals, config)
     return Checkpoint(read_kind, folder.resolve().name, config, model.eval(), goals)
@@ -159,7 +168,7 @@ def write_tensors(
     partial.replace(path)
 
 
-def _check_goals(path: Path, goals: Mapping[str, Tensor], config: IcvfConfig) -> None:
+def _check_goals(path: Path, goals: Mapping[str, Tensor], config: ValueConfig) -> None:
     if set(goals) == {'latents'}:
         return  # checked against the encoder when they are used
     size = config.image_size

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of an ICVF over the frames of a store."""
+"""Values of any value model over the frames of a store."""
 
 import numpy as np
 import torch
@@ -8,50 +8,59 @@ from torch import Tensor
 
 from vvf_models.data.augment import to_float
 from vvf_models.data.frames import FAILURE, SUCCESS, FrameStore
-from vvf_models.values.icvf import Icvf
+from vvf_models.values.base import Goal, ValueModel
 
 Indices = NDArray[np.int64]
 
 
 @torch.inference_mode()
-def encode_frames(model: Icvf, store: FrameStore, frames: Indices, batch: int = 256) -> Tensor:
-    """Latents (n, L) of some frames, without augmentation."""
+def encode_frames(
+    model: ValueModel, store: FrameStore, frames: Indices, batch: int = 256
+) -> Tensor:
+    """Latents (n, L) of some frames, without augmentation, on the model's device."""
     latents = []
     for start in range(0, len(frames), batch):
         chosen = frames[start : start + batch]
         images = [
-            to_float(torch.from_numpy(store.images[camera][chosen]))
+            to_float(torch.from_numpy(store.images[camera][chosen]).to(model.device))
             for camera in model.config.cameras
         ]
         state = None
         if model.config.state_dim:
             assert store.state is not None
-            state = model.encoder.normalise(torch.from_numpy(store.state[chosen]))
-        latents.append(model.encoder(images, state))
+            state = model.normalise(torch.from_numpy(store.state[chosen]).to(model.device))
+        latents.append(model.encode(images, state))
     return torch.cat(latents)
 
 
 @torch.inference_mode()
 def episode_values(
-    model: Icvf, store: FrameStore, episodes: Indices, goals: Tensor | None
+    model: ValueModel, store: FrameStore, episodes: Indices, goal: Goal | None
 ) -> list[NDArray[np.float32]]:
-    """V per frame of some episodes, the mean over heads and goals.
+    """V per frame of some episodes.
+
+    A model that reads text gets each episode's own instruction, unless the goal brings a text.
 
     Args:
         model: The value function.
         store: The frames.
         episodes: Which episodes.
-        goals: (G, L) latents, or None to take each episode's own last frame, which is all that
-            clips of unfinished tasks offer.
+        goal: What to measure against, or None to take each episode's own last frame, which is all
+            that clips of unfinished tasks offer.
     """
     result = []
     latents = encode_frames(model, store, store.frames_of(episodes))
     ends = np.cumsum(store.lengths[episodes])
-    for end, length in zip(ends, store.lengths[episodes], strict=True):
+    texts = None
+    if model.reads_text and (goal is None or goal.text is None):
+        texts = model.embed([store.instructions[e] for e in episodes])
+    for number, (end, length) in enumerate(zip(ends, store.lengths[episodes], strict=True)):
         part = latents[end - length : end]
-        targets = part[-1:] if goals is None else goals
-        values = model.pairwise_values(part, targets).mean((0, 2))
-        result.append(values.float().numpy())
+        against = Goal(part[-1:] if model.takes_goal else None) if goal is None else goal
+        if texts is not None:
+            against = Goal(against.latents, texts[number])
+        value, _ = model.estimate(part, against)
+        result.append(value.float().cpu().numpy())
     return result
 
 

@@ -13,27 +13,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vvf_models.encoders.observation import Normaliser
 from vvf_models.encoders.small import SpatialSoftmaxEncoder
-from vvf_models.errors import UserError
+from vvf_models.model_config import ObservationConfig, TrainingConfig, require
 
 _STATE_LATENT = 64
 _HUBER_BETA = 0.1  # in scaled actions: below it the loss is quadratic
 
 
 @dataclass(frozen=True)
-class BcConfig:
+class BcConfig(TrainingConfig, ObservationConfig):
     """Everything needed to rebuild and to train a policy.
 
     The last entry of an action is the gripper in [0, 1] (1 open); `action_scale` belongs to the
     entries before it, and one scaled unit should be a large but usual action.
     """
 
-    # Observation.
-    cameras: tuple[str, ...] = ('shoulder', 'wrist')
-    image_size: int = 64  # pixels
-    state_dim: int = 16  # 0: images only
-    state_mean: tuple[float, ...] = ()  # from the training data
-    state_std: tuple[float, ...] = ()
     # Action.
     action_dim: int = 7
     horizon: int = 6
@@ -43,22 +38,17 @@ class BcConfig:
     width: int = 32
     hidden: int = 256
     # Training.
-    batch_size: int = 64
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
     gradient_clip: float = 5.0
-    warmup_steps: int = 100
     ema_decay: float = 0.998
+    hold: float = 0.0
     held_out_fraction: float = 0.05
     evaluate_every: int = 500  # steps
     successes_only: bool = True
     shift: int = 2  # pixels
     contrast: float = 0.1
     brightness: float = 0.08
-    colour: float = 0.05
     state_noise: float = 0.0  # of each entry's standard deviation
-    state_dropout: float = 0.0  # probability of hiding the state
-    bfloat16: bool = True  # while training
 
     def __post_init__(self) -> None:
         """Checks what would otherwise fail late.
@@ -66,26 +56,22 @@ class BcConfig:
         Raises:
             UserError: A value is out of its range.
         """
-        if not self.cameras:
-            raise UserError('bc: "cameras" is empty; name at least one.')
-        if self.image_size % 4:
-            raise UserError('bc: "image_size" must be a multiple of 4.')
-        if self.state_mean and not len(self.state_mean) == len(self.state_std) == self.state_dim:
-            raise UserError('bc: "state_mean" and "state_std" must have "state_dim" entries.')
-        if len(self.action_scale) != self.action_dim - 1:
-            raise UserError(
-                f'bc: "action_scale" must have {self.action_dim - 1} entries, one for each entry '
-                f'of an action but the gripper.'
-            )
-        if min(self.action_scale, default=1.0) <= 0:
-            raise UserError('bc: every entry of "action_scale" must be above 0.')
+        super().__post_init__()
+        self.check_training()
+        require(self.image_size % 4 == 0, '"image_size" must be a multiple of 4')
+        require(
+            len(self.action_scale) == self.action_dim - 1,
+            f'"action_scale" must have {self.action_dim - 1} entries, one for each entry of an '
+            'action but the gripper',
+        )
+        require(
+            min(self.action_scale, default=1.0) > 0, 'every entry of "action_scale" must be above 0'
+        )
 
 
 class BcPolicy(nn.Module):
     """The policy network."""
 
-    state_mean: Tensor
-    state_std: Tensor
     action_scale: Tensor
 
     def __init__(self, config: BcConfig) -> None:
@@ -108,15 +94,8 @@ class BcPolicy(nn.Module):
             nn.ReLU(),
             nn.Linear(config.hidden, config.horizon * config.action_dim),
         )
-        mean = config.state_mean or (0.0,) * config.state_dim
-        std = config.state_std or (1.0,) * config.state_dim
-        self.register_buffer('state_mean', torch.tensor(mean), persistent=False)
-        self.register_buffer('state_std', torch.tensor(std), persistent=False)
+        self.normalise = Normaliser(config)
         self.register_buffer('action_scale', torch.tensor(config.action_scale), persistent=False)
-
-    def normalise(self, state: Tensor) -> Tensor:
-        """(B, D) SI units to about [-5, 5]."""
-        return ((state - self.state_mean) / self.state_std).clamp(-5, 5)
 
     def forward(
         self, images: list[Tensor], state: Tensor | None, hide_state: Tensor | None = None

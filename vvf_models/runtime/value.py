@@ -2,7 +2,7 @@
 """Value models at run time, on eager torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vvf_models.checkpoints import Checkpoint, load_checkpoint
+from vvf_models.checkpoints import MODULES, Checkpoint, load_checkpoint, load_config
 from vvf_models.errors import UserError
 from vvf_models.runtime.observation import prepare_images, prepare_state
-from vvf_models.values.icvf import Icvf, progress_from_value
+from vvf_models.values.base import Goal, ValueModel
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Values:
     Attributes:
         value: In the model's own unit (ICVF: minus the discounted steps to the goal).
         progress: Its monotone map to [0, 1].
-        uncertainty: Half the spread of the ensemble, in the unit of `value`; NaN without one.
+        uncertainty: Half the spread of an ensemble, or the standard deviation of a distribution, in
+            the unit of `value`; NaN where a model has neither.
     """
 
     value: NDArray[np.float32]
@@ -35,50 +36,73 @@ class ValueRuntime:
     """A loaded value model. Not safe for use from several threads at once.
 
     Attributes:
-        kind: 'icvf'.
+        kind: Of the model: 'icvf', 'vip', 'distributional' or 'viva'.
         name: The checkpoint's name.
         cameras: Cameras it needs, in its order.
         image_size: Side in pixels that images are scaled to.
         state_dim: Length of the state it needs, 0 for none.
         gamma: Discount per step.
+        step_cost: What a step costs in the unit of the value, before discounting.
+        takes_goal: Whether it measures against goal observations.
+        reads_text: Whether it measures against an instruction.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Encodes the checkpoint's goals."""
-        if not isinstance(checkpoint.model, Icvf):
+        if not isinstance(checkpoint.model, ValueModel):
             raise TypeError('not a value model')
         self._model = checkpoint.model.requires_grad_(False)
-        self._config = checkpoint.model.config
+        config = self._model.config
         self.kind = checkpoint.kind
         self.name = checkpoint.name
-        self.cameras = self._config.cameras
-        self.image_size = self._config.image_size
-        self.state_dim = self._config.state_dim
-        self.gamma = self._config.discount
-        self._goals: Tensor | None = None
+        self.cameras = config.cameras
+        self.image_size = config.image_size
+        self.state_dim = config.state_dim
+        self.gamma = self._model.discount
+        self.step_cost = self._model.step_cost
+        self.takes_goal = self._model.takes_goal
+        self.reads_text = self._model.reads_text
+        self._goal = Goal()
+        self._instruction = ''
         self._checkpoint_goals = checkpoint.goals
         self.reset_goal()
+
+    @property
+    def model(self) -> ValueModel:
+        """The module, on the CPU, in evaluation mode."""
+        return self._model
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything is set that a value is measured against."""
+        missing = self.takes_goal and self._goal.latents is None
+        return not (missing or (self.reads_text and self._goal.text is None))
 
     def reset_goal(self) -> None:
         """Takes the goals that the checkpoint holds; none where it holds none."""
         stored = self._checkpoint_goals
         if 'latents' in stored:
-            self._goals = stored['latents']
+            self._goal = replace(self._goal, latents=stored['latents'])
         elif stored:
             images = {camera: stored[camera].permute(0, 2, 3, 1).numpy() for camera in self.cameras}
             self.set_goal(images, stored['state'].numpy() if self.state_dim else None)
         else:
-            self._goals = None
+            self._goal = replace(self._goal, latents=None)
 
     @property
     def n_goals(self) -> int:
-        """How many goals a value is the mean over; 0 before any is set."""
-        return 0 if self._goals is None else len(self._goals)
+        """How many goal observations a value is the mean over; 0 before any is set."""
+        return 0 if self._goal.latents is None else len(self._goal.latents)
 
     @property
-    def goals(self) -> Tensor | None:
-        """(G, L) latents of the current goals, or None before any is set."""
-        return self._goals
+    def goal(self) -> Goal:
+        """What values are measured against now."""
+        return self._goal
+
+    @property
+    def instruction(self) -> str:
+        """The instruction that was set last, '' before that."""
+        return self._instruction
 
     @torch.inference_mode()
     def encode(
@@ -98,38 +122,33 @@ class ValueRuntime:
         """
         prepared = prepare_images(images, self.cameras, self.image_size)
         given = prepare_state(state, self.state_dim, len(prepared[0]))
-        normalised = None if given is None else self._model.encoder.normalise(given)
-        latents: Tensor = self._model.encoder(prepared, normalised)
-        return latents
+        normalised = None if given is None else self._model.normalise(given)
+        return self._model.encode(prepared, normalised)
 
     @torch.inference_mode()
-    def value(self, latents: Tensor, goal: Tensor | None = None) -> Values:
+    def value(self, latents: Tensor, goal: Goal | None = None) -> Values:
         """Values of encoded observations.
 
         Args:
             latents: (B, L) from `encode`.
-            goal: (G, L) or (L,) from `encode`; None for the current goals. Values are the mean
-                over goals.
+            goal: What to measure against; None for what is set.
 
         Raises:
-            ValueError: No goal is set, or latents have a wrong shape.
+            ValueError: A goal or an instruction is needed and not set, or latents have a wrong
+                shape.
         """
-        goals = self._goals if goal is None else goal.reshape(-1, goal.shape[-1])
-        if goals is None:
+        goal = goal or self._goal
+        if self.takes_goal and goal.latents is None:
             raise ValueError('no goal is set; call set_goal first')
-        size = self._model.encoder.output_dim
-        if latents.ndim != 2 or latents.shape[1] != size or goals.shape[1] != size:
-            raise ValueError(
-                f'latents must be (B, {size}), not {tuple(latents.shape)} and {tuple(goals.shape)}'
-            )
-        per_head = self._model.pairwise_values(latents, goals).mean(-1)  # (E, B)
-        value = per_head.mean(0)
-        if len(per_head) > 1:
-            spread = (per_head.amax(0) - per_head.amin(0)) / 2
-        else:
-            spread = torch.full_like(value, torch.nan)
-        progress = progress_from_value(value, self._config)
-        return Values(value.numpy(), progress.numpy(), spread.numpy())
+        if self.reads_text and goal.text is None:
+            raise ValueError('no instruction is set; call set_instruction first')
+        size = self._model.latent_size
+        for given in (latents, goal.latents):
+            if given is not None and (given.ndim != 2 or given.shape[1] != size):
+                raise ValueError(f'latents must be (B, {size}), not {tuple(given.shape)}')
+        value, uncertainty = self._model.estimate(latents, goal)
+        progress = self._model.progress(value)
+        return Values(value.numpy(), progress.numpy(), uncertainty.numpy())
 
     def set_goal(
         self, images: Mapping[str, NDArray[np.uint8]], state: NDArray[np.floating] | None = None
@@ -137,12 +156,23 @@ class ValueRuntime:
         """Replaces the goals by G observations, given like those of `encode`.
 
         Raises:
-            ValueError: As for `encode`, or there is no observation.
+            ValueError: As for `encode`, or there is no observation, or the model takes no goal.
         """
+        if not self.takes_goal:
+            raise ValueError(f'{self.name} is of kind "{self.kind}" and takes no goal observation')
         goals = self.encode(images, state)
         if not len(goals):
             raise ValueError('a goal needs at least one observation')
-        self._goals = goals
+        self._goal = replace(self._goal, latents=goals)
+
+    @torch.inference_mode()
+    def set_instruction(self, instruction: str) -> None:
+        """Sets what the robot is asked to do; without effect on a model that reads no text."""
+        if instruction == self._instruction and self._goal.text is not None:
+            return
+        self._instruction = instruction
+        text = self._model.embed([instruction]) if self.reads_text else None
+        self._goal = replace(self._goal, text=None if text is None else text[0])
 
 
 def load_value(path: Path | str, threads: int = 1) -> ValueRuntime:
@@ -157,6 +187,9 @@ def load_value(path: Path | str, threads: int = 1) -> ValueRuntime:
     """
     if threads < 1:
         raise UserError('threads must be at least 1.')
-    checkpoint = load_checkpoint(path, 'icvf')
+    kind, _ = load_config(path)
+    if not issubclass(MODULES[kind], ValueModel):
+        raise UserError(f'{path} is a checkpoint of kind "{kind}", which is no value model.')
+    checkpoint = load_checkpoint(path)
     torch.set_num_threads(threads)
     return ValueRuntime(checkpoint)

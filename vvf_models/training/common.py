@@ -2,10 +2,10 @@
 """What training a value function and a policy have in common: data, statistics, the card."""
 
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,28 +18,43 @@ from vvf_models.data.augment import Augmentation, augment
 from vvf_models.data.episode import Episode
 from vvf_models.data.frames import FAILURE, SUCCESS, UNKNOWN, FrameStore
 from vvf_models.errors import UserError
-from vvf_models.policies.bc import BcConfig
-from vvf_models.values.icvf import IcvfConfig
+from vvf_models.model_config import ObservationConfig
+from vvf_models.training.learner import Batch, Draw, Learner
 
 Data = Sequence[Episode] | FrameStore
-Config = TypeVar('Config', IcvfConfig, BcConfig)
+Config = TypeVar('Config', bound=ObservationConfig)
 
 # Below this a state entry counts as constant: 2 mm or .1 degrees, about the noise of real arms.
 _MIN_STD = 2e-3
 
 
 def as_store(
-    data: Data, config: IcvfConfig | BcConfig, *, cache: Path | str | None, progress: bool
+    data: Data,
+    config: ObservationConfig,
+    streams: Sequence[str],
+    *,
+    cache: Path | str | None,
+    progress: bool,
+    skip_bad: Callable[[str], None] | None = None,
 ) -> FrameStore:
     """The frames at the model's size.
 
+    Args:
+        data: Episodes, or frames that are ready.
+        config: The observation's size.
+        streams: Which cameras to keep.
+        cache: A folder for the frames; None for memory.
+        progress: Whether to show a bar.
+        skip_bad: Told of every episode that cannot be used, which is then left out; without it the
+            first one is an error.
+
     Raises:
-        UserError: A ready store has another size or lacks a camera; the episodes lack a camera;
-            or the state has another length than the configuration says.
+        UserError: A ready store has another size or lacks a camera; an episode cannot be used; or
+            the state has another length than the configuration says.
     """
     if isinstance(data, FrameStore):
         store = data
-        missing = [camera for camera in config.cameras if camera not in store.images]
+        missing = [camera for camera in streams if camera not in store.images]
         if missing:
             raise UserError(
                 f'The data have no camera "{missing[0]}"; theirs are {", ".join(store.images)}.'
@@ -54,10 +69,11 @@ def as_store(
             task = bar.add_task('reading episodes', total=len(data))
             store = FrameStore.from_episodes(
                 data,
-                config.cameras,
+                streams,
                 config.image_size,
                 cache=cache,
                 on_episode=lambda count: bar.update(task, completed=count),
+                skip_bad=skip_bad,
             )
     if config.state_dim and store.state_dim != config.state_dim:
         raise UserError(
@@ -80,45 +96,60 @@ def with_state_statistics(config: Config, store: FrameStore, frames: NDArray[np.
     )
 
 
-def memory_format(config: IcvfConfig | BcConfig) -> torch.memory_format:
+def memory_format(config: Any) -> torch.memory_format:
     """The faster layout of images and weights on a CPU: measured, not reasoned."""
     return torch.contiguous_format if config.bfloat16 else torch.channels_last
 
 
 class Batches:
-    """Augmented images and noisy normalised states of chosen frames."""
+    """Loads what a draw asks for: augmented images and noisy normalised states."""
 
-    def __init__(self, store: FrameStore, config: IcvfConfig | BcConfig) -> None:
-        """Wraps the arrays as tensors, without copying images."""
-        self.images = [torch.from_numpy(store.images[camera]) for camera in config.cameras]
+    def __init__(self, learner: Learner) -> None:
+        """Wraps the store's arrays as tensors, without copying images."""
+        store, config = learner.store, learner.config
+        self.images = [torch.from_numpy(store.images[name]) for name in learner.streams]
         self.config = config
-        self.how = Augmentation(config.shift, config.contrast, config.brightness, config.colour)
+        self.how = Augmentation(
+            **{field.name: getattr(config, field.name) for field in fields(Augmentation)}
+        )
         self.state: Tensor | None = None
         if config.state_dim:
             assert store.state is not None
-            mean, std = torch.tensor(config.state_mean), torch.tensor(config.state_std)
-            self.state = ((torch.from_numpy(store.state) - mean) / std).clamp(-5, 5)
+            normalise = cast(Callable[[Tensor], Tensor], learner.model.normalise)
+            self.state = normalise(torch.from_numpy(store.state))
 
-    def take(
-        self, frames: Tensor, generator: torch.Generator | None
-    ) -> tuple[list[Tensor], Tensor | None, Tensor | None]:
-        """Images per camera, state and which states to hide; as they are without a generator."""
-        still = Augmentation()
+    def take(self, draw: Draw, generator: torch.Generator | None) -> Batch:
+        """Loads a draw; as the frames are, without a generator."""
+        how = Augmentation() if generator is None else self.how
         source = generator or torch.Generator().manual_seed(0)
-        how = still if generator is None else self.how
+        frames = torch.from_numpy(draw.frames)
+        groups = None if draw.groups is None else torch.from_numpy(draw.groups)
         layout = memory_format(self.config)
         images = [
-            augment(camera[frames], how, source).contiguous(memory_format=layout)
-            for camera in self.images
+            augment(raw, how, source, groups).contiguous(memory_format=layout)
+            for raw in self._raw(draw, frames)
         ]
         if self.state is None:
-            return images, None, None
+            return Batch(images, None, None, draw.data)
         state = self.state[frames]
         if generator is None:
-            return images, state, None
+            return Batch(images, state, None, draw.data)
         state = state + self.config.state_noise * torch.randn(state.shape, generator=generator)
-        hide = torch.rand(len(state), generator=generator) < self.config.state_dropout
-        return images, state, hide
+        hide = None
+        if self.config.state_dropout:
+            hide = torch.rand(len(state), generator=generator) < self.config.state_dropout
+        return Batch(images, state, hide, draw.data)
+
+    def _raw(self, draw: Draw, frames: Tensor) -> list[Tensor]:
+        if not len(frames):
+            return []
+        if draw.camera is None:
+            return [camera[frames] for camera in self.images]
+        chosen = self.images[0][frames]
+        for number, stream in enumerate(self.images[1:], 1):
+            here = torch.from_numpy(draw.camera == number)
+            chosen[here] = stream[frames[here]]
+        return [chosen]
 
 
 def describe_data(store: FrameStore, training: int, held_out: int) -> dict[str, Any]:

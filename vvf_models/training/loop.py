@@ -24,6 +24,7 @@ from vvf_models.checkpoints import read_tensors, write_tensors
 from vvf_models.errors import UserError
 
 RESUME_FOLDER = '.resume'
+BOARD_FOLDER = 'tensorboard'
 _STATE_FILE = 'training.safetensors'
 _LOG_FILE = 'log.jsonl'
 
@@ -42,6 +43,22 @@ class Trainer(Protocol):
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Takes back what `tensors` gave."""
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of a step."""
+
+    @property
+    def waited(self) -> float:
+        """Seconds spent waiting for batches so far."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether training should end early."""
+
+    @property
+    def main(self) -> bool:
+        """Whether this process, of several, writes and shows."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +96,8 @@ class Outcome:
     seconds: float
     interrupted: bool
     metrics: dict[str, float]
+    stopped_early: bool = False
+    waiting_share: float = 0.0
 
 
 def learning_rate_share(step: int, fraction: float, warmup_steps: int, hold: float) -> float:
@@ -103,7 +122,8 @@ def run(
 ) -> Outcome:
     """Trains until the budget is spent or Ctrl-C comes.
 
-    The state is saved at each evaluation and on Ctrl-C; a finished run leaves none.
+    The state is saved at each evaluation and on Ctrl-C; a finished run leaves none. Metrics go to
+    log.jsonl and to a folder for TensorBoard.
 
     Args:
         trainer: What to train.
@@ -127,38 +147,56 @@ def run(
     elif resume and (out / 'config.yaml').exists():
         raise UserError(f'{out} is trained to its end; choose another folder to train anew.')
     folder.mkdir(parents=True, exist_ok=True)
-    if step == 0:
+    if step == 0 and trainer.main:
         (out / _LOG_FILE).unlink(missing_ok=True)
+        shutil.rmtree(out / BOARD_FOLDER, ignore_errors=True)
     started = time.monotonic()
     smooth = _Smooth()
 
     def elapsed() -> float:
         return before + time.monotonic() - started
 
+    def waiting_share() -> float:
+        return trainer.waited / max(time.monotonic() - started, 1e-9)
+
     def evaluate() -> None:
         nonlocal metrics
         metrics = {**smooth.means(), **trainer.evaluate()}
+        metrics['samples_per_s'] = trainer.batch_size * step / elapsed()
+        metrics['waiting_share'] = waiting_share()
+        if not trainer.main:
+            return
         line = {'step': step, 'seconds': round(elapsed(), 2), **metrics}
         with (out / _LOG_FILE).open('a', encoding='utf-8') as log:
             log.write(json.dumps(line) + '\n')
+        for name, value in metrics.items():
+            board.add_scalar(name.replace('_', '/', 1), value, step)
         _save(folder, trainer, identity, step, elapsed(), metrics)
 
-    with _interrupt_flag() as interrupted, _bar(title, progress) as bar:
-        while budget.fraction(step, elapsed()) < 1 and not interrupted.is_set():
+    early = False
+    with (
+        _interrupt_flag() as interrupted,
+        _bar(title, progress and trainer.main) as bar,
+        _board(out, enabled=trainer.main) as board,
+    ):
+        while budget.fraction(step, elapsed()) < 1 and not (interrupted.is_set() or early):
             share = learning_rate_share(step, budget.fraction(step, elapsed()), warmup_steps, hold)
             smooth.add(trainer.step(step, share))
             step += 1
             if step % evaluate_every == 0 and not interrupted.is_set():
                 evaluate()
-            bar.show(step, elapsed(), budget.fraction(step, elapsed()), smooth, metrics)
-        stopped = interrupted.is_set() and budget.fraction(step, elapsed()) < 1
-        if stopped:
+                early = trainer.exhausted
+            rate = f'{trainer.batch_size * step / elapsed():.0f} samples/s'
+            rate += f'  waiting {waiting_share():.0%}'
+            bar.show(step, rate, budget.fraction(step, elapsed()), smooth, metrics)
+        stopped = interrupted.is_set() and not early and budget.fraction(step, elapsed()) < 1
+        if stopped and trainer.main:
             _save(folder, trainer, identity, step, elapsed(), metrics)
-        elif step % evaluate_every or not metrics:
+        elif not stopped and (step % evaluate_every or not metrics):
             evaluate()
-    if not stopped:
+    if not stopped and trainer.main:
         shutil.rmtree(folder)
-    return Outcome(step, elapsed(), stopped, metrics)
+    return Outcome(step, elapsed(), stopped, metrics, early, waiting_share())
 
 
 class _Smooth:
@@ -185,14 +223,14 @@ class _Bar:
     def show(
         self,
         step: int,
-        elapsed: float,
+        rate: str,
         fraction: float,
         smooth: _Smooth,
         metrics: Mapping[str, float],
     ) -> None:
         if self.progress is None or self.task is None:
             return
-        parts = [f'{step} steps', f'{1e3 * elapsed / step:.0f} ms/step']
+        parts = [f'{step} steps', rate]
         loss = smooth.means().get('train_loss')
         if loss is not None:
             parts.append(f'loss {loss:.4g}')
@@ -215,6 +253,28 @@ def _bar(title: str, enabled: bool) -> Iterator[_Bar]:
     )
     with Progress(*columns, refresh_per_second=2) as progress:
         yield _Bar(progress, title)
+
+
+class _Board(Protocol):
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None: ...
+
+
+class _NoBoard:
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        pass
+
+
+@contextmanager
+def _board(out: Path, *, enabled: bool) -> Iterator[_Board]:
+    """Curves for TensorBoard, in the checkpoint's folder."""
+    if not enabled:
+        yield _NoBoard()
+        return
+    # Slow to import, and only training needs it.
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(out / BOARD_FOLDER)) as writer:
+        yield writer
 
 
 @contextmanager

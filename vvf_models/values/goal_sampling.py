@@ -31,6 +31,9 @@ class GoalProbabilities:
     current: float = 0.2
     same_goal: float = 0.5
     task: float = 0.0
+    intent_same_trajectory: bool = False  # no intent is a random frame
+    max_distance: int = 0  # steps to a goal of the same trajectory at most; 0: any
+    goal_shift: int = 0  # frames by which goals are moved once it is known whether they are reached
 
 
 @dataclass
@@ -98,7 +101,9 @@ class GoalSampler:
     def sample(self, rng: np.random.Generator, batch: int) -> Transitions:
         """Draws `batch` transitions."""
         current = rng.choice(self.starts, batch)
-        intent = self.sample_goals(rng, current)
+        intent = self.sample_goals(
+            rng, current, same_trajectory=self.probabilities.intent_same_trajectory
+        )
         goal = np.where(
             rng.random(batch) < self.probabilities.same_goal,
             intent,
@@ -111,21 +116,30 @@ class GoalSampler:
         return Transitions(
             current=current,
             next=following,
-            goal=goal,
-            intent=intent,
+            goal=self._shown(goal),
+            intent=self._shown(intent),
             goal_reached=goal_steps < taken,
             intent_reached=intent_steps < taken,
             goal_steps=np.minimum(goal_steps, taken),
             intent_steps=np.minimum(intent_steps, taken),
         )
 
-    def sample_goals(self, rng: np.random.Generator, current: Indices) -> Indices:
-        """A goal for each current frame."""
+    def _shown(self, goals: Indices) -> Indices:
+        """The authors' `curr_goal_shift`: the frame shown for a goal, once rewards are known."""
+        return np.clip(goals + self.probabilities.goal_shift, 0, len(self.last) - 1)
+
+    def sample_goals(
+        self, rng: np.random.Generator, current: Indices, *, same_trajectory: bool = False
+    ) -> Indices:
+        """A goal for each current frame; with `same_trajectory` never a random one."""
         chances, batch = self.probabilities, len(current)
         goals = rng.choice(self.frames, batch)
-        share = chances.trajectory / max(1 - chances.current, 1e-9)
+        share = 1.0 if same_trajectory else chances.trajectory / max(1 - chances.current, 1e-9)
         part = rng.random(batch)
-        ahead = np.round(current * part + self.last[current] * (1 - part)).astype(np.int64)
+        last = self.last[current]
+        if chances.max_distance:
+            last = np.minimum(last, current + chances.max_distance)
+        ahead = np.round(current * part + last * (1 - part)).astype(np.int64)
         goals = np.where(rng.random(batch) < share, ahead, goals)
         goals = np.where(rng.random(batch) < chances.current, current, goals)
         if chances.task > 0 and len(self.task_goals):

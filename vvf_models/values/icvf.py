@@ -3,7 +3,9 @@
 
 Ghosh, Bhateja, Levine, "Reinforcement Learning from Passive Data via Latent Intentions", arXiv
 2304.04782, eq. 4 to 6; the monolithic form with LayerNorm is that of ViVa, arXiv 2503.18210.
-Authors' code: dibyaghosh/icvf_release (MIT), src/icvf_learner.py and src/icvf_networks.py.
+Authors' code: dibyaghosh/icvf_release (MIT), src/icvf_learner.py and src/icvf_networks.py. Phase 1
+of V-PTR (arXiv 2309.13041: video, multilinear) and ViVa's pre-training on video are configurations
+of it: see config/models/icvf_vptr.yaml and config/models/icvf_viva.yaml.
 
 Where this differs from the authors' code:
 - goals across layouts, see goal_sampling.py;
@@ -19,30 +21,23 @@ Where this differs from the authors' code:
 import copy
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from vvf_models.encoders.small import FlattenEncoder
-from vvf_models.errors import UserError
+from vvf_models.encoders.observation import ObservationEncoder
+from vvf_models.model_config import require
+from vvf_models.values.base import Goal, ValueConfig, ValueModel
 
 
 @dataclass(frozen=True)
-class IcvfConfig:
+class IcvfConfig(ValueConfig):
     """Everything needed to rebuild and to train an ICVF."""
 
-    # Observation.
-    cameras: tuple[str, ...] = ('shoulder', 'wrist')
-    image_size: int = 64  # pixels
-    state_dim: int = 16  # 0: images only
-    state_mean: tuple[float, ...] = ()  # from the training data
-    state_std: tuple[float, ...] = ()
     # Network.
-    latent_dim: int = 256  # per camera
-    width: int = 32  # channels of the first convolution
-    fine: bool = False  # a finer, slower first layer
-    state_latent_dim: int = 64
+    head: str = 'monolithic'  # or 'multilinear'
     hidden: tuple[int, ...] = (256, 256)
     ensemble: int = 2
     layer_norm: bool = True
@@ -54,6 +49,7 @@ class IcvfConfig:
     reward_scale: float = 1.0
     reward_shift: float = -1.0
     target_rate: float = 0.005
+    periodic_target: bool = False  # copy the weights every 1 / target_rate steps instead
     min_heads: bool = True  # the advantage uses the smaller head for the next state
     no_intent: bool = False
     # Goals.
@@ -62,21 +58,9 @@ class IcvfConfig:
     p_current: float = 0.2
     p_same_goal: float = 0.5
     p_task: float = 0.4
-    n_goals: int = 16  # goal observations kept in the checkpoint
-    # Training.
-    batch_size: int = 64
-    learning_rate: float = 5e-4
-    weight_decay: float = 1e-4
-    warmup_steps: int = 100
-    held_out_fraction: float = 0.1
-    evaluate_every: int = 200  # steps
-    shift: int = 4  # pixels
-    contrast: float = 0.15
-    brightness: float = 0.1
-    colour: float = 0.06
-    state_noise: float = 0.02  # of each entry's standard deviation
-    state_dropout: float = 0.0  # probability of hiding the state, so that images must do
-    bfloat16: bool = True  # in the image encoders, while training
+    intent_same_trajectory: bool = False
+    max_distance: int = 0  # steps from s to a goal of its own trajectory; 0: any
+    goal_shift: int = 0  # frames from the goal that is reached to the one that is shown
     # Found in training.
     d_max: float = 0.0  # steps to the goal that count as progress 0
 
@@ -86,96 +70,44 @@ class IcvfConfig:
         Raises:
             UserError: A value is out of its range.
         """
-        if not self.cameras:
-            raise UserError('icvf: "cameras" is empty; name at least one.')
-        if self.state_mean and not len(self.state_mean) == len(self.state_std) == self.state_dim:
-            raise UserError('icvf: "state_mean" and "state_std" must have "state_dim" entries.')
-        if not 0 < self.discount < 1:
-            raise UserError('icvf: "discount" must lie between 0 and 1.')
-        if not 0 < self.expectile < 1:
-            raise UserError('icvf: "expectile" must lie between 0 and 1.')
-        if abs(self.p_random + self.p_trajectory + self.p_current - 1) > 1e-6:
-            raise UserError('icvf: "p_random", "p_trajectory" and "p_current" must sum to 1.')
-        if self.n_step < 1:
-            raise UserError('icvf: "n_step" must be at least 1.')
-        if self.ensemble < 1:
-            raise UserError('icvf: "ensemble" must be at least 1.')
+        super().__post_init__()
+        require(self.head in HEADS, f'"head" must be one of {", ".join(HEADS)}')
+        require(0 < self.discount < 1, '"discount" must lie between 0 and 1')
+        require(0 < self.expectile < 1, '"expectile" must lie between 0 and 1')
+        total = self.p_random + self.p_trajectory + self.p_current
+        require(abs(total - 1) < 1e-6, '"p_random", "p_trajectory" and "p_current" must sum to 1')
+        require(self.n_step >= 1, '"n_step" must be at least 1')
+        require(self.ensemble >= 1, '"ensemble" must be at least 1')
+        require(self.max_distance >= 0, '"max_distance" must not be negative')
 
 
-class ObservationEncoder(nn.Module):
-    """Images of every camera, and the state if there is one, to one latent."""
+def _mlp(sizes: tuple[int, ...], *, layer_norm: bool) -> nn.Sequential:
+    """Dense, GELU, LayerNorm as in the authors' LayerNormMLP; without it Dense and ReLU."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers.append(nn.Linear(inputs, outputs))
+        layers += [nn.GELU(), nn.LayerNorm(outputs)] if layer_norm else [nn.ReLU()]
+    return nn.Sequential(*layers)
 
-    state_mean: Tensor
-    state_std: Tensor
 
-    def __init__(self, config: IcvfConfig) -> None:
-        """Builds one encoder per camera and one layer for the state."""
-        super().__init__()
-        self.cameras = nn.ModuleList(
-            FlattenEncoder(config.image_size, config.latent_dim, config.width, fine=config.fine)
-            for _ in config.cameras
-        )
-        self.state: nn.Module | None = None
-        self.output_dim = config.latent_dim * len(config.cameras)
-        if config.state_dim:
-            self.state = nn.Sequential(
-                nn.Linear(config.state_dim, config.state_latent_dim),
-                nn.LayerNorm(config.state_latent_dim),
-                nn.Tanh(),
-            )
-            self.output_dim += config.state_latent_dim
-        mean = config.state_mean or (0.0,) * config.state_dim
-        std = config.state_std or (1.0,) * config.state_dim
-        self.register_buffer('state_mean', torch.tensor(mean), persistent=False)
-        self.register_buffer('state_std', torch.tensor(std), persistent=False)
-
-    def normalise(self, state: Tensor) -> Tensor:
-        """(B, D) SI units to about [-5, 5]."""
-        return ((state - self.state_mean) / self.state_std).clamp(-5, 5)
-
-    def forward(
-        self, images: list[Tensor], state: Tensor | None, hide_state: Tensor | None = None
-    ) -> Tensor:
-        """Encodes observations.
-
-        Args:
-            images: Per camera, (B, 3, S, S) float in [-1, 1].
-            state: (B, D) normalised, or None for a model of images only.
-            hide_state: (B,) bool, where the state's latent is set to zero.
-
-        Returns:
-            (B, L) latents.
-        """
-        parts = [encode(image) for encode, image in zip(self.cameras, images, strict=True)]
-        if self.state is not None:
-            if state is None:
-                raise ValueError('this model needs a state')
-            latent = self.state(state)
-            if hide_state is not None:
-                latent = latent * (~hide_state)[:, None]
-            parts.append(latent)
-        return torch.cat([part.float() for part in parts], -1)
+def _xavier(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            nn.init.zeros_(part.bias)
 
 
 class MonolithicHead(nn.Module):
-    """MLP on [s, g, z]; Dense, GELU, LayerNorm as in the authors' LayerNormMLP."""
+    """MLP on [s, g, z]."""
 
     def __init__(self, latent_dim: int, hidden: tuple[int, ...], *, layer_norm: bool) -> None:
         """Builds the layers, with Xavier-uniform weights as the authors do."""
         super().__init__()
         self.latent_dim = latent_dim
-        sizes = (3 * latent_dim, *hidden)
-        self.first = nn.Linear(sizes[0], sizes[1])
-        layers: list[nn.Module] = []
-        for index, size in enumerate(hidden):
-            if index:
-                layers.append(nn.Linear(sizes[index], size))
-            layers += [nn.GELU(), nn.LayerNorm(size)] if layer_norm else [nn.ReLU()]
-        self.rest = nn.Sequential(*layers, nn.Linear(hidden[-1], 1))
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+        layers = _mlp((3 * latent_dim, *hidden), layer_norm=layer_norm)
+        self.first = cast(nn.Linear, layers[0])
+        self.rest = nn.Sequential(*list(layers)[1:], nn.Linear(hidden[-1], 1))
+        _xavier(self)
         # Small first values: the first targets are then rewards, not the network's own noise.
         with torch.no_grad():
             cast(nn.Linear, self.rest[-1]).weight.mul_(0.1)
@@ -199,20 +131,77 @@ class MonolithicHead(nn.Module):
         return value.squeeze(-1)
 
 
-class Icvf(nn.Module):
+class MultilinearHead(nn.Module):
+    """phi(s), psi(g) and T(psi(z)), bound by two linear maps: eq. 6, in the authors' gated form.
+
+    V = sum_k [A(t * p)]_k [B(t * q)]_k with p = phi(s), q = psi(g), t = T(psi(z)); psi is shared.
+    """
+
+    def __init__(self, latent_dim: int, hidden: tuple[int, ...], *, layer_norm: bool) -> None:
+        """Builds the three networks and the two maps."""
+        super().__init__()
+        self.state = _mlp((latent_dim, *hidden), layer_norm=layer_norm)
+        self.goal = _mlp((latent_dim, *hidden), layer_norm=layer_norm)
+        self.intent = _mlp((hidden[-1], *hidden), layer_norm=layer_norm)
+        self.left = nn.Linear(hidden[-1], hidden[-1])
+        self.right = nn.Linear(hidden[-1], hidden[-1])
+        _xavier(self)
+        with torch.no_grad():  # as in the monolithic head; two maps share the tenth
+            for linear in (self.left, self.right):
+                linear.weight.mul_(0.1**0.5)
+
+    def forward(self, state: Tensor, goal: Tensor, intent: Tensor) -> Tensor:
+        """Values (B,) of (B, L) latents."""
+        gate = self.intent(self.goal(intent))
+        value: Tensor = self.left(gate * self.state(state)) * self.right(gate * self.goal(goal))
+        return value.sum(-1)
+
+    def pairwise(self, state: Tensor, goal: Tensor) -> Tensor:
+        """V(s, g, g) of every state (B, L) against every goal (G, L), as (B, G)."""
+        shown = self.goal(goal)
+        gate = self.intent(shown)
+        right = self.right(gate * shown)  # (G, K)
+        left = self.left(gate[None] * self.state(state)[:, None])  # (B, G, K)
+        value: Tensor = (left * right).sum(-1)
+        return value
+
+
+HEADS: dict[str, type[MonolithicHead] | type[MultilinearHead]] = {
+    'monolithic': MonolithicHead,
+    'multilinear': MultilinearHead,
+}
+
+
+class Icvf(ValueModel):
     """The value network: one observation encoder and an ensemble of heads."""
+
+    kind = 'icvf'
+    takes_goal = True
+    config: IcvfConfig
 
     def __init__(self, config: IcvfConfig) -> None:
         """Builds the network."""
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.encoder = ObservationEncoder(config)
+        make = HEADS[config.head]
         self.heads = nn.ModuleList(
-            MonolithicHead(self.encoder.output_dim, config.hidden, layer_norm=config.layer_norm)
+            make(self.encoder.output_dim, config.hidden, layer_norm=config.layer_norm)
             for _ in range(config.ensemble)
         )
 
-    def values(self, state: Tensor, goal: Tensor, intent: Tensor) -> Tensor:
+    def encode(
+        self, images: list[Tensor], state: Tensor | None, hide_state: Tensor | None = None
+    ) -> Tensor:
+        """Latents (B, L) of observations; see `ValueModel.encode`."""
+        latents: Tensor = self.encoder(images, state, hide_state)
+        return latents
+
+    @property
+    def latent_size(self) -> int:
+        """Length of an observation's latent."""
+        return self.encoder.output_dim
+
+    def intent_values(self, state: Tensor, goal: Tensor, intent: Tensor) -> Tensor:
         """V(s, g, z) of (B, L) latents, per head: (E, B)."""
         heads = [head(state, goal, intent) for head in self.heads]
         return torch.stack(heads) * self.config.value_scale
@@ -220,9 +209,35 @@ class Icvf(nn.Module):
     def pairwise_values(self, state: Tensor, goal: Tensor) -> Tensor:
         """V(s, g, g) of (B, L) states against (G, L) goals, per head: (E, B, G)."""
         heads = [
-            head.pairwise(state, goal) for head in self.heads if isinstance(head, MonolithicHead)
+            head.pairwise(state, goal)
+            for head in self.heads
+            if isinstance(head, MonolithicHead | MultilinearHead)
         ]
         return torch.stack(heads) * self.config.value_scale
+
+    def values(self, latents: Tensor, goal: Goal) -> Tensor:
+        """V(s, g, g), the mean over goals, per head: (E, B).
+
+        Raises:
+            ValueError: The goal has no latents.
+        """
+        if goal.latents is None:
+            raise ValueError('an ICVF needs goal observations')
+        return self.pairwise_values(latents, goal.latents).mean(-1)
+
+    def progress(self, value: Tensor) -> Tensor:
+        """1 at the goal, 0 at `d_max` steps or beyond."""
+        return progress_from_value(value, self.config)
+
+    @property
+    def discount(self) -> float:
+        """γ."""
+        return self.config.discount
+
+    @property
+    def step_cost(self) -> float:
+        """A value counts steps."""
+        return -self.config.reward_shift
 
 
 def make_target(model: Icvf) -> Icvf:

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which learner trains which kind of model."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from vvf_models.data.frames import FrameStore
+from vvf_models.training.learner import Learner
+
+# By name, since one kind's libraries need not be loaded for another.
+_LEARNERS = {
+    'icvf': ('vvf_models.training.icvf', 'IcvfLearner'),
+    'bc': ('vvf_models.training.bc', 'BcLearner'),
+}
+
+
+def learner_of(kind: str, config: Any, store: FrameStore, seed: int) -> Learner:
+    """The learner of a kind.
+
+    Raises:
+        ValueError: The episodes cannot be learned from.
+        UserError: The episodes lack something that the kind needs.
+    """
+    learner: Learner = _class(kind).create(config, store, seed)
+    return learner
+
+
+def streams_of(kind: str, config: Any) -> Sequence[str]:
+    """The cameras that training needs."""
+    return _class(kind).streams_of(config)
+
+
+def _class(kind: str) -> type[Learner]:
+    module, name = _LEARNERS[kind]
+    learner: type[Learner] = getattr(import_module(module), name)
+    return learner

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains any kind of model and writes its checkpoint."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vvf_models.checkpoints import METRICS_FILE, load_checkpoint, save_checkpoint
+from vvf_models.config import to_mapping
+from vvf_models.errors import UserError
+from vvf_models.training.common import Data, as_store, describe_data, write_card
+from vvf_models.training.kinds import learner_of, streams_of
+from vvf_models.training.loop import Budget, run
+from vvf_models.training.trainer import LearnerTrainer
+
+
+def train(
+    kind: str,
+    data: Data,
+    config: Any,
+    out: Path | str,
+    *,
+    seconds: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    progress: bool = True,
+    command: str = '',
+    threads: int = 1,
+    cache: Path | str | None = None,
+    goal_images: bool = True,
+    init: Path | str | None = None,
+    skip_bad: Callable[[str], None] | None = None,
+) -> dict[str, float]:
+    """Trains a model and writes its checkpoint.
+
+    Args:
+        kind: 'icvf', 'vip', 'distributional', 'viva' or 'bc'.
+        data: Episodes, or frames already at the configuration's size.
+        config: The kind's configuration.
+        out: The checkpoint's folder.
+        seconds: How long to train, evaluations included.
+        steps: How many steps; with both, whichever comes first.
+        seed: Of weights, split, batches and augmentation.
+        resume: Whether to go on from a run that was stopped.
+        progress: Whether to show a bar.
+        command: What the card says made it.
+        threads: CPU threads.
+        cache: Where to keep the frames on disk, memory-mapped; None for memory.
+        goal_images: Whether the checkpoint holds its goals as images, which people can look at
+            and other models can use, or as latents, for data that may not be passed on.
+        init: A checkpoint of the same kind to start from, such as one trained on video; weights
+            that fit in name and shape are taken.
+        skip_bad: Told of every episode that cannot be used; without it, the first is an error.
+
+    Returns:
+        Held-out metrics of the kept weights, those of training episodes (`seen_...`: the gap), and
+        numbers.
+
+    Raises:
+        UserError: Data, configuration, folder or `init` do not fit.
+    """
+    out = Path(out)
+    torch.set_num_threads(threads)
+    budget = Budget(steps, seconds)
+    store = as_store(
+        data, config, streams_of(kind, config), cache=cache, progress=progress, skip_bad=skip_bad
+    )
+    torch.manual_seed(seed)
+    try:
+        learner = learner_of(kind, config, store, seed)
+    except ValueError as error:
+        raise UserError(f'The episodes cannot be trained on: {error}.') from error
+    if init is not None:
+        start_from(learner.model, Path(init), kind)
+        if learner.average is not None:
+            learner.average.load_state_dict(learner.model.state_dict())
+        learner.weights_loaded()
+    trainer = LearnerTrainer(learner)
+    if trainer.accelerator.num_processes > 1 and seconds is not None:
+        raise UserError('Several processes cannot agree on a time: give --steps, not --minutes.')
+    try:
+        outcome = run(
+            trainer,
+            out,
+            budget,
+            identity={'seed': seed, 'config': to_mapping(config), 'frames': store.n_frames},
+            evaluate_every=config.evaluate_every,
+            warmup_steps=config.warmup_steps,
+            hold=config.hold,
+            resume=resume,
+            progress=progress,
+            title=kind,
+        )
+    finally:
+        trainer.close()
+    if math.isinf(trainer.best_score) and not outcome.metrics:  # stopped before any evaluation
+        trainer.evaluate()
+    metrics = {name: v for name, v in outcome.metrics.items() if not name.startswith('train_')}
+    best = learner.judge(trainer.best, learner.judged_episodes)
+    metrics |= {f'held_out_{name}': v for name, v in best.items() if not math.isnan(v)}
+    metrics |= {
+        'steps': outcome.step,
+        'seconds': outcome.seconds,
+        'ms_per_step': 1e3 * outcome.seconds / max(1, outcome.step),
+        'samples_per_s': outcome.step * trainer.batch_size / max(outcome.seconds, 1e-9),
+        'waiting_share': outcome.waiting_share,
+        'parameters': sum(p.numel() for p in learner.model.parameters()),
+        'interrupted': float(outcome.interrupted),
+        'stopped_early': float(outcome.stopped_early),
+    }
+    if trainer.main:
+        final = learner.finish(trainer.best)
+        counts = describe_data(store, len(learner.train_episodes), len(learner.held_out_episodes))
+        card = write_card(learner.title, command, seed, counts, metrics, final)
+        goals = learner.goals(trainer.best, images=goal_images)
+        save_checkpoint(out, kind, final, trainer.best.state_dict(), card, goals)
+        (out / METRICS_FILE).write_text(json.dumps(metrics, indent=1) + '\n', encoding='utf-8')
+    return metrics
+
+
+def start_from(model: torch.nn.Module, checkpoint: Path, kind: str) -> list[str]:
+    """Takes a checkpoint's weights where name and shape fit.
+
+    Returns:
+        The names of the model's weights that found none.
+
+    Raises:
+        UserError: The checkpoint cannot be read, is of another kind, or nothing in it fits.
+    """
+    weights = load_checkpoint(checkpoint, kind).model.state_dict()
+    own = model.state_dict()
+    fitting = {
+        name: tensor
+        for name, tensor in weights.items()
+        if name in own and own[name].shape == tensor.shape
+    }
+    if not fitting:
+        raise UserError(
+            f'No weight of {checkpoint} fits this configuration; start from a checkpoint of the '
+            'same architecture.'
+        )
+    model.load_state_dict(fitting, strict=False)
+    return [name for name in own if name not in fitting]
