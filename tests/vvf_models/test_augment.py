@@ -71,6 +71,13 @@ def test_frames_of_a_group_are_disturbed_alike_and_groups_apart(name):
     assert len(set.union(*by_group.values())) >= 3
 
 
+def test_large_batches_are_disturbed_as_a_whole():
+    groups = torch.arange(100) % 50
+    result = augment(alike(100), ALL, seeded(5), groups)
+    torch.testing.assert_close(result[:50], result[50:], rtol=0, atol=1e-6)
+    assert different(result[:50]) == 50
+
+
 def test_the_generator_goes_on_so_that_the_next_batch_differs():
     generator = seeded()
     one, two = (augment(alike(), ALL, generator) for _ in range(2))
@@ -101,7 +108,7 @@ def test_shifts_cover_every_window_of_the_image_with_its_border_repeated():
 def test_offsets_move_the_view_down_and_to_the_right():
     image = torch.zeros(1, 1, 5, 5)
     image[0, 0, 3, 2] = 1
-    moved = shift_images(image, torch.tensor([[1], [2]]))
+    moved = shift_images(image, torch.tensor([[1, 2]]))
     assert moved[0, 0, 2, 0] == 1
     assert moved.sum() == 1
 

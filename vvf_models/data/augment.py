@@ -7,6 +7,7 @@ one, which a thread that prepares batches would share with the training loop.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor
 
 # Width over height of a crop, as ViVa (arXiv 2503.18210) has it on video; VIP's is 3/4 to 4/3.
 _CROP_RATIO = (0.9, 1.1)
+# Images at once: with temporaries of a few MB a batch of 256 takes 13 ms on a core, not 15 to 35.
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -70,32 +73,72 @@ def augment(
     else:
         numbers, member = torch.unique(groups, return_inverse=True)
         count = len(numbers)
-
-    def draw(low: float, high: float) -> Tensor:
-        return torch.empty(count).uniform_(low, high, generator=generator)[member]
-
-    if how.shift:
-        size = 2 * how.shift + 1
-        offsets = torch.randint(size, (2, count), generator=generator)[:, member] - how.shift
-        images = shift_images(images, offsets)
-    jitter = how.brightness or how.contrast or how.saturation or how.hue
-    if not how.crop_scale and not jitter:
+    draws = {name: drawn[member] for name, drawn in _draw(how, count, generator).items()}
+    if not draws:
         return to_float(images)
-    pixels = images.float().mul_(1 / 255)
+    result = torch.empty(images.shape)
+    for start in range(0, len(images), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        few = {name: drawn[part] for name, drawn in draws.items()}
+        result[part] = _disturb(images[part], few)
+    return result
+
+
+def _draw(how: Augmentation, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """What becomes of `count` images: the arguments of the operations, (count, ...) each."""
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.empty(count).uniform_(low, high, generator=generator)
+
+    draws = {}
+    if how.shift:
+        reach = 2 * how.shift + 1
+        draws['offset'] = torch.randint(reach, (count, 2), generator=generator) - how.shift
     if how.crop_scale:
-        low, high = how.crop_scale
-        ratio = draw(*(math.log(bound) for bound in _CROP_RATIO)).exp()
-        pixels = crop_images(pixels, draw(low, high), ratio, draw(0, 1), draw(0, 1))
-    if jitter:
-        some = draw(0, 1) < how.jitter_probability
-        pixels = _jitter(
-            pixels,
-            some,
-            brightness=how.brightness * draw(-1, 1),
-            contrast=1 + how.contrast * draw(-1, 1) if how.contrast else None,
-            saturation=1 + how.saturation * draw(-1, 1) if how.saturation else None,
-            turn=how.hue * draw(-1, 1) if how.hue else None,
-        )
+        draws['area'] = uniform(*how.crop_scale)
+        draws['ratio'] = uniform(*(math.log(bound) for bound in _CROP_RATIO)).exp()
+        draws['x'], draws['y'] = uniform(0, 1), uniform(0, 1)
+    # What is not to be recoloured gets the argument that changes nothing.
+    some = (uniform(0, 1) < how.jitter_probability).float()
+    for name, neutral, unit in (
+        ('brightness', 0, 1.0),
+        ('contrast', 1, 1.0),
+        ('saturation', 1, 1.0),
+        ('hue', 0, 2 * math.pi),
+    ):
+        strength = getattr(how, name) * unit
+        if strength:
+            draws[name] = neutral + some * uniform(-strength, strength)
+    return draws
+
+
+def _disturb(images: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
+    """Does to (B, 3, S, S) uint8 what was drawn; float32 in [-1, 1]."""
+    from kornia.color import hsv_to_rgb, rgb_to_hsv
+    from kornia.enhance import (
+        adjust_brightness,
+        adjust_contrast_with_mean_subtraction,
+        adjust_hue_raw,
+        adjust_saturation_raw,
+    )
+
+    if 'offset' in draws:
+        images = shift_images(images, draws['offset'])
+    pixels = images.float().mul_(1 / 255)
+    if 'area' in draws:
+        pixels = crop_images(pixels, *(draws[name] for name in ('area', 'ratio', 'x', 'y')))
+    if 'brightness' in draws:
+        pixels = adjust_brightness(pixels, draws['brightness'])
+    if 'contrast' in draws:
+        pixels = adjust_contrast_with_mean_subtraction(pixels, draws['contrast'])
+    if 'saturation' in draws or 'hue' in draws:
+        # There and back takes five times as long as all the rest, so both share one way.
+        hsv = rgb_to_hsv(pixels)
+        if 'saturation' in draws:
+            hsv = adjust_saturation_raw(hsv, draws['saturation'])
+        if 'hue' in draws:
+            hsv = adjust_hue_raw(hsv, draws['hue'])
+        pixels = hsv_to_rgb(hsv)
     return pixels.mul_(2.0).sub_(1.0)
 
 
@@ -107,14 +150,14 @@ def shift_images(images: Tensor, offsets: Tensor) -> Tensor:
 
     Args:
         images: (B, C, H, W), any type.
-        offsets: (2, B) int64, by how much the view moves down and to the right, in pixels.
+        offsets: (B, 2) int64, by how much the view moves down and to the right, in pixels.
 
     Returns:
         The moved images, of the same shape and type.
     """
     batch, channels, height, width = images.shape
-    rows = (torch.arange(height) + offsets[0, :, None]).clamp_(0, height - 1)
-    columns = (torch.arange(width) + offsets[1, :, None]).clamp_(0, width - 1)
+    rows = (torch.arange(height) + offsets[:, :1]).clamp_(0, height - 1)
+    columns = (torch.arange(width) + offsets[:, 1:]).clamp_(0, width - 1)
     pixels = (rows[:, :, None] * width + columns[:, None, :]).view(batch, 1, -1)
     moved = images.flatten(2).gather(2, pixels.expand(-1, channels, -1))
     return moved.view(batch, channels, height, width)
@@ -148,42 +191,3 @@ def crop_images(images: Tensor, area: Tensor, ratio: Tensor, x: Tensor, y: Tenso
     boxes = torch.stack([torch.stack(corner, 1) for corner in corners], 1)
     cropped: Tensor = crop_and_resize(images, boxes, (size, size), padding_mode='border')
     return cropped
-
-
-def _jitter(
-    pixels: Tensor,
-    some: Tensor,
-    *,
-    brightness: Tensor,
-    contrast: Tensor | None,
-    saturation: Tensor | None,
-    turn: Tensor | None,
-) -> Tensor:
-    """Recolours some images of (B, 3, S, S) in [0, 1]."""
-    from kornia.color import hsv_to_rgb, rgb_to_hsv
-    from kornia.enhance import (
-        adjust_brightness,
-        adjust_contrast_with_mean_subtraction,
-        adjust_hue_raw,
-        adjust_saturation_raw,
-    )
-
-    if not some.any():
-        return pixels
-    every = bool(some.all())
-    chosen = pixels if every else pixels[some]
-    changed: Tensor = adjust_brightness(chosen, brightness[some])
-    if contrast is not None:
-        changed = adjust_contrast_with_mean_subtraction(changed, contrast[some])
-    if saturation is not None or turn is not None:
-        # There and back takes ten times as long as all the rest, so both share one way.
-        hsv = rgb_to_hsv(changed)
-        if saturation is not None:
-            hsv = adjust_saturation_raw(hsv, saturation[some])
-        if turn is not None:
-            hsv = adjust_hue_raw(hsv, 2 * math.pi * turn[some])
-        changed = hsv_to_rgb(hsv)
-    if every:
-        return changed
-    pixels[some] = changed
-    return pixels
