@@ -44,6 +44,15 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument('--setting', choices=('train', 'held_out'), default='train', help='[train]')
     parser.add_argument(
+        '--targets', nargs='+', metavar='KIND', help="objects to pick, one drawn [the task's]"
+    )
+    parser.add_argument(
+        '--containers', nargs='+', metavar='KIND', help="where to, one drawn [the task's]"
+    )
+    parser.add_argument(
+        '--distractors', type=int, metavar='N', help="other objects, 0 to 4 [the task's]"
+    )
+    parser.add_argument(
         '--ray-share',
         type=float,
         default=0.0,
@@ -97,6 +106,13 @@ def _jobs(args: argparse.Namespace) -> list[Any]:
         raise UserError('--seed must not be negative, and --noise is for --expert noisy.')
     if args.episodes < 1 or args.jobs < 1 or not 0.0 <= args.ray_share <= 1.0:
         raise UserError('--episodes and --jobs must be at least 1, --ray-share from 0 to 1.')
+    world: dict[str, Any] = {'setting': args.setting}
+    if args.targets:
+        world['targets'] = tuple(args.targets)
+    if args.containers:
+        world['containers'] = tuple(args.containers)
+    if args.distractors is not None:
+        world['n_distractors'] = args.distractors
     jobs = []
     for seed in range(args.seed, args.seed + args.episodes):
         rng = np.random.default_rng([seed, 3])
@@ -105,7 +121,7 @@ def _jobs(args: argparse.Namespace) -> list[Any]:
             expert = ExpertConfig.demonstrator()
         else:
             expert = ExpertConfig.from_noise(drawn if args.noise is None else args.noise)
-        config = world_config(task.sim, setting=args.setting, renderer='ray' if ray else 'auto')
+        config = world_config(task.sim, renderer='ray' if ray else 'auto', **world)
         jobs.append(CollectJob(seed, args.out / f'episode_{seed:07d}.npz', config, expert))
     return jobs
 
