@@ -43,6 +43,11 @@ class BridgeEpisodes(LazyEpisodes):
         """Changes when a file is added, removed or written anew."""
         return files_fingerprint(sorted({record[0] for record in self._records}))
 
+    def source(self, number: int) -> str:
+        """The file and the record in it."""
+        path, offset, _ = self._records[number]
+        return f'{path}, byte {offset}'
+
     def read(self, number: int) -> Episode:
         """Reads a record.
 

@@ -16,7 +16,17 @@ class LazyEpisodes(Sequence[Episode]):
 
     @abstractmethod
     def read(self, number: int) -> Episode:
-        """Reads episode `number`, from 0 to the length less one."""
+        """Reads episode `number`, from 0 to the length less one.
+
+        Several threads may read at once, so what a reader keeps open has to be one thread's own.
+
+        Raises:
+            UserError: The file cannot be read; the message names it.
+        """
+
+    def source(self, number: int) -> str:
+        """Where episode `number` comes from, for messages; '' if its name says it."""
+        return ''
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -51,9 +61,22 @@ class ChainedEpisodes(LazyEpisodes):
 
     def read(self, number: int) -> Episode:
         """Reads an episode of the part that holds it."""
+        part, number = self._find(number)
+        return part[number]
+
+    def source(self, number: int) -> str:
+        """What the part says of it."""
+        return source(*self._find(number))
+
+    def _find(self, number: int) -> tuple[Sequence[Episode], int]:
         part = bisect_right(self._ends, number)
         start = self._ends[part - 1] if part else 0
-        return self._parts[part][number - start]
+        return self._parts[part], number - start
+
+
+def source(episodes: Sequence[Episode], number: int) -> str:
+    """Where an episode comes from, for messages; '' if its name says it."""
+    return episodes.source(number) if isinstance(episodes, LazyEpisodes) else ''
 
 
 def fingerprint(episodes: Sequence[Episode]) -> str:

@@ -6,17 +6,19 @@ many batches; so training never touches the episodes' files again.
 """
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vvf_models.data.cache import CacheFolder, FrameSink, MemoryFrames
 from vvf_models.data.chain import fingerprint
-from vvf_models.data.episode import Episode
-from vvf_models.data.images import resize_images
+from vvf_models.data.episode import Episode, Event
+from vvf_models.data.reading import SmallEpisode, misfits, read_all
 from vvf_models.errors import UserError
 
 FAILURE, UNKNOWN, SUCCESS = -1, 0, 1
@@ -36,6 +38,11 @@ class FrameStore:
         success_index: (E,) int64, frame within the episode, -1 where the task is never done.
         episode_ids: One name per episode.
         failure_kinds: One word per episode, '' for none.
+        instructions: What was asked for in each episode, '' if unknown.
+        events: What happened in each episode, with frames within the episode.
+        interventions: (N,) bool, where a human acted; False where nobody recorded it.
+        rates: (E,) float64, observations per second, NaN if unknown.
+        left_out: One sentence for each episode that could not be used and was left out.
     """
 
     images: dict[str, NDArray[np.uint8]]
@@ -47,6 +54,20 @@ class FrameStore:
     success_index: NDArray[np.int64]
     episode_ids: list[str]
     failure_kinds: list[str]
+    instructions: list[str] = field(default_factory=list)
+    events: list[tuple[Event, ...]] = field(default_factory=list)
+    interventions: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    rates: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    left_out: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Fills in what was not given."""
+        self.instructions = self.instructions or [''] * self.n_episodes
+        self.events = self.events or [()] * self.n_episodes
+        if not len(self.interventions):
+            self.interventions = np.zeros(self.n_frames, bool)
+        if not len(self.rates):
+            self.rates = np.full(self.n_episodes, np.nan)
 
     @property
     def n_frames(self) -> int:
@@ -114,6 +135,9 @@ class FrameStore:
         *,
         cache: Path | str | None = None,
         on_episode: Callable[[int], None] | None = None,
+        skip_bad: Callable[[str], None] | None = None,
+        use_state: bool = True,
+        workers: int | None = None,
     ) -> 'FrameStore':
         """Reads every episode once.
 
@@ -124,148 +148,125 @@ class FrameStore:
             cache: A folder for the arrays. If it already holds these episodes at this size it is
                 opened as it is, memory-mapped; otherwise it is filled first.
             on_episode: Called with the number of episodes read so far.
+            skip_bad: Told of every episode that cannot be used, which is then left out; without
+                it the first one is an error.
+            use_state: Whether every episode needs a state, and all the same entries. Otherwise the
+                states are dropped where they do not fit together.
+            workers: Threads that read; 0: none; None: one per CPU, up to 8.
 
         Raises:
-            UserError: An episode lacks a camera or disagrees with the others in its state.
-            ValueError: An episode's arrays are malformed.
+            UserError: There are no episodes, or one cannot be used: it cannot be read, is
+                malformed, has NaN in its state, has only one frame, lacks a camera, or its rate,
+                state or actions differ from the others'.
         """
         if not len(episodes):
             raise UserError('There are no episodes; collect some first.')
-        if cache is not None:
-            return _cached(Path(cache), episodes, cameras, image_size, on_episode)
-        images: dict[str, list[NDArray[np.uint8]]] = {camera: [] for camera in cameras}
-        return _read(
-            episodes,
-            cameras,
-            image_size,
-            lambda camera, frames: images[camera].append(frames),
-            lambda: {camera: np.concatenate(frames) for camera, frames in images.items()},
-            on_episode,
-        )
+        if cache is None:
+            memory = MemoryFrames(cameras)
+            with closing(read_all(episodes, cameras, image_size, workers)) as results:
+                store = _gather(results, memory, use_state, on_episode, skip_bad)
+            return replace(store, images=memory.images())
+        source = hashlib.sha256(fingerprint(episodes).encode()).hexdigest()
+        key = {'episodes': len(episodes), 'source': source, 'use_state': use_state}
+        folder = CacheFolder(Path(cache), cameras, image_size, key)
+        found = folder.read()
+        if found:
+            store = _unpack(*found)
+            for reason in store.left_out:
+                _leave_out(UserError(reason), skip_bad)
+        else:
+            with folder, closing(read_all(episodes, cameras, image_size, workers)) as results:
+                store = _gather(results, folder, use_state, on_episode, skip_bad)
+                folder.write(*_pack(store))
+        return replace(store, images=folder.images(store.n_frames))
 
 
-def _read(
-    episodes: Sequence[Episode],
-    cameras: Sequence[str],
-    image_size: int,
-    put: Callable[[str, NDArray[np.uint8]], None],
-    collect: Callable[[], dict[str, NDArray[np.uint8]]],
+def _gather(
+    results: Iterable[SmallEpisode | UserError],
+    sink: FrameSink,
+    use_state: bool,
     on_episode: Callable[[int], None] | None,
+    skip_bad: Callable[[str], None] | None,
 ) -> FrameStore:
-    states, actions, lengths, outcomes, indices = [], [], [], [], []
-    ids, kinds = [], []
-    for count in range(len(episodes)):
-        episode = episodes[count]
-        episode.check()
-        for camera in cameras:
-            if camera not in episode.images:
-                raise UserError(
-                    f'Episode {episode.episode_id} has no camera "{camera}"; '
-                    f'its cameras are {", ".join(episode.images)}.'
-                )
-            put(camera, resize_images(episode.images[camera], image_size))
-        states.append(episode.state)
-        actions.append(episode.actions)
-        lengths.append(len(episode))
-        outcomes.append(
-            UNKNOWN if episode.success is None else (SUCCESS if episode.success else FAILURE)
-        )
-        indices.append(episode.success_index)
-        ids.append(episode.episode_id)
-        kinds.append(episode.failure_kind)
+    """Everything but the images, which go into the sink."""
+    items: list[SmallEpisode] = []
+    left_out: list[str] = []
+    for count, result in enumerate(results, 1):
+        if isinstance(result, UserError):
+            left_out.append(_leave_out(result, skip_bad))
+        else:
+            sink.put(result.images)
+            items.append(replace(result, images={}))
         if on_episode:
-            on_episode(count + 1)
-    length_array = np.array(lengths, np.int64)
+            on_episode(count)
+    misfit = misfits(items, use_state)
+    left_out += [_leave_out(UserError(reason), skip_bad) for reason in misfit.values()]
+    if misfit:
+        kept = [number for number in range(len(items)) if number not in misfit]
+        sink.keep(kept)
+        items = [items[number] for number in kept]
+    if not items:
+        raise UserError(f'None of the {len(left_out)} episodes can be used: {left_out[0]}')
+    lengths = np.array([item.length for item in items], np.int64)
+    episodes = [item.episode for item in items]
     return FrameStore(
-        images=collect(),
-        state=_stack(states, 'state'),
-        actions=_stack(actions, 'actions'),
-        starts=np.cumsum(length_array) - length_array,
-        lengths=length_array,
-        outcome=np.array(outcomes, np.int8),
-        success_index=np.array(indices, np.int64),
-        episode_ids=ids,
-        failure_kinds=kinds,
+        images={},
+        state=_stack([episode.state for episode in episodes]),
+        actions=_stack([episode.actions for episode in episodes]),
+        starts=np.cumsum(lengths) - lengths,
+        lengths=lengths,
+        outcome=np.array([_outcome(episode) for episode in episodes], np.int8),
+        success_index=np.array([episode.success_index for episode in episodes], np.int64),
+        episode_ids=[episode.episode_id for episode in episodes],
+        failure_kinds=[episode.failure_kind for episode in episodes],
+        instructions=[episode.instruction for episode in episodes],
+        events=[tuple(episode.events) for episode in episodes],
+        interventions=np.concatenate([_interventions(item) for item in items]),
+        rates=np.array([episode.rate_hz for episode in episodes]),
+        left_out=left_out,
     )
 
 
-def _stack(rows: Sequence[NDArray[np.float32] | None], name: str) -> NDArray[np.float32] | None:
+def _leave_out(error: UserError, skip_bad: Callable[[str], None] | None) -> str:
+    reason = str(error)
+    if skip_bad is None:
+        hint = '(--skip-bad leaves such episodes out)'
+        raise UserError(f'{reason.rstrip(".")} {hint}.') from error
+    skip_bad(reason)
+    return reason
+
+
+def _outcome(episode: Episode) -> int:
+    if episode.success is None:
+        return UNKNOWN
+    return SUCCESS if episode.success else FAILURE
+
+
+def _interventions(item: SmallEpisode) -> NDArray[np.bool_]:
+    given = item.episode.interventions
+    return np.zeros(item.length, bool) if given is None else np.asarray(given, bool)
+
+
+def _stack(rows: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
     present = [row for row in rows if row is not None]
-    if len(present) < len(rows):
+    if len(present) < len(rows) or len({row.shape[1] for row in present}) > 1:
         return None
-    if len({row.shape[1] for row in present}) > 1:
-        raise UserError(f'The episodes have {name} vectors of different lengths; use one kind.')
     return np.concatenate(present).astype(np.float32)
 
 
-_INDEX = 'index.npz'
-_META = 'meta.json'
+_ARRAYS = ('starts', 'lengths', 'outcome', 'success_index', 'interventions', 'rates')
+_OPTIONAL_ARRAYS = ('state', 'actions')
+_TEXTS = ('episode_ids', 'failure_kinds', 'instructions', 'left_out')
 
 
-def _cached(
-    folder: Path,
-    episodes: Sequence[Episode],
-    cameras: Sequence[str],
-    image_size: int,
-    on_episode: Callable[[int], None] | None,
-) -> FrameStore:
-    key = {
-        'cameras': sorted(cameras),
-        'image_size': image_size,
-        'episodes': len(episodes),
-        'source': hashlib.sha256(fingerprint(episodes).encode()).hexdigest(),
-    }
-    meta = folder / _META
-    if not (meta.is_file() and json.loads(meta.read_text()) == key):
-        folder.mkdir(parents=True, exist_ok=True)
-        meta.unlink(missing_ok=True)
-        raw = {camera: (folder / f'{camera}.raw').open('wb') for camera in cameras}
-
-        def put(camera: str, frames: NDArray[np.uint8]) -> None:
-            raw[camera].write(frames.tobytes())
-
-        try:
-            store = _read(episodes, cameras, image_size, put, dict, on_episode)
-        finally:
-            for file in raw.values():
-                file.close()
-        _write_index(folder / _INDEX, store)
-        meta.write_text(json.dumps(key))  # last, so that an unfinished cache is never believed
-    return _open(folder, cameras, image_size)
+def _pack(store: FrameStore) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    arrays = {name: getattr(store, name) for name in _ARRAYS + _OPTIONAL_ARRAYS}
+    texts = {name: getattr(store, name) for name in _TEXTS}
+    texts['events'] = [[astuple(event) for event in events] for events in store.events]
+    return {name: array for name, array in arrays.items() if array is not None}, texts
 
 
-def _write_index(path: Path, store: FrameStore) -> None:
-    empty = np.zeros((0, 0), np.float32)
-    np.savez(
-        path,
-        state=empty if store.state is None else store.state,
-        actions=empty if store.actions is None else store.actions,
-        starts=store.starts,
-        lengths=store.lengths,
-        outcome=store.outcome,
-        success_index=store.success_index,
-        episode_ids=np.array(store.episode_ids, dtype=str),
-        failure_kinds=np.array(store.failure_kinds, dtype=str),
-    )
-
-
-def _open(folder: Path, cameras: Sequence[str], image_size: int) -> FrameStore:
-    with np.load(folder / _INDEX, allow_pickle=False) as index:
-        arrays = {key: index[key] for key in index.files}
-    shape = (int(arrays['lengths'].sum()), 3, image_size, image_size)
-    # Copy-on-write: torch wants arrays that it may write to, and nothing may change the file.
-    images: dict[str, NDArray[np.uint8]] = {
-        camera: np.memmap(folder / f'{camera}.raw', np.uint8, 'c', shape=shape)
-        for camera in cameras
-    }
-    return FrameStore(
-        images=images,
-        state=arrays['state'] if arrays['state'].size else None,
-        actions=arrays['actions'] if arrays['actions'].size else None,
-        starts=arrays['starts'],
-        lengths=arrays['lengths'],
-        outcome=arrays['outcome'],
-        success_index=arrays['success_index'],
-        episode_ids=[str(name) for name in arrays['episode_ids']],
-        failure_kinds=[str(kind) for kind in arrays['failure_kinds']],
-    )
+def _unpack(arrays: dict[str, NDArray[Any]], texts: dict[str, Any]) -> FrameStore:
+    events = [tuple(Event(*event) for event in some) for some in texts.pop('events')]
+    values: dict[str, Any] = {**dict.fromkeys(_OPTIONAL_ARRAYS), **arrays, **texts}
+    return FrameStore(images={}, **values, events=events)

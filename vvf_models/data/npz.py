@@ -88,8 +88,16 @@ class NpzEpisodes(LazyEpisodes):
         """Changes when a file is added, removed or written anew."""
         return files_fingerprint(self.files)
 
+    def source(self, number: int) -> str:
+        """The file."""
+        return str(self.files[number])
+
     def read(self, number: int) -> Episode:
-        """Reads a file."""
+        """Reads a file.
+
+        Raises:
+            UserError: It is damaged or holds something else.
+        """
         return load_episode(self.files[number])
 
 
