@@ -6,14 +6,15 @@
 `goals.safetensors` goal observations, of models that take goals.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -28,6 +29,7 @@ CONFIG_FILE = 'config.yaml'
 CARD_FILE = 'card.md'
 METRICS_FILE = 'metrics.json'
 GOALS_FILE = 'goals.safetensors'
+_INSTRUCTIONS = 'instructions'
 
 CONFIGS: dict[str, type[Any]] = {
     'icvf': IcvfConfig,
@@ -49,7 +51,9 @@ class Checkpoint:
         config: The kind's config dataclass.
         model: The module with its weights, on the CPU, in evaluation mode.
         goals: Goal observations: per camera (G, 3, S, S) uint8, 'state' (G, D) float32 in SI units;
-            or, where the images may not be passed on, 'latents' (G, L); empty for a policy.
+            or, where the images may not be passed on, 'latents' (G, L); empty for a model that takes
+            none.
+        goal_instructions: The instruction of each goal; empty where nobody said.
     """
 
     kind: str
@@ -57,6 +61,7 @@ class Checkpoint:
     config: Any
     model: nn.Module
     goals: dict[str, Tensor]
+    goal_instructions: tuple[str, ...] = ()
 
 
 def save_checkpoint(
@@ -66,6 +71,7 @@ def save_checkpoint(
     weights: Mapping[str, Tensor],
     card: str,
     goals: Mapping[str, Tensor] | None = None,
+    goal_instructions: Sequence[str] = (),
 ) -> None:
     """Writes a checkpoint, each file complete or not at all.
 
@@ -78,7 +84,8 @@ def save_checkpoint(
         # The configuration last: without it the folder is no checkpoint.
         write_tensors(folder / MODEL_FILE, weights)
         if goals:
-            write_tensors(folder / GOALS_FILE, goals)
+            names = {_INSTRUCTIONS: json.dumps(list(goal_instructions))}
+            write_tensors(folder / GOALS_FILE, goals, names)
         _write_text(folder / CARD_FILE, card)
         text = yaml.safe_dump({'kind': kind, **to_mapping(config)}, sort_keys=False)
         _write_text(folder / CONFIG_FILE, text)
@@ -110,11 +117,13 @@ def load_checkpoint(folder: Path | str, kind: str | None = None) -> Checkpoint:
         ) from error
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
         raise UserError(f'{folder / MODEL_FILE} holds NaN or infinity; train the model again.')
-    goals = {}
+    goals: dict[str, Tensor] = {}
+    instructions: tuple[str, ...] = ()
     if isinstance(model, ValueModel) and model.takes_goal and (folder / GOALS_FILE).exists():
         goals = read_tensors(folder / GOALS_FILE)
         _check_goals(folder / GOALS_FILE, goals, config)
-    return Checkpoint(read_kind, folder.resolve().name, config, model.eval(), goals)
+        instructions = _goal_instructions(folder / GOALS_FILE, goals)
+    return Checkpoint(read_kind, folder.resolve().name, config, model.eval(), goals, instructions)
 
 
 def load_config(folder: Path | str, kind: str | None = None) -> tuple[str, Any]:
@@ -181,6 +190,19 @@ def _check_goals(path: Path, goals: Mapping[str, Tensor], config: ValueConfig) -
         config.state_dim,
     ):
         raise UserError(f'{path} does not fit {CONFIG_FILE} beside it; copy both again.')
+
+
+def _goal_instructions(path: Path, goals: Mapping[str, Tensor]) -> tuple[str, ...]:
+    count = len(next(iter(goals.values()))) if goals else 0
+    with safe_open(path, 'pt') as file:
+        text = (file.metadata() or {}).get(_INSTRUCTIONS, '[]')
+    try:
+        names = json.loads(text)
+        if not isinstance(names, list) or len(names) not in (0, count):
+            raise ValueError
+    except ValueError as error:
+        raise UserError(f'{path} is damaged; copy the checkpoint again.') from error
+    return tuple(str(name) for name in names)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -13,39 +13,59 @@ import yaml
 
 from vvf.cli.output import add_json_option, write_json
 from vvf.errors import UserError
+from vvf.paths import config_path
+
+KINDS = {
+    'icvf': 'value: minus the steps to a goal image (also from video without actions)',
+    'vip': 'value: minus the distance to a goal image in an embedding learned from video',
+    'distributional': "RECAP's value: the distribution of the return, reads the instruction",
+    'viva': 'ViVa: a video generator that tells proprioception ahead and the value',
+    'bc': 'a policy: behaviour cloning of action chunks',
+}
 
 
 def add_parser(subparsers: Any) -> None:
     """Add `vvf train`."""
+    kinds = '\n'.join(f'  {kind:15}{text}' for kind, text in KINDS.items())
     parser = subparsers.add_parser(
         'train',
         help='train a value model or a policy',
-        description='Train; Ctrl-C keeps what is done, --resume goes on from there.',
-        epilog='example: vvf train bc --data data/demonstrations --out runs/my_policy --minutes 10',
+        description='Train; Ctrl-C keeps what is done, --resume goes on from there.\n\n' + kinds,
+        epilog='example: vvf train distributional --data data/mixed --minutes 15 --out runs/value',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        'algorithm', choices=('icvf', 'bc'), help='icvf: a value model; bc: a policy'
-    )
+    parser.add_argument('kind', choices=tuple(KINDS), metavar='KIND', help='see above')
     parser.add_argument(
         '--data',
         type=Path,
         nargs='+',
         required=True,
-        help='folders of .npz episodes, or BridgeData TFRecords',
+        help='bags, LeRobot datasets, folders of videos, of frames or of .npz episodes, BridgeData '
+        'TFRecords',
     )
     parser.add_argument('--out', type=Path, required=True, help='folder of the checkpoint')
+    parser.add_argument(
+        '--config',
+        metavar='NAME',
+        help='a configuration of config/models, or a YAML file [KIND]',
+    )
+    parser.add_argument('--init', metavar='CHECKPOINT', help='weights of the same kind to start from')
+    parser.add_argument('--task', help='task file of bags that hold none')
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument('--minutes', type=float, help='how long to train [10]')
     budget.add_argument('--steps', type=int, help='how many steps to train')
     parser.add_argument('--seed', type=int, default=0, help='[0]')
     parser.add_argument('--resume', action='store_true', help='go on from a stopped run')
+    parser.add_argument(
+        '--skip-bad', action='store_true', help='leave out episodes that cannot be used, naming them'
+    )
     parser.add_argument('--threads', type=int, default=1, help='CPU threads [1]')
     parser.add_argument('--cameras', nargs='+', help='cameras to look through [all of the data]')
     parser.add_argument('--no-state', action='store_true', help='images only')
     parser.add_argument(
         '--no-goal-images',
         action='store_true',
-        help='icvf: keep goals as latents, for data whose images may not be passed on',
+        help='keep goals as latents, for data whose images may not be passed on',
     )
     parser.add_argument('--cache', type=Path, help='keep the decoded frames in this folder')
     parser.add_argument(
@@ -60,14 +80,13 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `vvf train`."""
+    from vvf.data import open_data
+    from vvf.paths import checkpoint_path
+    from vvf_models.checkpoints import CONFIGS
     from vvf_models.config import from_mapping
     from vvf_models.data.chain import ChainedEpisodes
-    from vvf_models.data.open import open_episodes
-    from vvf_models.policies.bc import BcConfig
-    from vvf_models.training.bc import train_bc
-    from vvf_models.training.icvf import train_icvf
+    from vvf_models.training import train
     from vvf_models.training.loop import is_unfinished
-    from vvf_models.values.icvf import IcvfConfig
 
     if args.resume and (args.out / 'config.yaml').is_file() and not is_unfinished(args.out):
         print(f'{args.out} is trained to its end already')
@@ -77,40 +96,83 @@ def run(args: argparse.Namespace) -> int:
             f'{args.out} holds a checkpoint or an unfinished run: add --resume to go on with it, '
             'or choose another folder.'
         )
-    episodes = ChainedEpisodes([open_episodes(path) for path in args.data])
-    first = episodes[0]
-    entries: dict[str, Any] = {
-        'cameras': list(args.cameras or first.images),
-        'state_dim': 0 if args.no_state or first.state is None else int(first.state.shape[1]),
-    }
-    if args.algorithm == 'bc' and first.actions is not None:
-        entries['action_dim'] = int(first.actions.shape[1])
-    entries |= _settings(args.set)
+    init = None
+    if args.init:
+        init = checkpoint_path(args.init)
+        if init is None:
+            raise UserError(f'there is no checkpoint folder {args.init!r} to start from.')
+    preset, where = _preset(args)
+    episodes = ChainedEpisodes([open_data(path, args.task) for path in args.data])
+    entries = {**_of_data(args, episodes), **preset, **_settings(args.set)}
+    config = from_mapping(CONFIGS[args.kind], entries, where, partial=True)
+    left_out: list[str] = []
+
+    def skip(message: str) -> None:
+        left_out.append(message)
+        print(f'left out: {message}', file=sys.stderr)
+
     minutes = 10.0 if args.minutes is None and args.steps is None else args.minutes
-    options: dict[str, Any] = {
-        'seconds': None if minutes is None else 60.0 * minutes,
-        'steps': args.steps,
-        'seed': args.seed,
-        'resume': args.resume,
-        'threads': args.threads,
-        'cache': args.cache,
-        'command': shlex.join(['vvf', *sys.argv[1:]]),
-    }
-    if args.algorithm == 'icvf':
-        icvf = from_mapping(IcvfConfig, entries, '--set', partial=True)
-        options['goal_images'] = not args.no_goal_images
-        metrics = train_icvf(episodes, icvf, args.out, **options)
-    else:
-        bc = from_mapping(BcConfig, entries, '--set', partial=True)
-        metrics = train_bc(episodes, bc, args.out, **options)
+    command = shlex.join(['vvf', *sys.argv[1:]])
+    metrics: dict[str, Any] = train(
+        args.kind,
+        episodes,
+        config,
+        args.out,
+        seconds=None if minutes is None else 60.0 * minutes,
+        steps=args.steps,
+        seed=args.seed,
+        resume=args.resume,
+        command=command,
+        threads=args.threads,
+        cache=args.cache,
+        goal_images=not args.no_goal_images,
+        init=init,
+        skip_bad=skip if args.skip_bad else None,
+    )
     for name, value in metrics.items():
         print(f'{name:34} {value:.4g}')
-    if metrics.get('interrupted'):
-        print(f'stopped; go on with: {options["command"]} --resume')
+    if left_out:
+        print(f'{len(left_out)} episodes were left out')
+    if metrics['interrupted']:
+        print(f'stopped; go on with: {command} --resume')
     else:
         print(f'written to {args.out}')
-    write_json(args.json, metrics)
+    write_json(args.json, {**metrics, 'left_out': left_out})
     return 0
+
+
+def _preset(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """The configuration file's entries, and what to call them in an error."""
+    name = args.config or args.kind
+    path = Path(name) if name.endswith(('.yaml', '.yml')) else config_path('models', f'{name}.yaml')
+    if not path.is_file():
+        if args.config is None:
+            return {}, '--set'
+        names = ', '.join(sorted(p.stem for p in path.parent.glob('*.yaml')))
+        raise UserError(f'there is no configuration {name!r}: give a YAML file or one of {names}.')
+    try:
+        entries = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f'{path} is not valid YAML; mend it.') from error
+    if not isinstance(entries, dict):
+        raise UserError(f'{path} must hold "key: value" lines.')
+    kind = entries.pop('kind', args.kind)
+    if kind != args.kind:
+        raise UserError(f'{path} is a configuration of {kind!r}: use `vvf train {kind}`.')
+    return entries, f'{path} and --set'
+
+
+def _of_data(args: argparse.Namespace, episodes: Any) -> dict[str, Any]:
+    """What the first episode says about the observation."""
+    first = episodes[0]
+    state_dim = 0 if args.no_state or first.state is None else int(first.state.shape[1])
+    entries: dict[str, Any] = {
+        'cameras': list(args.cameras or first.images),
+        'state_dim': state_dim,
+    }
+    if args.kind == 'bc' and first.actions is not None:
+        entries['action_dim'] = int(first.actions.shape[1])
+    return entries
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vvf_models.data.augment import to_float
 from vvf_models.data.frames import FAILURE, SUCCESS, FrameStore
-from vvf_models.values.base import Goal, ValueModel
+from vvf_models.values.base import Goal, GoalSet, ValueModel
 
 Indices = NDArray[np.int64]
 
@@ -35,31 +35,27 @@ def encode_frames(
 
 @torch.inference_mode()
 def episode_values(
-    model: ValueModel, store: FrameStore, episodes: Indices, goal: Goal | None
+    model: ValueModel, store: FrameStore, episodes: Indices, goals: GoalSet | None = None
 ) -> list[NDArray[np.float32]]:
-    """V per frame of some episodes.
-
-    A model that reads text gets each episode's own instruction, unless the goal brings a text.
+    """V per frame of some episodes, each against the goals and the instruction that are its own.
 
     Args:
         model: The value function.
         store: The frames.
         episodes: Which episodes.
-        goal: What to measure against, or None to take each episode's own last frame, which is all
-            that clips of unfinished tasks offer.
+        goals: For a model that takes goals; None to take each episode's own last frame, which is
+            all that clips of unfinished tasks offer.
     """
-    result = []
     latents = encode_frames(model, store, store.frames_of(episodes))
     ends = np.cumsum(store.lengths[episodes])
-    texts = None
-    if model.reads_text and (goal is None or goal.text is None):
-        texts = model.embed([store.instructions[e] for e in episodes])
-    for number, (end, length) in enumerate(zip(ends, store.lengths[episodes], strict=True)):
-        part = latents[end - length : end]
-        against = Goal(part[-1:] if model.takes_goal else None) if goal is None else goal
-        if texts is not None:
-            against = Goal(against.latents, texts[number])
-        value, _ = model.estimate(part, against)
+    texts = model.embed([store.instructions[e] for e in episodes])
+    result = []
+    for number, (end, episode) in enumerate(zip(ends, episodes, strict=True)):
+        part = latents[end - store.lengths[episode] : end]
+        targets = None
+        if model.takes_goal:
+            targets = part[-1:] if goals is None else goals.of(store.instructions[episode])
+        value, _ = model.estimate(part, Goal(targets, None if texts is None else texts[number]))
         result.append(value.float().cpu().numpy())
     return result
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from vvf_models.checkpoints import MODULES, Checkpoint, load_checkpoint, load_config
 from vvf_models.errors import UserError
 from vvf_models.runtime.observation import prepare_images, prepare_state
-from vvf_models.values.base import Goal, ValueModel
+from vvf_models.values.base import Goal, GoalSet, ValueModel
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ValueRuntime:
         self.reads_text = self._model.reads_text
         self._goal = Goal()
         self._instruction = ''
-        self._checkpoint_goals = checkpoint.goals
+        self._stored_goals = self._encode_stored(checkpoint)
         self.reset_goal()
 
     @property
@@ -78,16 +78,28 @@ class ValueRuntime:
         missing = self.takes_goal and self._goal.latents is None
         return not (missing or (self.reads_text and self._goal.text is None))
 
-    def reset_goal(self) -> None:
-        """Takes the goals that the checkpoint holds; none where it holds none."""
-        stored = self._checkpoint_goals
+    def _encode_stored(self, checkpoint: Checkpoint) -> GoalSet | None:
+        stored, names = checkpoint.goals, checkpoint.goal_instructions
+        if not stored:
+            return None
         if 'latents' in stored:
-            self._goal = replace(self._goal, latents=stored['latents'])
-        elif stored:
-            images = {camera: stored[camera].permute(0, 2, 3, 1).numpy() for camera in self.cameras}
-            self.set_goal(images, stored['state'].numpy() if self.state_dim else None)
-        else:
-            self._goal = replace(self._goal, latents=None)
+            return GoalSet(stored['latents'], names)
+        images = {camera: stored[camera].permute(0, 2, 3, 1).numpy() for camera in self.cameras}
+        return GoalSet(
+            self.encode(images, stored['state'].numpy() if self.state_dim else None), names
+        )
+
+    @property
+    def stored_goals(self) -> GoalSet | None:
+        """The goals that the checkpoint holds."""
+        return self._stored_goals
+
+    def reset_goal(self) -> None:
+        """Takes the checkpoint's goals of the instruction, or all of them; none if it has none."""
+        stored = self._stored_goals
+        self._own_goal = False
+        latents = None if stored is None else stored.of(self._instruction)
+        self._goal = replace(self._goal, latents=latents)
 
     @property
     def n_goals(self) -> int:
@@ -164,15 +176,20 @@ class ValueRuntime:
         if not len(goals):
             raise ValueError('a goal needs at least one observation')
         self._goal = replace(self._goal, latents=goals)
+        self._own_goal = True
 
     @torch.inference_mode()
     def set_instruction(self, instruction: str) -> None:
-        """Sets what the robot is asked to do; without effect on a model that reads no text."""
-        if instruction == self._instruction and self._goal.text is not None:
-            return
+        """Sets what the robot is asked to do.
+
+        A model that takes goals then measures against the checkpoint's goals of that instruction,
+        unless `set_goal` gave others.
+        """
         self._instruction = instruction
         text = self._model.embed([instruction]) if self.reads_text else None
         self._goal = replace(self._goal, text=None if text is None else text[0])
+        if not self._own_goal:
+            self.reset_goal()
 
 
 def load_value(path: Path | str, threads: int = 1) -> ValueRuntime:

@@ -149,7 +149,7 @@ class IcvfLearner(ValueLearner):
         successes = self.train_episodes[self.store.outcome[self.train_episodes] == SUCCESS]
         own = not len(successes)
         chosen = self.train_episodes if own else successes
-        goal = None if own else self.goal(model)
-        first = [v[0] for v in episode_values(model, self.store, chosen, goal)]
+        goals = None if own else self.goal_set(model)
+        first = [v[0] for v in episode_values(model, self.store, chosen, goals)]
         steps = steps_to_goal(torch.tensor(np.array(first)), self.config.discount)
         return replace(self.config, d_max=max(1.0, float(np.percentile(steps.numpy(), 95))))

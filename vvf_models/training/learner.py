@@ -9,6 +9,7 @@ on its random generator alone, so that a resumed run repeats itself.
 import copy
 import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
@@ -22,7 +23,7 @@ from vvf_models.data.frames import SUCCESS, FrameStore
 from vvf_models.encoders.freezing import freeze
 from vvf_models.evaluation.scoring import encode_frames, episode_values, outcomes
 from vvf_models.evaluation.value_metrics import value_metrics
-from vvf_models.values.base import Goal, ValueModel
+from vvf_models.values.base import GoalSet, ValueModel
 
 Indices = NDArray[np.int64]
 
@@ -203,6 +204,11 @@ class Learner(nn.Module):
         """Goal observations for the checkpoint, or only their latents; none by default."""
         return {}
 
+    @property
+    def goal_instructions(self) -> tuple[str, ...]:
+        """The instruction of each goal; none by default."""
+        return ()
+
 
 class ValueLearner(Learner):
     """A value model in training, judged by how its values run along held-out episodes."""
@@ -233,20 +239,24 @@ class ValueLearner(Learner):
         """
         assert isinstance(model, ValueModel)
         metrics = value_metrics(
-            episode_values(model, self.store, episodes, self.goal(model)),
+            episode_values(model, self.store, episodes, self.goal_set(model)),
             outcomes(self.store, episodes),
             [int(index) for index in self.store.success_index[episodes]],
             bootstrap=0,
         )
         return {name: metrics[name] for name in _SHOWN}
 
-    def goal(self, model: ValueModel) -> Goal | None:
-        """The checkpoint's goals, encoded; None where each episode's last frame has to do."""
-        if not model.takes_goal:
-            return Goal()
-        if not self.labelled:
+    @property
+    def goal_instructions(self) -> tuple[str, ...]:
+        """The instruction of each goal."""
+        return tuple(self.store.instructions[e] for e in self.store.episode_of[self.goal_frames])
+
+    def goal_set(self, model: ValueModel) -> GoalSet | None:
+        """The checkpoint's goals, encoded; None where a model takes none, or without successes."""
+        if not (model.takes_goal and self.labelled):
             return None
-        return Goal(encode_frames(model, self.store, self.goal_frames))
+        latents = encode_frames(model, self.store, self.goal_frames)
+        return GoalSet(latents, self.goal_instructions)
 
     def score(self, metrics: Mapping[str, float]) -> float:
         """Spearman plus AUC: each alone is easily had, by a clock or by a detector of failures."""
@@ -272,8 +282,19 @@ class ValueLearner(Learner):
 
 
 def choose_goal_frames(store: FrameStore, episodes: Indices, count: int, seed: int) -> Indices:
-    """Last frames of random successes, or of random episodes where none is labelled so."""
+    """Last frames of random successes, or of random episodes where none is labelled so.
+
+    `count` of each instruction, since a goal of one task is none of another.
+    """
     successes = episodes[store.outcome[episodes] == SUCCESS]
     pool = successes if len(successes) else episodes
-    chosen = np.random.default_rng([seed, 4]).permutation(pool)[:count]
-    return np.asarray(np.sort(store.starts[chosen] + store.lengths[chosen] - 1))
+    order = np.random.default_rng([seed, 4]).permutation(pool)
+    chosen: list[int] = []
+    taken: Counter[str] = Counter()
+    for episode in order:
+        instruction = store.instructions[episode]
+        if taken[instruction] < count:
+            taken[instruction] += 1
+            chosen.append(int(episode))
+    picked = np.array(chosen, np.int64)
+    return np.asarray(np.sort(store.starts[picked] + store.lengths[picked] - 1))

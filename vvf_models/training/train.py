@@ -118,7 +118,8 @@ def train(
         counts = describe_data(store, len(learner.train_episodes), len(learner.held_out_episodes))
         card = write_card(learner.title, command, seed, counts, metrics, final)
         goals = learner.goals(trainer.best, images=goal_images)
-        save_checkpoint(out, kind, final, trainer.best.state_dict(), card, goals)
+        weights = trainer.best.state_dict()
+        save_checkpoint(out, kind, final, weights, card, goals, learner.goal_instructions)
         (out / METRICS_FILE).write_text(json.dumps(metrics, indent=1) + '\n', encoding='utf-8')
     return metrics
 

@@ -54,6 +54,24 @@ class Goal:
         )
 
 
+@dataclass(frozen=True)
+class GoalSet:
+    """Goal observations, and which instruction each belongs to.
+
+    Attributes:
+        latents: (G, L) encoded goal observations.
+        instructions: G of them; empty where nobody said.
+    """
+
+    latents: Tensor
+    instructions: tuple[str, ...] = ()
+
+    def of(self, instruction: str) -> Tensor:
+        """The goals (g, L) of an instruction; all of them for one that none belongs to."""
+        chosen = [i for i, text in enumerate(self.instructions) if text == instruction]
+        return self.latents[chosen] if chosen else self.latents
+
+
 class ValueModel(nn.Module):
     """A value function of observations.
 

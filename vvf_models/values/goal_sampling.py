@@ -4,9 +4,10 @@
 The procedure is `GCSDataset` of dibyaghosh/icvf_release: a goal is a random frame, a frame drawn
 uniformly from now to the end of the episode, or the current frame; an intent is drawn alike, and
 the goal equals the intent half of the time. One thing is added: with `p_task` the goal (or the
-intent) is a frame in which *another* episode has succeeded, and it counts as reached in every
-frame in which the task is done. Without it, another layout's final frame is just an unreachable
-frame, and the value of a live scene against a recorded goal image means nothing.
+intent) is a frame in which *another* episode of the same instruction has succeeded, and it counts
+as reached in every frame in which that task is done. Without it, another layout's final frame is
+just an unreachable frame, and the value of a live scene against a recorded goal image means
+nothing.
 """
 
 from dataclasses import dataclass
@@ -89,12 +90,15 @@ class GoalSampler:
         self.first_done = np.where(first_done >= 0, store.starts + first_done, store.n_frames)[
             store.episode_of
         ]
+        names = {name: number for number, name in enumerate(dict.fromkeys(store.instructions))}
+        self.task = np.array([names[name] for name in store.instructions])[store.episode_of]
         self.labelled = (store.outcome != UNKNOWN)[store.episode_of]
         # A clip that nobody labelled goes on after its last frame, so that frame has no successor;
         # a labelled episode rests in it: a failure that ended is never going to arrive.
         goes_on = ~self.labelled & (np.arange(store.n_frames) == self.last)
         self.starts = self.frames[~goes_on[self.frames]]
-        self.task_goals = self.frames[self.done[self.frames]]
+        goals = self.frames[self.done[self.frames]]
+        self.task_goals = [goals[self.task[goals] == number] for number in range(len(names))]
         if not len(self.starts):
             raise ValueError('no transition: every episode has a single frame')
 
@@ -142,22 +146,27 @@ class GoalSampler:
         ahead = np.round(current * part + last * (1 - part)).astype(np.int64)
         goals = np.where(rng.random(batch) < share, ahead, goals)
         goals = np.where(rng.random(batch) < chances.current, current, goals)
-        if chances.task > 0 and len(self.task_goals):
-            task = rng.choice(self.task_goals, batch)
-            goals = np.where(rng.random(batch) < chances.task, task, goals)
+        if chances.task > 0:
+            chosen = rng.random(batch) < chances.task
+            part = rng.random(batch)
+            for number, pool in enumerate(self.task_goals):
+                here = chosen & (self.task[current] == number)
+                if len(pool):
+                    goals[here] = pool[(part[here] * len(pool)).astype(np.int64)]
         return goals
 
     def steps_until(self, current: Indices, goal: Indices) -> Indices:
         """Steps until the episode of each current frame is at the goal; a huge number if never.
 
         A goal is reached in its own frame. One in which the task is done is also reached in every
-        frame in which the task is done: of any episode with task goals; without them, as in the
+        frame in which the task is done: of any episode of the instruction with task goals; without them, as in the
         original, of the goal's own episode only, where what follows a success is all the goal.
         """
         never = np.iinfo(np.int64).max
         same = self.last[current] == self.last[goal]
         steps = np.where(same & (goal >= current), goal - current, never)
-        counts = self.done[goal] if self.probabilities.task else self.done[goal] & same
+        alike = self.task[current] == self.task[goal]
+        counts = self.done[goal] & (alike if self.probabilities.task else same)
         first = self.first_done[current]
         succeeds = counts & (first <= self.last[current])
         until_done = np.where(succeeds, np.maximum(first - current, 0), never)
