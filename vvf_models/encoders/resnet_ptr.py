@@ -47,9 +47,11 @@ class PtrResNet(nn.Module):
         self.output_dim = inputs * EMBEDDINGS
         self.project: nn.Module = nn.Identity()
         if output_dim:
-            # Flax's LayerNorm has this eps.
-            norm = nn.LayerNorm(output_dim, eps=1e-6)
-            self.project = nn.Sequential(nn.Linear(self.output_dim, output_dim), norm, nn.Tanh())
+            layer = nn.Linear(self.output_dim, output_dim)
+            nn.init.xavier_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+            # The eps is that of Flax.
+            self.project = nn.Sequential(layer, nn.LayerNorm(output_dim, eps=1e-6), nn.Tanh())
             self.output_dim = output_dim
 
     def forward(self, images: Tensor) -> Tensor:
