@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from vvf_models.evaluation.bootstrap import interval_keys
 from vvf_models.evaluation.value_metrics import (
     auc,
-    bootstrap_interval,
     kendall_tau_a,
     pearson,
     spearman,
@@ -51,7 +51,7 @@ def test_metrics_of_four_episodes_by_hand():
     assert result['successes'] == result['failures'] == 2
     assert result['spearman_mean'] == pytest.approx((1 + second) / 2)
     assert result['spearman_min'] == pytest.approx(second)
-    assert result['reversed_spearman_mean'] == pytest.approx(-(1 + second) / 2)
+    assert math.isnan(result['reversed_spearman_mean'])
     assert result['spearman_until_success_mean'] == pytest.approx((1 + 0.8) / 2)
     assert result['spearman_failure_mean'] == pytest.approx(0)
     assert result['auc_end'] == 1
@@ -88,13 +88,47 @@ def test_a_model_with_a_memory_gives_its_own_reversed_values():
     rising = np.arange(4.0)
     result = value_metrics([rising], [True], reversed_values=[rising], bootstrap=0)
     assert result['reversed_spearman_mean'] == 1
+    assert math.isnan(value_metrics([rising], [True])['reversed_spearman_mean'])
 
 
-def test_bootstrap_interval_covers_the_mean_of_many_samples():
-    samples = np.random.default_rng(0).normal(2.0, 1.0, 400)
-    low, high = bootstrap_interval(samples, np.random.default_rng(1))
-    assert low < 2.0 < high
-    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.15)
+def test_every_metric_but_minima_and_counts_has_an_interval_around_it():
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=8) + np.arange(8) * rng.uniform() for _ in range(40)]
+    outcome = [e % 3 > 0 for e in range(40)]
+    index = [6 if good else -1 for good in outcome]
+    kinds = ['' if good else ('dropped', 'timeout')[e % 2] for e, good in enumerate(outcome)]
+    result = value_metrics(
+        values, outcome, index, failure_kinds=kinds, reversed_values=[v[::-1] for v in values]
+    )
+    without = {
+        name
+        for name in result
+        if not name.endswith(('_low', '_high')) and interval_keys(name)[0] not in result
+    }
+    assert without == {
+        'episodes',
+        'successes',
+        'failures',
+        'fixed_step',
+        'spearman_min',
+        'kendall_tau_most',
+    }
+    for name in set(result) - without:
+        if not name.endswith(('_low', '_high')):
+            low, high = interval_keys(name)
+            assert result[low] <= result[name] <= result[high], name
+            assert result[low] < result[high], name
+
+
+def test_suboptimal_episodes_have_a_rank_of_their_own():
+    ends = [np.array([v]) for v in (0.1, 0.1, 0.9)]
+    result = value_metrics(ends, [False, None, True], ranks=[0, 1, 2], bootstrap=0)
+    assert result['kendall_tau'] == pytest.approx(2 / 3)
+    assert result['kendall_tau_most'] == 1
+    two = value_metrics(ends, [False, None, True], bootstrap=0)
+    assert two['kendall_tau'] == 1  # the unlabelled one has no rank
+    four = value_metrics([*ends, np.array([0.8])], [False, False, True, True], bootstrap=0)
+    assert four['kendall_tau'] == four['kendall_tau_most'] == pytest.approx(4 / 6)
 
 
 def test_bad_values_are_refused():

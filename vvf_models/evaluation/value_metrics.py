@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How good a value function is, from its values along whole episodes.
 
-Rank correlation with time says that it rises in successes (VOC of GVL); it says nothing about
-failures, where values rise too. So areas under the ROC curve go beside it: success against failure
-by the value at the end, at 75 % and 50 % of the episode, and at a fixed step, since episodes of
-different outcome have different lengths and "75 %" then compares different phases.
+Rank correlation with time says that it rises in successes (VOC of GVL, arXiv 2411.04549); it says
+nothing about failures, where values rise too. So areas under the ROC curve go beside it: success
+against failure by the value at the end, at 75 % and 50 % of the episode, and at a fixed step, since
+episodes of different outcome have different lengths and "75 %" then compares different phases.
 """
 
 import math
@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import pearsonr, rankdata, spearmanr
+
+from vvf_models.evaluation.bootstrap import Bootstrap
 
 Values = NDArray[np.floating]
 
@@ -57,23 +59,13 @@ def kendall_tau_a(labels: Sequence[float] | Values, scores: Sequence[float] | Va
     return float(signs[np.triu_indices(count, 1)].sum() / (count * (count - 1) / 2))
 
 
-def bootstrap_interval(
-    samples: Values, rng: np.random.Generator, repeats: int = 1000
-) -> tuple[float, float]:
-    """The central 95 % interval of the mean, by resampling; NaN without samples."""
-    if len(samples) == 0:
-        return math.nan, math.nan
-    means = rng.choice(samples, (repeats, len(samples))).mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def value_metrics(
     values: Sequence[Values],
     success: Sequence[bool | None],
     success_index: Sequence[int] | None = None,
     *,
     failure_kinds: Sequence[str] | None = None,
+    ranks: Sequence[float] | None = None,
     reversed_values: Sequence[Values] | None = None,
     fixed_step: int = 18,
     bootstrap: int = 1000,
@@ -87,15 +79,20 @@ def value_metrics(
         success_index: First frame in which the task is done, -1 where there is none.
         failure_kinds: How each episode failed; adds `auc_end_<kind>`, all successes against the
             failures of a kind.
+        ranks: How far each episode succeeded, such as 0 failed, 1 nearly, 2 succeeded, for
+            Kendall's τ_a; NaN to leave an episode out. By default the outcome, 0 or 1.
         reversed_values: Per episode, the values of the episode played backwards, in the order
-            played. Needed for a model with a memory; otherwise they are `values` reversed.
+            played: of a model that sees more than one frame. For any other they are `values`
+            backwards, which says nothing, and the metric is NaN.
         fixed_step: The step of `auc_fixed_step`; the last of episodes that are shorter.
-        bootstrap: Resamples for the intervals, 0 for none.
+        bootstrap: Resamples of the episodes for the intervals, 0 for none.
         seed: Of the resampling.
 
     Returns:
         Flat, with snake_case keys; NaN where a metric is not defined. Correlations are over
-        successes, or over all episodes if no outcome is known.
+        successes, or over all episodes if no outcome is known. `<metric>_low` and `<metric>_high`
+        (for `<metric>_mean`, too) are the 95 % interval; a minimum has none, since no resample
+        can show a worse episode than the worst.
 
     Raises:
         ValueError: Lengths disagree, an episode is empty, or a value is not finite.
@@ -107,69 +104,59 @@ def value_metrics(
     for series in values:
         if len(series) == 0 or not np.isfinite(series).all():
             raise ValueError('every episode needs at least one value, all of them finite')
-    known = [outcome is not None for outcome in success]
-    good = [e for e in range(count) if (success[e] if any(known) else True)]
-    bad = [e for e in range(count) if success[e] is False]
-    played_back = reversed_values or [series[::-1] for series in values]
-    until = [e for e in good if indices[e] >= 1]
-    correlations = np.array([spearman(values[e]) for e in good])
-    rng = np.random.default_rng(seed)
+    known = any(outcome is not None for outcome in success)
+    won = np.flatnonzero([outcome is True for outcome in success])
+    lost = np.flatnonzero([outcome is False for outcome in success])
+    good = won if known else np.arange(count)
+    until = np.array([e for e in good if indices[e] >= 1], np.int64)
+    resample = Bootstrap(success, bootstrap, seed)
+
     result: dict[str, float] = {
         'episodes': count,
-        'successes': sum(outcome is True for outcome in success),
-        'failures': len(bad),
-        'spearman_mean': _mean(correlations),
-        'spearman_min': float(correlations.min()) if good else math.nan,
-        'pearson_mean': _mean([pearson(values[e]) for e in good]),
-        'reversed_spearman_mean': _mean([spearman(played_back[e]) for e in good]),
-        'spearman_until_success_mean': _mean(
-            [spearman(values[e][: indices[e] + 1]) for e in until]
-        ),
-        'spearman_failure_mean': _mean([spearman(values[e]) for e in bad]),
+        'successes': len(won),
+        'failures': len(lost),
         'fixed_step': fixed_step,
     }
-    if bootstrap:
-        low, high = bootstrap_interval(correlations, rng, bootstrap)
-        result |= {'spearman_low': low, 'spearman_high': high}
-    labelled_good = [e for e in range(count) if success[e] is True]
+
+    def add(name: str, samples: Values, members: NDArray[np.int64]) -> None:
+        estimate = resample.mean(samples, members)
+        result.update(estimate.entries(name) if bootstrap else {name: estimate.value})
+
+    correlations = np.array([spearman(series) for series in values])
+    add('spearman_mean', correlations, good)
+    result['spearman_min'] = float(correlations[good].min()) if len(good) else math.nan
+    add('pearson_mean', np.array([pearson(series) for series in values]), good)
+    backwards = reversed_values or [np.full(1, math.nan)] * count
+    again = [spearman(series) if len(series) > 1 else math.nan for series in backwards]
+    add('reversed_spearman_mean', np.array(again), good)
+    done = [spearman(values[e][: indices[e] + 1]) for e in range(count)]
+    add('spearman_until_success_mean', np.array(done), until)
+    add('spearman_failure_mean', correlations, lost)
+
     moments: dict[str, Callable[[Values], float]] = {
         'auc_end': lambda series: float(series[-1]),
         'auc_75': lambda series: float(series[round(0.75 * (len(series) - 1))]),
         'auc_50': lambda series: float(series[round(0.5 * (len(series) - 1))]),
         'auc_fixed_step': lambda series: float(series[min(fixed_step, len(series) - 1)]),
     }
-    for name, pick in moments.items():
-        positives = np.array([pick(values[e]) for e in labelled_good])
-        negatives = np.array([pick(values[e]) for e in bad])
-        result[name] = auc(positives, negatives)
-        if name == 'auc_end' and bootstrap:
-            low, high = _auc_interval(positives, negatives, rng, bootstrap)
-            result |= {'auc_end_low': low, 'auc_end_high': high}
-    ends = np.array([values[e][-1] for e in labelled_good])
-    for kind in sorted({failure_kinds[e] for e in bad} - {''}) if failure_kinds else ():
-        worse = [values[e][-1] for e in bad if failure_kinds and failure_kinds[e] == kind]
-        result[f'auc_end_{kind}'] = auc(ends, np.array(worse))
-    labelled = [*labelled_good, *bad]
-    result['kendall_tau'] = kendall_tau_a(
-        [1.0] * len(labelled_good) + [0.0] * len(bad), [float(values[e][-1]) for e in labelled]
-    )
-    result['value_end_success_mean'] = _mean([values[e][-1] for e in labelled_good])
-    result['value_end_failure_mean'] = _mean([values[e][-1] for e in bad])
+    picked = {name: np.array([pick(v) for v in values]) for name, pick in moments.items()}
+    ends = picked['auc_end']
+    contrasts = {name: (samples, lost) for name, samples in picked.items()}
+    for kind in sorted({failure_kinds[e] for e in lost} - {''}) if failure_kinds else ():
+        same = [e for e in lost if failure_kinds and failure_kinds[e] == kind]
+        contrasts[f'auc_end_{kind}'] = (ends, np.array(same))
+    for name, (samples, against) in contrasts.items():
+        estimate = resample.auc(samples, won, against)
+        result.update(estimate.entries(name) if bootstrap else {name: estimate.value})
+
+    graded = np.array([math.nan if s is None else float(s) for s in success])
+    if ranks is not None:
+        graded = np.asarray(ranks, float)
+    ranked = np.flatnonzero(np.isfinite(graded))
+    estimate = resample.kendall(graded, ends, ranked)
+    result.update(estimate.entries('kendall_tau') if bootstrap else {'kendall_tau': estimate.value})
+    # What a perfect model would get: pairs of equal rank are in the denominator.
+    result['kendall_tau_most'] = kendall_tau_a(graded[ranked], graded[ranked])
+    add('value_end_success_mean', ends, won)
+    add('value_end_failure_mean', ends, lost)
     return result
-
-
-def _auc_interval(
-    positives: Values, negatives: Values, rng: np.random.Generator, repeats: int
-) -> tuple[float, float]:
-    if not len(positives) or not len(negatives):
-        return math.nan, math.nan
-    samples = [
-        auc(rng.choice(positives, len(positives)), rng.choice(negatives, len(negatives)))
-        for _ in range(repeats)
-    ]
-    low, high = np.percentile(samples, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _mean(samples: Sequence[float] | Values) -> float:
-    return float(np.mean(samples)) if len(samples) else math.nan
