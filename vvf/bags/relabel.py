@@ -46,6 +46,9 @@ class ValueModel(Protocol):
     ) -> Any:
         """Return the latents of a batch."""
 
+    def set_instruction(self, instruction: str) -> None:
+        """Say what the robot was asked to do."""
+
     def value(self, latents: Any, goal: Any = None) -> Any:
         """Return value, progress and uncertainty of a batch."""
 
@@ -187,6 +190,7 @@ def _score(
     parts: dict[str, list[Any]] = {k: [] for k in ('value', 'progress', 'uncertainty')}
     with open_bag(path) as reader:
         source = _source(reader, task, model)
+        model.set_instruction(reader.custom_data.get('instruction') or task.instruction)
         for batch in in_background(batches(source, options.batch)):
             ready = time.perf_counter()
             images = {c: np.stack([f.images[c] for f in batch]) for c in model.cameras}

@@ -47,6 +47,7 @@ class ValueNode(ModelNode):
         p = self.parameters
         self._model: ValueRuntime = load_value(Path(p['model']), threads=p['threads'])
         self.use_model(self._model, 'value model', self.task.models.value_cameras)
+        self._model.set_instruction(self.task.instruction)
         qos = stream_qos(reliable=True, depth=max(10, p['queue_depth']))
         keep = self.until_cleanup
         publisher = self.create_lifecycle_publisher
@@ -115,27 +116,31 @@ class ValueNode(ModelNode):
         if event.event == EpisodeEvent.START:
             self._episode = event.episode_id
             self._history.clear()
+            if event.instruction and event.instruction != self._model.instruction:
+                self._model.set_instruction(event.instruction)
         elif event.event == EpisodeEvent.END:
             self._episode = ''
 
     def _on_set_task(
         self, request: SetTask.Request, response: SetTask.Response
     ) -> SetTask.Response:
-        """Another goal: an image for each camera of the model, and the state if it takes one."""
+        """Another instruction, another goal: an image for each camera, and the state if needed."""
         model = self._model
         try:
+            if request.goal_images:
+                if len(request.goal_images) != len(request.goal_cameras):
+                    raise ValueError('goal_images and goal_cameras need the same length')
+                images = {
+                    name: to_rgb(image)[None]
+                    for name, image in zip(request.goal_cameras, request.goal_images, strict=True)
+                }
+                state = np.asarray(request.goal_state, np.float32)
+                model.set_goal(images, state[None] if state.size else None)
+            # After what can fail, since a refused request changes nothing.
+            if request.instruction:
+                model.set_instruction(request.instruction)
             if not request.goal_images:
                 model.reset_goal()
-                response.success, response.message = True, "the checkpoint's own goals are set"
-                return response
-            if len(request.goal_images) != len(request.goal_cameras):
-                raise ValueError('goal_images and goal_cameras need the same length')
-            images = {
-                name: to_rgb(image)[None]
-                for name, image in zip(request.goal_cameras, request.goal_images, strict=True)
-            }
-            state = np.asarray(request.goal_state, np.float32)
-            model.set_goal(images, state[None] if state.size else None)
         except (ImageError, ValueError) as error:
             response.success, response.message = False, str(error)
         except Exception as error:
@@ -143,7 +148,13 @@ class ValueNode(ModelNode):
                 raise
             response.success, response.message = False, str(error)
         else:
-            response.success, response.message = True, 'the goal is set'
+            goal = (
+                'the goal is set' if request.goal_images else "the checkpoint's own goals are set"
+            )
+            response.success, response.message = (
+                True,
+                goal if model.takes_goal else 'the task is set',
+            )
         return response
 
     def report(self) -> tuple[int, dict[str, Any]]:
