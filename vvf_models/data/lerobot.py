@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A LeRobot data set of version 3, read from its files; LeRobot itself is not needed.
+
+The layout is that of lerobot 0.4 to 0.6 (`src/lerobot/datasets`): `meta/info.json` with features
+and path patterns, `meta/episodes/**.parquet` with a row an episode (where its rows and its stretch
+of each video lie), `meta/tasks.parquet`, `data/**.parquet` with a row a frame, and `videos/**.mp4`
+with several episodes in one file. Of the columns, these are read:
+
+    observation.images.<camera>          videos, or encoded images in the table; depth is left out
+    observation.state, action
+    next.reward or reward
+    next.success                         whether the task is done after the action of that row
+    complementary_info.is_intervention   as Evo-RL records it
+    task_index, or tasks of the episode  the instruction
+    episode_success                      of the episode, or of its rows: success or failure (Evo-RL)
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from vvf_models.data.chain import LazyEpisodes, files_fingerprint
+from vvf_models.data.episode import Episode
+from vvf_models.data.options import ReadOptions, make_small
+from vvf_models.data.video_file import read_video
+from vvf_models.errors import UserError
+
+INFO = 'meta/info.json'
+
+_STATE, _ACTION = 'observation.state', 'action'
+_REWARDS = ('next.reward', 'reward')
+_SUCCESS, _DONE = 'episode_success', 'next.success'
+_INTERVENTION = 'complementary_info.is_intervention'
+_OUTCOMES = {'success': True, 'failure': False}
+
+
+class LerobotEpisodes(LazyEpisodes):
+    """The episodes of a data set's folder, at its own frame rate.
+
+    Heeds the options cameras, image_size and crop.
+    """
+
+    def __init__(self, path: Path | str, options: ReadOptions | None = None) -> None:
+        """Reads the metadata.
+
+        Raises:
+            UserError: They are missing, damaged, of another version, or contradict each other.
+        """
+        self.path = Path(path)
+        self._options = options or ReadOptions()
+        self._info_file = self.path / INFO
+        info = self._read_info()
+        self.fps = float(info['fps'])
+        features: dict[str, dict[str, Any]] = info['features']
+        self._patterns = {'data': info['data_path'], 'video': info.get('video_path')}
+        kinds = {
+            _camera(key): (key, feature['dtype'])
+            for key, feature in features.items()
+            if feature.get('dtype') in ('video', 'image') and not _is_depth(feature)
+        }
+        self._cameras = {}
+        for camera in self._options.cameras or kinds:
+            if camera not in kinds:
+                known = ', '.join(kinds) or 'none'
+                raise UserError(f'{self.path} has no camera "{camera}"; its cameras are {known}.')
+            self._cameras[camera] = kinds[camera]
+        if not self._cameras:
+            raise UserError(f'{self.path} has no camera, and a value needs one; name another one.')
+        self._columns = [
+            key
+            for key in (_STATE, _ACTION, *_REWARDS, _DONE, _INTERVENTION, _SUCCESS)
+            if key in features
+        ]
+        self._episodes = self._read_episodes(info)
+        self._tasks = self._read_tasks()
+
+    def __len__(self) -> int:
+        """Number of episodes."""
+        return len(self._episodes)
+
+    def fingerprint(self) -> str:
+        """Changes when a file is written anew, or is read in another way."""
+        files = {self._info_file: None}
+        for row in self._episodes:
+            files[self._data_file(row)] = None
+            for key, dtype in self._cameras.values():
+                if dtype == 'video':
+                    files[self._video_file(row, key)] = None
+        return f'{self._options} {files_fingerprint(f for f in files if f.is_file())}'
+
+    def read(self, number: int) -> Episode:
+        """Reads an episode's rows and decodes its stretch of each video.
+
+        Raises:
+            UserError: A file is missing or damaged, or does not hold as many frames as the
+                metadata say.
+        """
+        row = self._episodes[number]
+        index = int(row['episode_index'])
+        table = self._rows(row)
+        stamps = _numbers(table, 'timestamp').astype(np.float64).reshape(-1)
+        images = {}
+        for camera, (key, dtype) in self._cameras.items():
+            if dtype == 'video':
+                frames = self._frames(row, key)
+            else:
+                crop = bool(self._options.crop)
+                frames = [
+                    make_small(_decode(image, self._data_file(row), key), self._image_size, crop)
+                    for image in table[key].to_pylist()
+                ]
+            if len({frame.shape for frame in frames}) > 1:
+                raise UserError(f'{self.path}: episode {index} has {key} in different sizes.')
+            images[camera] = np.stack(frames)
+        success, success_index = self._outcome(row, table)
+        reward = next((key for key in _REWARDS if key in self._columns), None)
+        human = _INTERVENTION in self._columns
+        episode = Episode(
+            images=images,
+            state=_matrix(table, _STATE) if _STATE in self._columns else None,
+            actions=_matrix(table, _ACTION) if _ACTION in self._columns else None,
+            success=success,
+            success_index=success_index,
+            instruction=self._instruction(row, table),
+            episode_id=f'{self.path.resolve().name}_{index:06d}',
+            stamps=stamps - stamps[0],
+            rewards=_matrix(table, reward)[:, 0] if reward else None,
+            interventions=_matrix(table, _INTERVENTION)[:, 0] > 0.5 if human else None,
+        )
+        try:
+            episode.check()
+        except ValueError as error:
+            raise UserError(f'{self._data_file(row)}: {error}; record it anew.') from error
+        return episode
+
+    @property
+    def _image_size(self) -> int:
+        return self._options.image_size
+
+    def _rows(self, row: dict[str, Any]) -> pa.Table:
+        """The episode's rows, in order."""
+        file, index, count = self._data_file(row), int(row['episode_index']), int(row['length'])
+        columns = ['timestamp', 'frame_index', 'task_index', *self._columns]
+        columns += [key for key, dtype in self._cameras.values() if dtype == 'image']
+        table = _table(file, columns, [('episode_index', '=', index)])
+        missing = [name for name in columns if name not in table.column_names]
+        if [name for name in missing if name != 'task_index']:
+            raise UserError(f'{file} lacks the column {missing[0]} that info.json names.')
+        if count < 2 or table.num_rows != count:
+            raise UserError(
+                f'{file} holds {table.num_rows} rows of episode {index}, which has {count} frames '
+                'by meta/episodes; an episode needs at least 2, and both must agree.'
+            )
+        table = table.sort_by('frame_index')
+        if (np.diff(_numbers(table, 'timestamp')) <= 0).any():
+            raise UserError(f'{file}: the stamps of episode {index} do not increase; mend it.')
+        return table
+
+    def _frames(self, row: dict[str, Any], key: str) -> list[NDArray[np.uint8]]:
+        file, count = self._video_file(row, key), int(row['length'])
+        try:
+            start, end = (float(row[f'videos/{key}/{name}_timestamp']) for name in ('from', 'to'))
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f'{self.path}: meta/episodes says of episode {row["episode_index"]} not where '
+                f'{key} lies; convert the data set anew.'
+            ) from error
+        crop = bool(self._options.crop)
+        found = read_video(
+            file, lambda image: make_small(image, self._image_size, crop), start=start, end=end
+        )
+        if len(found.images) != count:
+            raise UserError(
+                f'{file} holds {len(found.images)} frames between {start:.3f} and {end:.3f} s, but '
+                f'episode {row["episode_index"]} has {count}; record or convert it anew.'
+            )
+        return found.images
+
+    def _outcome(self, row: dict[str, Any], table: pa.Table) -> tuple[bool | None, int]:
+        """Success, and the first frame in which the task is done."""
+        label = row.get(_SUCCESS)
+        if label is None and _SUCCESS in self._columns:
+            label = table[_SUCCESS][0].as_py()
+        success = label if isinstance(label, bool) else None
+        if isinstance(label, str) and label.strip():
+            if label.strip().lower() not in _OUTCOMES:
+                raise UserError(
+                    f'{self.path}: episode {row["episode_index"]} has the outcome "{label}"; it '
+                    'must be success or failure.'
+                )
+            success = _OUTCOMES[label.strip().lower()]
+        last, index = table.num_rows - 1, table.num_rows - 1
+        if _DONE in self._columns:
+            done = np.flatnonzero(_matrix(table, _DONE)[:, 0])
+            success = len(done) > 0 if success is None else success
+            if len(done):  # the action of that row leads there
+                index = min(last, int(done[0]) + 1)
+        return success, index if success else -1
+
+    def _instruction(self, row: dict[str, Any], table: pa.Table) -> str:
+        if 'task_index' in table.column_names:
+            text = self._tasks.get(table['task_index'][0].as_py())
+            if text:
+                return text
+        tasks = row.get('tasks')
+        return str(tasks[0]) if tasks else ''
+
+    def _data_file(self, row: dict[str, Any]) -> Path:
+        return self._file('data', row, 'data/', '')
+
+    def _video_file(self, row: dict[str, Any], key: str) -> Path:
+        return self._file('video', row, f'videos/{key}/', key)
+
+    def _file(self, kind: str, row: dict[str, Any], prefix: str, key: str) -> Path:
+        try:
+            name = str(self._patterns[kind]).format(
+                video_key=key,
+                chunk_index=int(row[f'{prefix}chunk_index']),
+                file_index=int(row[f'{prefix}file_index']),
+            )
+        except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
+            raise UserError(
+                f'{self._info_file}: its {kind}_path, or the place of episode '
+                f'{row.get("episode_index")} in meta/episodes, is wrong ({error}); convert the '
+                'data set anew.'
+            ) from error
+        return self.path / name
+
+    def _read_info(self) -> dict[str, Any]:
+        try:
+            info = json.loads(self._info_file.read_text('utf-8'))
+            version = str(info['codebase_version'])
+            if not version.lstrip('v').startswith('3.'):
+                raise UserError(
+                    f'{self.path} is of LeRobot version {version}; convert it to v3.0 with '
+                    "LeRobot's own script."
+                )
+            good = info['fps'] > 0 and isinstance(info['data_path'], str)
+            good = good and all(isinstance(f, dict) for f in info['features'].values())
+        except OSError as error:
+            raise UserError(f'{self._info_file} cannot be read: {error.strerror}.') from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f'{self._info_file} describes no LeRobot data set ({type(error).__name__}: '
+                f'{error}); correct it.'
+            ) from error
+        if not good:
+            raise UserError(f'{self._info_file}: fps, data_path or features is wrong; correct it.')
+        return dict(info)
+
+    def _read_episodes(self, info: dict[str, Any]) -> list[dict[str, Any]]:
+        files = sorted((self.path / 'meta' / 'episodes').glob('*/*.parquet'))
+        rows: list[dict[str, Any]] = []
+        for file in files:
+            schema = _schema(file)
+            # Statistics of every feature are most of the file, and are not needed.
+            names = [name for name in schema.names if not name.startswith('stats/')]
+            rows += _table(file, names).to_pylist()
+        for key in ('episode_index', 'length'):
+            if any(row.get(key) is None for row in rows):
+                raise UserError(f'{self.path}: meta/episodes has no {key}; convert it anew.')
+        rows.sort(key=lambda row: int(row['episode_index']))
+        if not rows:
+            raise UserError(f'{self.path} has no episode in meta/episodes; record some.')
+        frames = sum(int(row['length']) for row in rows)
+        for key, found in (('total_episodes', len(rows)), ('total_frames', frames)):
+            if info.get(key, found) != found:
+                raise UserError(
+                    f'{self._info_file} says {key} {info[key]}, meta/episodes has {found}; '
+                    'download or convert the data set anew.'
+                )
+        return rows
+
+    def _read_tasks(self) -> dict[int, str]:
+        file = self.path / 'meta' / 'tasks.parquet'
+        if not file.is_file():
+            return {}
+        table = _table(file)
+        # The text is pandas' index, whose column some versions call task and some do not name.
+        text_types = (pa.string(), pa.large_string())
+        texts = [name for name in table.column_names if table[name].type in text_types]
+        if not texts or 'task_index' not in table.column_names:
+            raise UserError(f'{file} does not hold tasks and their task_index; correct it.')
+        return dict(zip(table['task_index'].to_pylist(), table[texts[0]].to_pylist(), strict=True))
+
+
+def _camera(key: str) -> str:
+    for prefix in ('observation.images.', 'observation.'):
+        if key.startswith(prefix):
+            return key.removeprefix(prefix)
+    return key
+
+
+def _is_depth(feature: dict[str, Any]) -> bool:
+    details = [feature.get('info') or {}, feature.get('video_info') or {}]
+    return any(d.get('is_depth_map') or d.get('video.is_depth_map') for d in details)
+
+
+def _schema(file: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(file)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f'{file} cannot be read ({error}); download it again.') from error
+
+
+def _table(
+    file: Path, columns: list[str] | None = None, filters: list[tuple[str, str, int]] | None = None
+) -> pa.Table:
+    if not file.is_file():
+        raise UserError(f'{file} is missing; download or convert the data set anew.')
+    names = None if columns is None else [n for n in columns if n in _schema(file).names]
+    try:
+        return pq.read_table(file, columns=names, filters=filters, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f'{file} is damaged ({error}); download it again.') from error
+
+
+def _numbers(table: pa.Table, name: str) -> NDArray[Any]:
+    return np.asarray(table[name].to_numpy(zero_copy_only=False))
+
+
+def _matrix(table: pa.Table, name: str) -> NDArray[np.float32]:
+    """A column of numbers or of lists of numbers as (T, D)."""
+    column = table[name].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks)
+    rows = len(column)
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    while pa.types.is_nested(column.type):
+        column = column.flatten()
+    values = np.asarray(column.to_numpy(zero_copy_only=False), np.float32)
+    return values.reshape(rows, -1)
+
+
+def _decode(entry: Any, file: Path, key: str) -> NDArray[np.uint8]:
+    data = entry.get('bytes') if isinstance(entry, dict) else entry
+    array = np.frombuffer(data or b'', np.uint8)
+    image = cv2.imdecode(array, cv2.IMREAD_COLOR_RGB) if array.size else None
+    if image is None:
+        raise UserError(f'{file}: an image of {key} cannot be decoded; record it anew.')
+    return np.asarray(image, np.uint8)
