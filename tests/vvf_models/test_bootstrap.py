@@ -32,7 +32,7 @@ def test_a_resample_keeps_the_number_of_each_outcome():
 
 def test_intervals_are_those_of_computing_every_resample_anew():
     won, lost = np.flatnonzero(OUTCOME), np.flatnonzero(~OUTCOME)
-    estimate = bootstrap().auc(SAMPLES, won, lost)
+    estimate = bootstrap().auc(SAMPLES[won], SAMPLES[lost], won, lost)
     direct = [
         auc(SAMPLES[chosen[OUTCOME[chosen]]], SAMPLES[chosen[~OUTCOME[chosen]]])
         for chosen in resampled()
@@ -81,7 +81,7 @@ def test_what_is_undefined_has_no_interval():
     none = np.array([], int)
     for estimate in (
         resample.mean(SAMPLES, none),
-        resample.auc(SAMPLES, none, none),
+        resample.auc(SAMPLES[none], SAMPLES[none], none, none),
         resample.kendall(SAMPLES, SAMPLES, none),
         resample.of(np.array([]), none, np.median),
     ):

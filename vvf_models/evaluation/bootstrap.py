@@ -70,10 +70,19 @@ class Bootstrap:
             counts *= np.isin(np.arange(len(samples)), members)
         return self.ratio(np.where(counts > 0, samples, 0.0), counts)
 
-    def auc(self, samples: Floats, positives: Indices, negatives: Indices) -> Estimate:
-        """P(positive > negative) + P(equal) / 2 over all pairs of episodes, by (E,) samples."""
-        above = np.sign(samples[positives][:, None] - samples[negatives][None]) / 2 + 0.5
-        rows, columns = self.weights[:, positives], self.weights[:, negatives]
+    def auc(
+        self, positives: Floats, negatives: Floats, of_positives: Indices, of_negatives: Indices
+    ) -> Estimate:
+        """P(positive > negative) + P(equal) / 2 over all pairs.
+
+        Args:
+            positives: Samples that should be high.
+            negatives: Samples that should be low.
+            of_positives: The episode of each.
+            of_negatives: The episode of each.
+        """
+        above = np.sign(positives[:, None] - negatives[None]) / 2 + 0.5
+        rows, columns = self.weights[:, of_positives], self.weights[:, of_negatives]
         with np.errstate(invalid='ignore', divide='ignore'):
             resampled = ((rows @ above) * columns).sum(1) / (rows.sum(1) * columns.sum(1))
         return self._estimate(float(above.mean()) if above.size else math.nan, resampled)

@@ -142,11 +142,11 @@ def value_metrics(
     picked = {name: np.array([pick(v) for v in values]) for name, pick in moments.items()}
     ends = picked['auc_end']
     contrasts = {name: (samples, lost) for name, samples in picked.items()}
-    for kind in sorted({failure_kinds[e] for e in lost} - {''}) if failure_kinds else ():
-        same = [e for e in lost if failure_kinds and failure_kinds[e] == kind]
-        contrasts[f'auc_end_{kind}'] = (ends, np.array(same))
+    kinds = np.array(failure_kinds if failure_kinds else [''] * count)
+    for kind in sorted({str(kind) for kind in kinds[lost]} - {''}):
+        contrasts[f'auc_end_{kind}'] = (ends, lost[kinds[lost] == kind])
     for name, (samples, against) in contrasts.items():
-        estimate = resample.auc(samples, won, against)
+        estimate = resample.auc(samples[won], samples[against], won, against)
         result.update(estimate.entries(name) if bootstrap else {name: estimate.value})
 
     graded = np.array([math.nan if s is None else float(s) for s in success])
