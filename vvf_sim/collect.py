@@ -32,6 +32,7 @@ class EpisodeData:
         failure_kind: '', missed_grasp, dropped, misplaced, wrong_object or timeout.
         event_names: (E,) str, what happened.
         event_indices: (E,) int64, first observation at or after it.
+        event_targets: (E,) bool, whether it happened to the object to pick.
         seed: of the scene and the expert.
         target: kind of the object to pick.
         container: kind of the container.
@@ -51,6 +52,7 @@ class EpisodeData:
     failure_kind: str
     event_names: NDArray[np.str_]
     event_indices: NDArray[np.int64]
+    event_targets: NDArray[np.bool_]
     seed: int
     target: str
     container: str
@@ -125,6 +127,7 @@ def _run(env: PickPlaceEnv, seed: int, config: ExpertConfig, max_steps: int) -> 
         failure_kind='' if success else world.failure_kind(),
         event_names=np.array([event.name for event in world.events], dtype=np.str_),
         event_indices=np.searchsorted(np.array(stamps) + 1e-9, times).astype(np.int64),
+        event_targets=np.array([event.target for event in world.events], bool),
         seed=seed,
         target=world.target,
         container=world.layout.container,

@@ -55,6 +55,8 @@ def test_states_and_instruction_are_those_of_the_robot(bridge):
     assert episode.instruction == 'put cup from counter or drying rack into sink'
     assert 0.1 < episode.state[0, 0] < 0.5  # x, metres in front of the base
     np.testing.assert_allclose(episode.stamps, np.arange(10) / 5)
+    # Only a demonstration's last step is rewarded, and these are first steps.
+    np.testing.assert_array_equal(episode.rewards, np.zeros(10))
 
 
 def test_a_flipped_byte_is_one_clear_sentence(copied):

@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from vvf_models.data.npz import load_episodes
+from vvf_models.data.episode import Event
+from vvf_models.data.npz import event_kinds, load_episodes
 from vvf_models.data.open import open_episodes
 from vvf_models.errors import UserError
 
@@ -34,6 +35,61 @@ def test_reads_what_the_collector_writes(tmp_path):
     assert episode.episode_id == 'a'
 
 
+def test_rewards_interventions_and_events_where_present(tmp_path):
+    np.savez(tmp_path / 'a.npz', **arrays())
+    extra = {
+        'rewards': np.array([0, 0, 1, 1]),
+        'interventions': np.array([False, True, True, False]),
+        'event_names': np.array(['grasped', 'slipped', 'lifted']),
+        'event_indices': np.array([0, 1, 3]),
+    }
+    np.savez(tmp_path / 'b.npz', **arrays(), **extra)
+    own = {**extra, 'event_kinds': np.array(['', 'milestone', 'error'])}
+    np.savez(tmp_path / 'c.npz', **arrays(), **own)
+    without, with_events, with_kinds = load_episodes(tmp_path)
+    assert without.rewards is without.interventions is None
+    assert without.events == ()
+    np.testing.assert_array_equal(with_events.rewards, [0, 0, 1, 1])
+    np.testing.assert_array_equal(with_events.interventions, [False, True, True, False])
+    assert with_events.events == (
+        Event('grasped', 0, 'milestone'),
+        Event('slipped', 1, 'error'),
+        Event('lifted', 3, 'milestone'),
+    )
+    assert [event.kind for event in with_kinds.events] == ['', 'milestone', 'error']
+
+
+def test_events_of_a_wrong_object_are_errors_whether_or_not_the_file_says_which(tmp_path):
+    names = ['grasped', 'lifted', 'placed']
+    events = {'event_names': np.array(names), 'event_indices': np.arange(3)}
+    said = {'event_targets': np.zeros(3, bool)}
+    np.savez(tmp_path / 'a.npz', **arrays(), **events, **said)
+    old = {**arrays(), 'failure_kind': np.array('wrong_object')}
+    np.savez(tmp_path / 'b.npz', **old, **events)
+    for episode in load_episodes(tmp_path):
+        assert [event.kind for event in episode.events] == ['error'] * 3
+
+
+@pytest.mark.parametrize(
+    ('events', 'kinds'),
+    [
+        ('grasped lifted placed success', 'm m m m'),
+        ('closed_empty grasped lifted placed success', 'e m m m m'),
+        ('grasped slipped grasped lifted dropped', 'm e m m e'),
+        ('grasped lifted set_down', 'm m e'),
+        # It was let go over the container and fell in; closing afterwards is no missed grasp.
+        ('grasped lifted dropped success closed_empty', 'm m - m -'),
+        ('-grasped -lifted -set_down grasped lifted placed success', 'e e - m m m m'),
+        ('applauded', '-'),
+    ],
+)
+def test_kinds_of_the_simulators_events(events, kinds):
+    names = [event.lstrip('-') for event in events.split()]
+    targets = [not event.startswith('-') for event in events.split()]
+    letters = {'milestone': 'm', 'error': 'e', '': '-'}
+    assert ' '.join(letters[kind] for kind in event_kinds(names, targets)) == kinds
+
+
 def test_without_an_outcome_it_is_unlabelled_not_failed(tmp_path):
     given = arrays()
     del given['success'], given['success_index']
@@ -47,6 +103,12 @@ def test_without_an_outcome_it_is_unlabelled_not_failed(tmp_path):
         ({'state': np.full((4, 2), np.nan)}, 'NaN or infinity'),
         ({'state': np.zeros((3, 2))}, r'state must be \(4, D\)'),
         ({'success_index': np.array(9)}, 'success_index 9'),
+        ({'rewards': np.zeros(3)}, r'rewards must be \(4,\)'),
+        ({'interventions': np.zeros((4, 1), bool)}, r'interventions must be \(4,\)'),
+        ({'stamps': np.array([0, 0.2, 0.1, 0.3])}, 'go back in time'),
+        ({'stamps': np.arange(3) * 0.2}, r'stamps must be \(4,\)'),
+        ({'event_names': np.array(['x']), 'event_indices': np.array([4])}, 'event x is at 4'),
+        ({'event_names': np.array(['x'])}, 'shorter'),
         ({'images_front': np.zeros((4, 8, 8), np.uint8)}, r'\(T, H, W, 3\) uint8'),
     ],
 )

@@ -36,6 +36,14 @@ def test_success_runs_on_for_two_to_eight_steps(episode):
     assert list(episode.event_names)[-1] == 'success'
     assert episode.event_indices[-1] <= episode.success_index
     assert (np.diff(episode.event_indices) >= 0).all()
+    assert list(episode.event_targets) == [True] * len(episode.event_names)
+
+
+def test_events_of_a_wrong_object_are_not_the_targets():
+    episode = collect_episode(3, SMALL, ExpertConfig().with_mistake('wrong_object'))
+    assert episode.failure_kind == 'wrong_object'
+    assert list(episode.event_names)[:2] == ['grasped', 'lifted']
+    assert not episode.event_targets.any()
 
 
 def test_equal_seeds_give_equal_episodes(episode):

@@ -2,7 +2,8 @@
 """BridgeData V2 episodes (WidowX 250) from TFRecord files in the RLDS layout.
 
 State (7): x y z [m], roll pitch yaw [rad], gripper in [0, 1] (1 open); action (7): deltas of the
-first six per step and the gripper command. Nobody labelled outcomes, so `success` is None.
+first six per step and the gripper command. Rewards are the file's (1 at the end of a
+demonstration); nobody labelled outcomes, so `success` is None.
 """
 
 from pathlib import Path
@@ -85,9 +86,19 @@ def _to_episode(features: dict[str, Feature], episode_id: str) -> Episode:
         instruction=instruction,
         episode_id=episode_id,
         stamps=np.arange(count) / _RATE_HZ,
+        rewards=_rewards(features, count),
     )
     episode.check()
     return episode
+
+
+def _rewards(features: dict[str, Feature], count: int) -> NDArray[np.float32] | None:
+    if 'steps/reward' not in features:
+        return None
+    rows = _rows(features['steps/reward'], count)
+    if rows.shape[1] != 1:
+        raise ValueError('rewards do not match the images')
+    return rows[:, 0]
 
 
 def _rows(feature: Feature, count: int) -> NDArray[np.float32]:

@@ -72,7 +72,8 @@ class Episode:
         """Checks shapes, types and finiteness.
 
         Raises:
-            ValueError: The arrays disagree in length, have a wrong shape or hold NaN or infinity.
+            ValueError: The arrays disagree in length, have a wrong shape or hold NaN or infinity;
+                stamps go back; an index is no frame.
         """
         name = f'episode {self.episode_id or "(no id)"}'
         if not self.images:
@@ -97,5 +98,21 @@ class Episode:
                 raise ValueError(f'{name}: {label} must be ({count}, D), not {rows.shape}')
             if not np.isfinite(rows).all():
                 raise ValueError(f'{name}: {label} holds NaN or infinity')
+        for label, row in (
+            ('stamps', self.stamps if len(self.stamps) else None),
+            ('rewards', self.rewards),
+            ('interventions', self.interventions),
+        ):
+            if row is None:
+                continue
+            if row.shape != (count,):
+                raise ValueError(f'{name}: {label} must be ({count},), not {row.shape}')
+            if not np.isfinite(row).all():
+                raise ValueError(f'{name}: {label} hold NaN or infinity')
+        if (np.diff(self.stamps) < 0).any():
+            raise ValueError(f'{name}: stamps go back in time')
         if not -1 <= self.success_index < count:
             raise ValueError(f'{name}: success_index {self.success_index} is not a frame')
+        for event in self.events:
+            if not 0 <= event.frame < count:
+                raise ValueError(f'{name}: event {event.name} is at {event.frame}, not a frame')

@@ -3,20 +3,38 @@
 
 The keys are those that the simulator's collector writes: `images_<camera>` (T, H, W, 3) uint8,
 `state` (T, D), `action` (T, A) (the clean label), `stamps` (T,) in seconds, `success`,
-`success_index`; `instruction`, `target`, `container` and `failure_kind` where known.
+`success_index`; `instruction`, `target`, `container` and `failure_kind` where known. Other sources
+may add `rewards` (T,) and `interventions` (T,) bool.
+
+Events are `event_names` (E,) and `event_indices` (E,), the first frame at or after each. Their
+kinds are `event_kinds` (E,) ('milestone', 'error' or '') if there; otherwise the names say them,
+with `event_targets` (E,) bool (whether it happened to the object that was asked for).
 """
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vvf_models.data.chain import LazyEpisodes, files_fingerprint
-from vvf_models.data.episode import Episode
+from vvf_models.data.episode import Episode, Event
 from vvf_models.errors import UserError
 
 _IMAGES = 'images_'
+
+# What the simulator's events are for the object asked for, and for any other.
+_KINDS = {
+    'grasped': ('milestone', 'error'),
+    'lifted': ('milestone', 'error'),
+    'placed': ('milestone', 'error'),
+    'success': ('milestone', 'milestone'),
+    'closed_empty': ('error', 'error'),
+    'slipped': ('error', ''),
+    'dropped': ('error', ''),
+    'set_down': ('error', ''),
+}
 
 
 def load_episode(path: Path | str) -> Episode:
@@ -51,8 +69,11 @@ def load_episode(path: Path | str) -> Episode:
         if 'stamps' in arrays
         else np.arange(count, dtype=float),
         failure_kind=str(arrays.get('failure_kind', '')),
+        rewards=arrays['rewards'].astype(np.float32) if 'rewards' in arrays else None,
+        interventions=arrays['interventions'].astype(bool) if 'interventions' in arrays else None,
     )
     try:
+        episode.events = _events(arrays)
         episode.check()
     except ValueError as error:
         raise UserError(f'{path}: {error}; record it anew.') from error
@@ -65,6 +86,42 @@ def _instruction(arrays: dict[str, Any]) -> str:
     if 'target' in arrays and 'container' in arrays:
         return f'put the {arrays["target"]} into the {arrays["container"]}'
     return ''
+
+
+def _events(arrays: dict[str, Any]) -> tuple[Event, ...]:
+    if 'event_names' not in arrays:
+        return ()
+    names = [str(name) for name in arrays['event_names']]
+    frames = [int(frame) for frame in arrays.get('event_indices', ())]
+    if 'event_kinds' in arrays:
+        kinds = [str(kind) for kind in arrays['event_kinds']]
+    else:
+        # Files of before have no targets, but then no episode has events of two objects.
+        wrong = str(arrays.get('failure_kind', '')) == 'wrong_object'
+        targets = arrays.get('event_targets', np.full(len(names), not wrong))
+        kinds = event_kinds(names, [bool(target) for target in targets])
+    return tuple(Event(*event) for event in zip(names, frames, kinds, strict=True))
+
+
+def event_kinds(names: Sequence[str], targets: Sequence[bool]) -> list[str]:
+    """Whether the events of a pick-and-place episode are milestones or errors, or neither.
+
+    Taking the wrong object, or bringing it somewhere, is an error, and letting go of it neither.
+    Neither is what follows a success, and a drop that ends at once in success: the object fell
+    into the container.
+
+    Args:
+        names: As the simulator names events, in order.
+        targets: Whether each happened to the object that was asked for.
+    """
+    kinds = []
+    done = False
+    for name, following, target in zip(names, [*names[1:], ''], targets, strict=True):
+        fell_in = name == 'dropped' and following == 'success'
+        mine, other = _KINDS.get(name, ('', ''))
+        kinds.append('' if done or fell_in else mine if target else other)
+        done = done or name == 'success'
+    return kinds
 
 
 class NpzEpisodes(LazyEpisodes):
