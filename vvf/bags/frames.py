@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from vvf.images import ImageError, to_rgb
 from vvf.state import StateAssembler, StateError
 from vvf.sync import Observation, Synchroniser
 from vvf.task import TaskSpec
-from vvf_models.data.images import resize_images
+from vvf_models.data.options import make_small
 
 VALUE_TOPIC = '/vvf/value'
 EVENT_TOPIC = '/vvf/episode'
@@ -66,13 +66,14 @@ class FrameSource:
         reader: The bag.
         task: The task; its topics must be those of the bag.
         cameras: The task's camera by the model's camera.
-        size: Images are resized to this side, as the model would.
+        size: Images are resized to this side, as the model would; 0 keeps their shape.
         state: Whether the model needs the state.
 
     Attributes:
         frames_read: Frames of the reference camera that could be read from the bag.
         lost: Frames that cannot be scored, by reason; complete after the iteration.
         live_values: Whether the bag holds values already.
+        wanted: Stamps of the frames to decode, in ns; all where it is None.
 
     Raises:
         UserError: The bag lacks a topic that is needed.
@@ -92,6 +93,7 @@ class FrameSource:
         self.workers = min(4, len(os.sched_getaffinity(0)))
         self.lost: Counter[str] = Counter()
         self.live_values = False
+        self.wanted: Container[int] | None = None
         self.sync = Synchroniser(task, list(cameras.values()), state=state)
         self.reference_topic = task.camera(self.sync.reference).topic
         self._assembler = StateAssembler(task) if state else None
@@ -109,6 +111,8 @@ class FrameSource:
         waiting: deque[Future[Frame | str]] = deque()
         with ThreadPoolExecutor(self.workers, 'vvf-decode') as pool:
             for observation, human in self._observations():
+                if self.wanted is not None and observation.stamp_ns not in self.wanted:
+                    continue
                 waiting.append(pool.submit(self._decode, observation, human))
                 if len(waiting) > 4 * self.workers:
                     yield from self._counted(waiting.popleft().result())
@@ -170,8 +174,7 @@ class FrameSource:
         held = self._decoded.get(camera)
         if held is None or held[0] is not raw:
             full = to_rgb(self.reader.deserialize(raw.cdr, raw.type))
-            small = resize_images(full[None], self.size)[0].transpose(1, 2, 0)
-            held = (raw, small)
+            held = (raw, make_small(full, self.size, crop=False))
             self._decoded[camera] = held
         return held[1]
 

@@ -59,6 +59,10 @@ class FrameFolderEpisodes(LazyEpisodes):
         labels = dict.fromkeys(file for folder in self.folders for file in label_files(folder))
         return f'{self._options} {files_fingerprint([*files, *labels])}'
 
+    def source(self, number: int) -> str:
+        """The episode's folder."""
+        return str(self.folders[number])
+
     def read(self, number: int) -> Episode:
         """Decodes an episode.
 

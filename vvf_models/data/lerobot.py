@@ -94,6 +94,10 @@ class LerobotEpisodes(LazyEpisodes):
                     files[self._video_file(row, key)] = None
         return f'{self._options} {files_fingerprint(f for f in files if f.is_file())}'
 
+    def source(self, number: int) -> str:
+        """The data set's folder and the episode's number in it."""
+        return f'{self.path}, episode {self._episodes[number]["episode_index"]}'
+
     def read(self, number: int) -> Episode:
         """Reads an episode's rows and decodes its stretch of each video.
 
@@ -121,7 +125,7 @@ class LerobotEpisodes(LazyEpisodes):
         success, success_index = self._outcome(row, table)
         reward = next((key for key in _REWARDS if key in self._columns), None)
         human = _INTERVENTION in self._columns
-        episode = Episode(
+        return Episode(
             images=images,
             state=_matrix(table, _STATE) if _STATE in self._columns else None,
             actions=_matrix(table, _ACTION) if _ACTION in self._columns else None,
@@ -133,11 +137,6 @@ class LerobotEpisodes(LazyEpisodes):
             rewards=_matrix(table, reward)[:, 0] if reward else None,
             interventions=_matrix(table, _INTERVENTION)[:, 0] > 0.5 if human else None,
         )
-        try:
-            episode.check()
-        except ValueError as error:
-            raise UserError(f'{self._data_file(row)}: {error}; record it anew.') from error
-        return episode
 
     @property
     def _image_size(self) -> int:

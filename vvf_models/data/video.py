@@ -54,6 +54,10 @@ class VideoEpisodes(LazyEpisodes):
         """Changes when a file is added, removed or written anew, or is read in another way."""
         return _fingerprint(self._options, self.files, self.files)
 
+    def source(self, number: int) -> str:
+        """The clip's file."""
+        return str(self._clips[number][0])
+
     def read(self, number: int) -> Episode:
         """Decodes a clip.
 
@@ -126,6 +130,10 @@ class ViewEpisodes(LazyEpisodes):
         """Changes when a file is added, removed or written anew, or is read in another way."""
         files = [file for folder in self.folders for file in views_in(folder)]
         return _fingerprint(self._options, files, self.folders)
+
+    def source(self, number: int) -> str:
+        """The episode's folder."""
+        return str(self.folders[number])
 
     def read(self, number: int) -> Episode:
         """Decodes all views of an episode.
