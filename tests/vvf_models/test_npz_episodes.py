@@ -81,6 +81,7 @@ def test_events_of_a_wrong_object_are_errors_whether_or_not_the_file_says_which(
         ('grasped lifted dropped success closed_empty', 'm m - m -'),
         ('-grasped -lifted -set_down grasped lifted placed success', 'e e - m m m m'),
         ('applauded', '-'),
+        ('', ''),
     ],
 )
 def test_kinds_of_the_simulators_events(events, kinds):
@@ -108,7 +109,15 @@ def test_without_an_outcome_it_is_unlabelled_not_failed(tmp_path):
         ({'stamps': np.array([0, 0.2, 0.1, 0.3])}, 'go back in time'),
         ({'stamps': np.arange(3) * 0.2}, r'stamps must be \(4,\)'),
         ({'event_names': np.array(['x']), 'event_indices': np.array([4])}, 'event x is at 4'),
-        ({'event_names': np.array(['x'])}, 'shorter'),
+        ({'event_names': np.array(['x'])}, 'different lengths'),
+        (
+            {
+                'event_names': np.array(['x']),
+                'event_indices': np.array([0]),
+                'event_targets': np.zeros(0, bool),
+            },
+            'different lengths',
+        ),
         ({'images_front': np.zeros((4, 8, 8), np.uint8)}, r'\(T, H, W, 3\) uint8'),
     ],
 )

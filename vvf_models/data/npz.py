@@ -98,8 +98,10 @@ def _events(arrays: dict[str, Any]) -> tuple[Event, ...]:
     else:
         # Files of before have no targets, but then no episode has events of two objects.
         wrong = str(arrays.get('failure_kind', '')) == 'wrong_object'
-        targets = arrays.get('event_targets', np.full(len(names), not wrong))
+        targets = arrays.get('event_targets', [not wrong] * len(names))
         kinds = event_kinds(names, [bool(target) for target in targets])
+    if not len(names) == len(frames) == len(kinds):
+        raise ValueError('its events have names, indices and kinds of different lengths')
     return tuple(Event(*event) for event in zip(names, frames, kinds, strict=True))
 
 
@@ -116,8 +118,8 @@ def event_kinds(names: Sequence[str], targets: Sequence[bool]) -> list[str]:
     """
     kinds = []
     done = False
-    for name, following, target in zip(names, [*names[1:], ''], targets, strict=True):
-        fell_in = name == 'dropped' and following == 'success'
+    for number, (name, target) in enumerate(zip(names, targets, strict=False)):
+        fell_in = name == 'dropped' and list(names[number + 1 : number + 2]) == ['success']
         mine, other = _KINDS.get(name, ('', ''))
         kinds.append('' if done or fell_in else mine if target else other)
         done = done or name == 'success'
