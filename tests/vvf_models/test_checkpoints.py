@@ -52,7 +52,7 @@ def test_every_configuration_survives_yaml():
 
 def test_wrong_kind_is_named(tmp_path):
     write(tmp_path / 'a', 'bc')
-    with pytest.raises(UserError, match='of kind "bc", but "icvf" is wanted'):
+    with pytest.raises(UserError, match='of kind "bc", which is no value model'):
         load_value(tmp_path / 'a')
     write(tmp_path / 'b', 'icvf')
     with pytest.raises(UserError, match='of kind "icvf", but "bc" is wanted'):

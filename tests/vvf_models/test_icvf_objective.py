@@ -151,7 +151,7 @@ def test_the_last_frame_of_an_unlabelled_clip_starts_no_transition():
     store = chain_store(5, episodes=2, outcome=0)
     sampler = GoalSampler(store, np.arange(2), GoalProbabilities(task=0.4))
     assert set(sampler.starts) == {0, 1, 2, 3, 5, 6, 7, 8}
-    assert len(sampler.task_goals) == 0
+    assert not any(len(goals) for goals in sampler.task_goals)
 
 
 def test_several_steps_stop_at_the_goal_or_rest_in_the_last_frame():
@@ -224,7 +224,7 @@ def test_pairwise_values_equal_the_plain_forward():
     for column, goal in enumerate(goals):
         repeated = goal.expand_as(states)
         torch.testing.assert_close(
-            pairs[:, :, column], model.values(states, repeated, repeated), atol=1e-4, rtol=1e-4
+            pairs[:, :, column], model.intent_values(states, repeated, repeated), atol=1e-4, rtol=1e-4
         )
 
 

@@ -10,7 +10,7 @@ from vvf_models.checkpoints import load_checkpoint
 from vvf_models.data.images import resize_images
 from vvf_models.errors import UserError
 from vvf_models.runtime import load_policy, load_value
-from vvf_models.training.icvf import train_icvf
+from vvf_models.training import train
 
 
 @pytest.fixture(scope='module')
@@ -63,7 +63,7 @@ def test_values_are_those_of_the_eager_module(value, value_folder):
         per_goal = []
         for goal in goals:
             repeated = goal.expand_as(here)
-            per_goal.append(model.values(here, repeated, repeated))
+            per_goal.append(model.intent_values(here, repeated, repeated))
         heads = torch.stack(per_goal).mean(0)
     answer = value.value(value.encode(images, state))
     np.testing.assert_allclose(answer.value, heads.mean(0).numpy(), atol=1e-4)
@@ -156,7 +156,9 @@ def test_goals_kept_as_latents_give_the_values_of_goals_kept_as_images(tmp_path)
     episodes = toy_episodes(6)
     config = small_icvf()
     for name, images in (('images', True), ('latents', False)):
-        train_icvf(episodes, config, tmp_path / name, steps=3, progress=False, goal_images=images)
+        train(
+            'icvf', episodes, config, tmp_path / name, steps=3, progress=False, goal_images=images
+        )
     assert set(load_file(tmp_path / 'latents' / 'goals.safetensors')) == {'latents'}
     seen = {camera: images[:4] for camera, images in episodes[0].images.items()}
     values = []
@@ -164,4 +166,4 @@ def test_goals_kept_as_latents_give_the_values_of_goals_kept_as_images(tmp_path)
         runtime = load_value(tmp_path / name)
         latents = runtime.encode(seen, episodes[0].state[:4] if runtime.state_dim else None)
         values.append(runtime.value(latents).value)
-    np.testing.assert_allclose(*values, atol=1e-5)
+    np.testing.assert_allclose(*values, atol=1e-4)

@@ -49,7 +49,9 @@ def add_parser(subparsers: Any) -> None:
         metavar='NAME',
         help='a configuration of config/models, or a YAML file [KIND]',
     )
-    parser.add_argument('--init', metavar='CHECKPOINT', help='weights of the same kind to start from')
+    parser.add_argument(
+        '--init', metavar='CHECKPOINT', help='weights of the same kind to start from'
+    )
     parser.add_argument('--task', help='task file of bags that hold none')
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument('--minutes', type=float, help='how long to train [10]')
@@ -57,7 +59,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--seed', type=int, default=0, help='[0]')
     parser.add_argument('--resume', action='store_true', help='go on from a stopped run')
     parser.add_argument(
-        '--skip-bad', action='store_true', help='leave out episodes that cannot be used, naming them'
+        '--skip-bad',
+        action='store_true',
+        help='leave out episodes that cannot be used, naming them',
     )
     parser.add_argument('--threads', type=int, default=1, help='CPU threads [1]')
     parser.add_argument('--cameras', nargs='+', help='cameras to look through [all of the data]')

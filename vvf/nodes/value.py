@@ -148,13 +148,10 @@ class ValueNode(ModelNode):
                 raise
             response.success, response.message = False, str(error)
         else:
-            goal = (
-                'the goal is set' if request.goal_images else "the checkpoint's own goals are set"
-            )
-            response.success, response.message = (
-                True,
-                goal if model.takes_goal else 'the task is set',
-            )
+            given = bool(request.goal_images)
+            said = 'the goal is set' if given else "the checkpoint's own goals are set"
+            response.success = True
+            response.message = said if model.takes_goal else 'the task is set'
         return response
 
     def report(self) -> tuple[int, dict[str, Any]]:

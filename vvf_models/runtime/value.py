@@ -138,18 +138,22 @@ class ValueRuntime:
         return self._model.encode(prepared, normalised)
 
     @torch.inference_mode()
-    def value(self, latents: Tensor, goal: Goal | None = None) -> Values:
+    def value(self, latents: Tensor, goal: Goal | Tensor | None = None) -> Values:
         """Values of encoded observations.
 
         Args:
             latents: (B, L) from `encode`.
-            goal: What to measure against; None for what is set.
+            goal: What to measure against; (G, L) or (L,) latents of goal observations, with the
+                instruction that is set; or None for all that is set.
 
         Raises:
             ValueError: A goal or an instruction is needed and not set, or latents have a wrong
                 shape.
         """
-        goal = goal or self._goal
+        if isinstance(goal, Tensor):
+            goal = replace(self._goal, latents=goal.reshape(-1, goal.shape[-1]))
+        elif goal is None:
+            goal = self._goal
         if self.takes_goal and goal.latents is None:
             raise ValueError('no goal is set; call set_goal first')
         if self.reads_text and goal.text is None:
