@@ -69,10 +69,13 @@ def test_a_flipped_byte_is_one_clear_sentence(copied):
     assert len(episodes[1]) == 10
 
 
-def test_a_cut_off_file_is_one_clear_sentence(copied):
+def test_a_cut_off_file_gives_what_is_whole_and_then_one_clear_sentence(copied):
     copied.write_bytes(copied.read_bytes()[:-100])
-    with pytest.raises(UserError, match='is damaged'):
-        open_episodes(copied)
+    episodes = open_episodes(copied)
+    assert len(episodes) == 25
+    assert len(episodes[23]) == 10
+    with pytest.raises(UserError, match=f'{copied.name} is damaged'):
+        episodes[24]
 
 
 def test_a_record_of_something_else_is_refused(tmp_path):

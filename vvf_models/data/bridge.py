@@ -25,16 +25,21 @@ class BridgeEpisodes(LazyEpisodes):
     """The episodes of a TFRecord file, or of all such files in a folder, read when asked for."""
 
     def __init__(self, path: Path | str) -> None:
-        """Indexes the files.
+        """Indexes the files. What follows a damaged place counts as one episode, named when read.
 
         Raises:
-            UserError: There is no TFRecord file, or one is damaged.
+            UserError: There is no TFRecord file.
         """
         path = Path(path)
-        files = sorted(path.glob('*.tfrecord*')) if path.is_dir() else [path]
-        if not files:
+        self._files = sorted(path.glob('*.tfrecord*')) if path.is_dir() else [path]
+        if not self._files:
             raise UserError(f'{path} holds no .tfrecord file; name another folder.')
-        self._records = [(file, *span) for file in files for span in record_offsets(file)]
+        self._records: list[tuple[Path, int, int] | UserError] = []
+        for file in self._files:
+            try:
+                self._records.extend((file, *span) for span in record_offsets(file))
+            except UserError as error:
+                self._records.append(error)
 
     def __len__(self) -> int:
         """Number of episodes."""
@@ -42,12 +47,12 @@ class BridgeEpisodes(LazyEpisodes):
 
     def fingerprint(self) -> str:
         """Changes when a file is added, removed or written anew."""
-        return files_fingerprint(sorted({record[0] for record in self._records}))
+        return files_fingerprint(self._files)
 
     def source(self, number: int) -> str:
         """The file and the record in it."""
-        path, offset, _ = self._records[number]
-        return f'{path}, byte {offset}'
+        record = self._records[number]
+        return '' if isinstance(record, UserError) else f'{record[0]}, byte {record[1]}'
 
     def read(self, number: int) -> Episode:
         """Reads a record.
@@ -56,7 +61,10 @@ class BridgeEpisodes(LazyEpisodes):
             UserError: The record is damaged or is no BridgeData episode.
         """
         # The ids within the records repeat, since each counts within its own source file.
-        path, offset, length = self._records[number]
+        record = self._records[number]
+        if isinstance(record, UserError):
+            raise UserError(str(record))
+        path, offset, length = record
         data = read_record(path, offset, length)
         try:
             return _to_episode(parse_example(data), f'bridge_{number:06d}')

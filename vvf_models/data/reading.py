@@ -118,7 +118,7 @@ def misfits(episodes: Sequence[SmallEpisode], use_state: bool) -> dict[int, str]
     """
     found: dict[int, str] = {}
     rates = np.array([item.episode.rate_hz for item in episodes])
-    for number, others in _medians_of_others(rates).items():
+    for number, others in medians_of_others(rates).items():
         if abs(rates[number] - others) > _RATE_TOLERANCE * others:
             found[number] = f'runs at {rates[number]:.3g} Hz, the other episodes at {others:.3g} Hz'
     if use_state:
@@ -147,7 +147,7 @@ def _judge_lengths(lengths: Sequence[int | None], name: str, found: dict[int, st
             found.setdefault(number, f'{has}, most episodes {usual}')
 
 
-def _medians_of_others(values: NDArray[np.float64]) -> dict[int, float]:
+def medians_of_others(values: NDArray[np.float64]) -> dict[int, float]:
     """For each value that is a number, the median of the others."""
     known = np.flatnonzero(np.isfinite(values))
     rest = len(known) - 1

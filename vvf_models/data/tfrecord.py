@@ -50,14 +50,15 @@ def masked_crc32c(data: bytes) -> int:
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
-def record_offsets(path: Path | str) -> list[tuple[int, int]]:
+def record_offsets(path: Path | str) -> Iterator[tuple[int, int]]:
     """Offset and length of each record's data, checking the lengths' checksums.
+
+    Those before a damaged place come first, then the error.
 
     Raises:
         UserError: The file cannot be read, is cut off, or a checksum is wrong.
     """
     path = Path(path)
-    offsets = []
     try:
         size = path.stat().st_size
         with path.open('rb') as file:
@@ -69,12 +70,11 @@ def record_offsets(path: Path | str) -> list[tuple[int, int]]:
                 (length,) = struct.unpack('<Q', header[:8])
                 if position + 16 + length > size:
                     raise _damaged(path, position)
-                offsets.append((position + 12, length))
+                yield position + 12, length
                 position += 16 + length
                 file.seek(position)
     except OSError as error:
         raise UserError(f'{path} cannot be read: {error.strerror}.') from error
-    return offsets
 
 
 def read_record(path: Path | str, offset: int, length: int) -> bytes:
