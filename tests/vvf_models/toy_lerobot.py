@@ -15,6 +15,13 @@ from tests.vvf_models.toy_videos import numbered, write_video
 FPS = 10
 LENGTHS = (12, 9, 15)
 CAMERAS = ('front', 'wrist')
+INDEX = '__index_level_0__'
+TASK_COLUMNS = [
+    {'name': 'task_index', 'field_name': 'task_index', 'pandas_type': 'int64',
+     'numpy_type': 'int64', 'metadata': None},
+    {'name': None, 'field_name': INDEX, 'pandas_type': 'unicode', 'numpy_type': 'object',
+     'metadata': None},
+]  # fmt: skip
 IMAGE = pa.struct({'bytes': pa.binary(), 'path': pa.string()})
 
 
@@ -59,12 +66,11 @@ def write_dataset(root: Path, *, video: bool = True, codec: str = 'libx264') -> 
         'features': features,
     }
     write_info(root, info)
-    # pandas' index of the texts, which 0.4.4 leaves without a name
-    tasks = pa.table({'task_index': [0, 1], '__index_level_0__': ['pick it', 'place it']})
-    pq.write_table(
-        tasks.replace_schema_metadata({'pandas': '{"index_columns": ["__index_level_0__"]}'}),
-        root / 'meta' / 'tasks.parquet',
-    )
+    # The texts are pandas' index, which 0.4.4 leaves without a name.
+    tasks = pa.table({'task_index': [0, 1], INDEX: pa.array(['pick it', 'place it'])})
+    notes = {'index_columns': [INDEX], 'column_indexes': [], 'columns': TASK_COLUMNS}
+    tasks = tasks.replace_schema_metadata({'pandas': json.dumps(notes)})
+    pq.write_table(tasks, root / 'meta' / 'tasks.parquet')
     (root / 'meta' / 'stats.json').write_text('{}')
     starts = np.cumsum([0, *LENGTHS])
     _write_rows(root, starts, video)
