@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Advantage and improvement indicator from a series of values.
 
-After the n-step advantage of Evo-RL (``n_step``, ``positive_ratio``), with the dense reward of the
-value model itself. A value here is minus the discounted number of steps to the goal, so the reward
-is -1 per step and, with s steps from frame t to frame u,
+After the n-step advantage of RECAP (arXiv 2511.14759) and Evo-RL (``n_step``, ``positive_ratio``),
+with the dense reward of the value model itself. A value here is minus the discounted number of
+steps to the goal, times what a step costs in the model's unit (1 for an ICVF, 1 over the
+normaliser for returns in [-1, 0]); so the reward is minus that cost c per step and, with s steps
+from frame t to frame u,
 
-    A = -(1 - gamma^s) / (1 - gamma) + gamma^s V(u) - V(t).
+    A = -c (1 - gamma^s) / (1 - gamma) + gamma^s V(u) - V(t),
+
+where the fraction is s for a gamma of 1.
 
 It is 0 where the robot comes as much nearer as the model expects of good behaviour and negative
 where it does not. Steps are counted by the stamps at the model's rate and not by frames, so neither
@@ -30,12 +34,12 @@ def lookahead(
     gamma: float,
     rate_hz: float,
     n_steps: int = N_STEPS,
-    success: bool = False,
+    step_cost: float = 1.0,
+    end_value: float | None = None,
 ) -> FloatArray:
     """Advantage of each frame over the next n steps: what training uses.
 
-    Near the end the horizon is cut to the last frame. At the last frame of a success the goal is
-    reached, so its value counts as 0; that of any other episode is the model's own.
+    Near the end the horizon is cut to the last frame.
 
     Args:
         stamps: (T,) seconds, rising.
@@ -43,7 +47,9 @@ def lookahead(
         gamma: The model's discount per step.
         rate_hz: Steps per second of the data the model was trained on.
         n_steps: Horizon.
-        success: Whether the episode ended in success.
+        step_cost: What a step costs in the model's unit.
+        end_value: What the last frame is known to be worth: 0 at the end of a success, and what a
+            failure costs for a model that counts it; None: the model's own value.
 
     Returns:
         (T,) advantages.
@@ -53,9 +59,10 @@ def lookahead(
     ahead = np.searchsorted(stamps, stamps + (n_steps - 1e-3) / rate_hz)
     ahead = np.minimum(ahead, len(stamps) - 1)
     reached = np.asarray(values, np.float64).copy()
-    if success:
-        reached[-1] = 0.0
-    return _gain(stamps, values, reached, np.arange(len(stamps)), ahead, gamma, rate_hz)
+    if end_value is not None:
+        reached[-1] = end_value
+    now = np.arange(len(stamps))
+    return _gain(stamps, values, reached, now, ahead, gamma, rate_hz, step_cost)
 
 
 def lookback(
@@ -65,6 +72,7 @@ def lookback(
     gamma: float,
     rate_hz: float,
     n_steps: int = N_STEPS,
+    step_cost: float = 1.0,
 ) -> FloatArray:
     """Advantage of the last n steps up to each frame: what a live node can know.
 
@@ -74,7 +82,8 @@ def lookback(
         return np.zeros(0)
     before = np.searchsorted(stamps, stamps - (n_steps - 1e-3) / rate_hz, side='right') - 1
     now = np.arange(len(stamps))
-    out = _gain(stamps, values, values, np.maximum(before, 0), now, gamma, rate_hz)
+    start = np.maximum(before, 0)
+    out = _gain(stamps, values, values, start, now, gamma, rate_hz, step_cost)
     return np.where(before >= 0, out, np.nan)
 
 
@@ -92,8 +101,10 @@ def _gain(
     end: npt.NDArray[np.int64],
     gamma: float,
     rate_hz: float,
+    step_cost: float,
 ) -> FloatArray:
     steps = (stamps[end] - stamps[start]) * rate_hz
     kept = np.power(gamma, steps)
     cost = steps if gamma == 1.0 else (1.0 - kept) / (1.0 - gamma)
-    return np.asarray(kept * reached[end] - cost - np.asarray(values)[start], np.float64)
+    gain = kept * reached[end] - step_cost * cost - np.asarray(values)[start]
+    return np.asarray(gain, np.float64)

@@ -18,7 +18,7 @@ def value_of(steps: np.ndarray) -> np.ndarray:
 def test_steady_progress_has_no_advantage_at_any_frame_rate(hz: float) -> None:
     seconds = np.arange(0, 4 + 1e-9, 1 / hz)
     values = value_of(5.0 * (4.0 - seconds))
-    ahead = lookahead(seconds, values, gamma=GAMMA, rate_hz=5.0, n_steps=5, success=True)
+    ahead = lookahead(seconds, values, gamma=GAMMA, rate_hz=5.0, n_steps=5, end_value=0.0)
     np.testing.assert_allclose(ahead, 0.0, atol=1e-9)
     back = lookback(seconds, values, gamma=GAMMA, rate_hz=5.0, n_steps=5)
     assert np.isnan(back[seconds < 0.99]).all()
@@ -35,12 +35,28 @@ def test_standing_still_costs_what_the_steps_cost() -> None:
     np.testing.assert_allclose(ahead[3:], [-1 + GAMMA * -4.0 + 4.0, 0.0])
 
 
-def test_only_a_success_ends_at_the_goal() -> None:
+def test_the_end_of_a_success_or_failure_counts_as_what_it_is() -> None:
     seconds, values = np.array([0.0, 1.0]), np.array([-2.0, -2.0])
-    won = lookahead(seconds, values, gamma=GAMMA, rate_hz=1.0, n_steps=5, success=True)
+    won = lookahead(seconds, values, gamma=GAMMA, rate_hz=1.0, n_steps=5, end_value=0.0)
     np.testing.assert_allclose(won, [-1 + 2.0, 2.0])
+    failed = lookahead(seconds, values, gamma=GAMMA, rate_hz=1.0, n_steps=5, end_value=-9.0)
+    np.testing.assert_allclose(failed, [-1 - 0.9 * 9.0 + 2.0, -9.0 + 2.0])
     lost = lookahead(seconds, values, gamma=GAMMA, rate_hz=1.0, n_steps=5)
     np.testing.assert_allclose(lost, [-1 - 1.8 + 2.0, 0.0])
+
+
+@pytest.mark.parametrize(('failed', 'end'), [(False, 0.0), (True, -0.5)])
+def test_exact_normalised_returns_have_no_advantage(failed: bool, end: float) -> None:
+    longest = 40  # the normaliser is twice that, as a failure costs as much
+    left = np.arange(29, -1, -1)
+    values = -(left + failed * longest) / (2 * longest)
+    seconds = np.arange(30) * 0.2
+    how = {'gamma': 1.0, 'rate_hz': 5.0, 'n_steps': 10, 'step_cost': 1 / (2 * longest)}
+    np.testing.assert_allclose(lookahead(seconds, values, **how, end_value=end), 0, atol=1e-12)
+    np.testing.assert_allclose(lookback(seconds, values, **how)[10:], 0, atol=1e-12)
+    # A robot that stands still for ten steps loses ten of them.
+    still = lookahead(seconds, np.full(30, -0.25), **how)
+    np.testing.assert_allclose(still[:20], -10 / 80)
 
 
 def test_lookback_is_the_lookahead_of_n_steps_ago() -> None:

@@ -157,7 +157,7 @@ def test_the_table_has_the_columns_of_the_field(tmp_path: Path, checkpoint: Path
     values = np.array(table[f'complementary_info.value_{TAG}'])
     gain = np.array(table[f'complementary_info.advantage_{TAG}'])
     seconds = np.arange(20) * 0.1
-    first = lookahead(seconds, values[:20], gamma=model.gamma, rate_hz=5.0, success=True)
+    first = lookahead(seconds, values[:20], gamma=model.gamma, rate_hz=5.0, end_value=0.0)
     np.testing.assert_allclose(gain[:20], first, atol=1e-4)
     positive = np.array(table[f'complementary_info.acp_indicator_{TAG}']).astype(bool)
     limit = np.quantile(gain, 0.8)
@@ -207,6 +207,9 @@ def test_an_interrupted_run_is_taken_up(tmp_path: Path, checkpoint: Path) -> Non
 
     stopped = SimpleNamespace(
         **{k: getattr(model, k) for k in ('name', 'cameras', 'image_size', 'state_dim', 'gamma')},
+        step_cost=model.step_cost,
+        failure_value=model.failure_value,
+        set_instruction=model.set_instruction,
         encode=encode,
         value=model.value,
     )

@@ -40,6 +40,8 @@ class ValueModel(Protocol):
     image_size: int
     state_dim: int
     gamma: float
+    step_cost: float
+    failure_value: float | None
 
     def encode(
         self, images: Mapping[str, npt.NDArray[np.uint8]], state: npt.NDArray[np.float32] | None
@@ -210,7 +212,7 @@ def _score(
             name=_name(path), fingerprint=fingerprint, task=task.name, source=str(path),
             episode_id=reader.episode_id,
             outcome=reader.custom_data.get('outcome', 'unlabelled'),
-            rate_hz=task.rate_hz,
+            rate_hz=task.rate_hz, step_cost=model.step_cost, failure_value=model.failure_value,
             live_values=source.live_values, frames_read=source.frames_read,
             lost=dict(source.lost), seconds_lost=reader.loss.seconds,
             loss=str(reader.loss) if reader.loss else '',

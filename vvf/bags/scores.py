@@ -34,7 +34,8 @@ _ARRAYS = (
 class EpisodeScores:
     """What a value model says about one episode, and what was lost on the way.
 
-    Arrays have one row per scored frame. ``lost`` counts frames by reason.
+    Arrays have one row per scored frame. ``lost`` counts frames by reason. ``step_cost`` and
+    ``failure_value`` are the model's, for the task of the episode.
     """
 
     name: str
@@ -43,6 +44,8 @@ class EpisodeScores:
     episode_id: str
     outcome: str
     rate_hz: float
+    step_cost: float
+    failure_value: float | None
     live_values: bool
     frames_read: int
     lost: dict[str, int]
@@ -65,16 +68,18 @@ class EpisodeScores:
 
     def lookahead(self, gamma: float, n_steps: int) -> FloatArray:
         """Advantage over the next n steps; see vvf.advantage."""
+        ends = {'success': 0.0, 'failure': self.failure_value}
         return advantage.lookahead(
             self.seconds, self.value, gamma=gamma, rate_hz=self.rate_hz, n_steps=n_steps,
-            success=self.outcome == 'success',
+            step_cost=self.step_cost, end_value=ends.get(self.outcome),
         )  # fmt: skip
 
     def lookback(self, gamma: float, n_steps: int) -> FloatArray:
         """Advantage of the last n steps; see vvf.advantage."""
         return advantage.lookback(
-            self.seconds, self.value, gamma=gamma, rate_hz=self.rate_hz, n_steps=n_steps
-        )
+            self.seconds, self.value, gamma=gamma, rate_hz=self.rate_hz, n_steps=n_steps,
+            step_cost=self.step_cost,
+        )  # fmt: skip
 
     def save(self, path: Path) -> None:
         """Write the scores, complete or not at all."""

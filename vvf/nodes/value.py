@@ -109,7 +109,9 @@ class ValueNode(ModelNode):
         while self._history[0][0] < stamp - window:
             self._history.popleft()
         stamps, values = np.asarray(self._history).T
-        gains = lookback(stamps, values, gamma=model.gamma, rate_hz=self.task.rate_hz)
+        gains = lookback(
+            stamps, values, gamma=model.gamma, rate_hz=self.task.rate_hz, step_cost=model.step_cost
+        )
         return float(gains[-1])
 
     def _on_event(self, event: EpisodeEvent) -> None:

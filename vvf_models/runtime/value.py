@@ -42,7 +42,8 @@ class ValueRuntime:
         image_size: Side in pixels that images are scaled to.
         state_dim: Length of the state it needs, 0 for none.
         gamma: Discount per step.
-        step_cost: What a step costs in the unit of the value, before discounting.
+        failure_value: What the last frame of a failure is worth; None for a model that learns of
+            none.
         takes_goal: Whether it measures against goal observations.
         reads_text: Whether it measures against an instruction.
     """
@@ -59,13 +60,18 @@ class ValueRuntime:
         self.image_size = config.image_size
         self.state_dim = config.state_dim
         self.gamma = self._model.discount
-        self.step_cost = self._model.step_cost
+        self.failure_value = self._model.failure_value
         self.takes_goal = self._model.takes_goal
         self.reads_text = self._model.reads_text
         self._goal = Goal()
         self._instruction = ''
         self._stored_goals = self._encode_stored(checkpoint)
         self.reset_goal()
+
+    @property
+    def step_cost(self) -> float:
+        """What a step costs in the unit of the value, before discounting; by instruction."""
+        return self._model.step_cost_of(self._instruction)
 
     @property
     def model(self) -> ValueModel:

@@ -144,6 +144,15 @@ class ValueModel(nn.Module):
     def step_cost(self) -> float:
         """What a step costs in the unit of the value, before discounting."""
 
+    def step_cost_of(self, instruction: str) -> float:
+        """`step_cost`, for models whose unit differs from task to task."""
+        return self.step_cost
+
+    @property
+    def failure_value(self) -> float | None:
+        """What the last frame of a failure is worth; None for a model that learns of none."""
+        return None
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
