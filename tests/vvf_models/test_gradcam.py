@@ -195,6 +195,17 @@ def test_model_is_left_as_it_was():
     assert not images[0].requires_grad
 
 
+def test_goals_are_no_tokens_even_if_there_are_as_many_as_places():
+    torch.manual_seed(0)
+    # A last map of 4 x 4, and 16 goals, whose values pass through LayerNorms as (B, 16, 32).
+    model = Icvf(small_icvf(image_size=SIZE))
+    images, state = noise(3, cameras=1), torch.zeros(3, 3)
+    goals = torch.randn(16, model.latent_size)
+    heat = gradcam(model, images, state, Goal(latents=goals))['front']
+    single = gradcam(model, images, state, Goal(latents=torch.cat([goals, goals])))['front']
+    np.testing.assert_allclose(heat, single, atol=1e-4)
+
+
 class MeanModel(BrightnessModel):
     def encode(self, images, state, hide_state=None):
         return torch.stack([image.mean((1, 2, 3)) for image in images], 1)

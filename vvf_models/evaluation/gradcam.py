@@ -145,7 +145,7 @@ def _differentiate(value: Tensor, outputs: list[_Output]) -> None:
     """Fills in the gradients."""
     if outputs and value.requires_grad:
         tensors = [output.tensor for output in outputs]
-        found = torch.autograd.grad(value.sum(), tensors, allow_unused=True)
+        found = torch.autograd.grad(value.sum(), tensors, retain_graph=True, allow_unused=True)
         for output, gradient in zip(outputs, found, strict=True):
             output.gradient = gradient
 
@@ -161,24 +161,28 @@ def _heat(
         batch: B.
         pooled: As for `gradcam`.
     """
-    result = None
+    result = last = tokens = None
     grid = torch.Size()  # frames, h, w of the last map
     rows = frames = torch.zeros(0, dtype=torch.bool)  # which of it are the camera's
-    mixed = False
     for output, other in zip(outputs, others, strict=True):
         tensor = output.tensor
         if tensor.ndim == 3:
-            if not grid or tensor.shape[:2] != (len(rows), grid.numel()):
+            if last is None or tensor.shape[:2] != (len(rows), grid.numel()):
                 continue
-            mixed = True  # by attention: from here on only tokens know their place
+            if tokens is None and not _lie_as(tensor, last):
+                continue
+            if tokens is not None and tensor.shape != tokens.shape:
+                continue
+            tokens = tensor
         else:
-            if mixed or min(tensor.shape[-2:]) < 2:
+            # Behind attention only tokens know their place.
+            if tokens is not None or min(tensor.shape[-2:]) < 2:
                 continue
             ours, theirs = _with_frames(tensor, grid), _with_frames(other.tensor, grid)
             changed = (ours != theirs).flatten(3).any(3).any(1)  # (rows, frames)
             if int(changed.any(1).sum()) != batch:
                 continue
-            rows, frames, grid = changed.any(1), changed.any(0), ours.shape[2:]
+            rows, frames, grid, last = changed.any(1), changed.any(0), ours.shape[2:], tensor
         if output.gradient is None:
             continue
         weights = _with_frames(output.gradient, grid)[rows][:, :, frames]
@@ -188,6 +192,20 @@ def _heat(
             activations = _with_frames(tensor, grid)[rows][:, :, frames]
             result = (weights * activations).sum(1).relu().mean(1).detach()
     return result
+
+
+def _lie_as(tokens: Tensor, last: Tensor) -> bool:
+    """Whether the first token comes from the first place of a map and from no other.
+
+    What has as many rows as a map has places only by chance, such as one for each goal, does not.
+    """
+    if not (tokens.requires_grad and last.requires_grad):
+        return False
+    (gradient,) = torch.autograd.grad(
+        tokens[:, 0, 0].sum(), last, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    places = gradient.flatten(2).ne(0).any(1).any(0)
+    return bool(places[0]) and not bool(places[1:].any())
 
 
 def _with_frames(tensor: Tensor, grid: torch.Size) -> Tensor:
