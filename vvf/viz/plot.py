@@ -131,7 +131,7 @@ class ValuePlot:
             if value in (0.0, 0.5, 1.0):
                 width, height = self._text_size(f'{value:.1f}')
                 self._write(image, f'{value:.1f}', (self._left - width - 7, y + height // 2), TEXT)
-        tick = _nice(span / 6)
+        tick = nice_step(span / 6)
         for i in range(int(span / tick + 1e-6) + 1):
             x = round(self._x(i * tick, 0.0, span))
             cv2.line(image, (x, self._bottom), (x, self._bottom + 4), GRID, 1)
@@ -208,7 +208,7 @@ class ValuePlot:
         cv2.putText(image, text, at, _FONT, self._size * factor, colour, 1, cv2.LINE_AA)
 
 
-def _nice(step: float) -> float:
+def nice_step(step: float) -> float:
     """Return the next of 1, 2, 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(max(step, 1e-9)))
     return next(f * power for f in (1.0, 2.0, 5.0, 10.0) if f * power >= step * (1 - 1e-9))
