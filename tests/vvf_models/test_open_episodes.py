@@ -71,6 +71,11 @@ def test_what_is_not_known_is_one_sentence(tmp_path):
         make(tmp_path)
     with pytest.raises(UserError, match=r'more than one kind of data: .*\.npz.*videos.*keep each'):
         open_episodes(tmp_path)
+    both = tmp_path / 'both'
+    videos(both)
+    views(both)
+    with pytest.raises(UserError, match='more than one kind'):
+        open_episodes(both)
     empty = tmp_path / 'empty'
     (empty / 'inner').mkdir(parents=True)
     with pytest.raises(UserError, match='empty holds no episodes that are known: neither'):

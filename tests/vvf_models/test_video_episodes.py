@@ -37,6 +37,15 @@ def test_irregular_stamps_are_those_of_the_container(tmp_path):
     np.testing.assert_allclose(episode.stamps, times / 30, atol=1e-6)
 
 
+@pytest.mark.parametrize('name', ['a.mp4', 'a.mkv', 'a.webm'])
+def test_a_file_that_begins_late_counts_from_its_first_frame(tmp_path, name):
+    write_video(tmp_path / name, 60, times=range(90, 150))
+    clips = VideoEpisodes(tmp_path, ReadOptions(fps=0, clip_frames=(10, 30)))
+    assert [numbers(c.images['video']) for c in clips] == [[*range(30)], [*range(30, 60)]]
+    assert clips[0].stamps[0] == 0
+    assert clips[1].stamps[0] == pytest.approx(1)
+
+
 def test_a_faster_video_is_sampled(tmp_path):
     write_video(tmp_path / 'a.mp4', 90)
     (episode,) = VideoEpisodes(tmp_path)
@@ -129,6 +138,13 @@ def test_an_instruction_for_all(tmp_path):
     (tmp_path / 'task_instruction.json').write_text('["clean up", "tidy"]')
     (tmp_path / 'b.json').write_text('{"instruction": "wipe"}')
     assert [e.instruction for e in VideoEpisodes(tmp_path)] == ['clean up', 'wipe']
+
+
+def test_labels_of_nothing_are_named(tmp_path, caplog):
+    write_video(tmp_path / 'pour_07.mp4', 12)
+    (tmp_path / 'pour_7.json').write_text('{"success": true}')
+    VideoEpisodes(tmp_path)
+    assert 'pour_7.json labels nothing' in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vvf_models.data.chain import LazyEpisodes, files_fingerprint
 from vvf_models.data.episode import Episode
-from vvf_models.data.labels import label_files, read_labels
+from vvf_models.data.labels import label_files, read_labels, warn_of_strays
 from vvf_models.data.natural import natural, natural_key
 from vvf_models.data.options import ReadOptions, make_small
 from vvf_models.data.views import CAMERA, Stretch, episode_of_views
@@ -41,6 +41,8 @@ class FrameFolderEpisodes(LazyEpisodes):
         self.folders = frame_folders(path)
         if not self.folders:
             raise UserError(f'{path} holds no folder of .jpg or .png frames; name another one.')
+        if self.folders != [path]:
+            warn_of_strays(self.folders)
         known = {camera for folder in self.folders for camera in _cameras(folder)}
         self.cameras = self._options.cameras or tuple(sorted(known, key=natural_key))
 

@@ -22,6 +22,8 @@ Robo-Dopamine: each sub-task that ends is a milestone.
 """
 
 import json
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ KEYFRAMES = 'annotated_keyframes.json'
 INSTRUCTION = 'task_instruction.json'
 
 _ENTRIES = ('instruction', 'success', 'success_frame', 'failure_kind', 'events', 'fps')
+_log = logging.getLogger(__name__)
 _KINDS = ('milestone', 'error', '')
 
 
@@ -112,6 +115,15 @@ def read_labels(item: Path) -> Labels:
         entries['instruction'] = _instruction(shared)
     events = tuple(sorted(entries.pop('events', ()), key=lambda event: event.frame))
     return Labels(source, events=events, **entries)
+
+
+def warn_of_strays(items: Sequence[Path]) -> None:
+    """Logs the files that look like labels beside some items, but are those of none of them."""
+    used = {file for item in items for file in label_files(item)}
+    for folder in dict.fromkeys(item.parent for item in items):
+        for file in sorted(folder.glob('*.json')):
+            if file not in used:
+                _log.warning('%s labels nothing: there is no data of that name', file)
 
 
 def label_files(item: Path) -> list[Path]:

@@ -71,14 +71,22 @@ def recognise(path: Path) -> str:
         raise UserError(f'{path} is not a .tfrecord file or a video; name one, or a folder.')
     if (path / INFO).exists():
         return 'lerobot'
+    try:
+        return _kind_of_folder(path)
+    except OSError as error:
+        raise UserError(f'{path} cannot be listed: {error}.') from error
+
+
+def _kind_of_folder(path: Path) -> str:
     found = []
     if any(path.glob('*.npz')):
         found.append('npz')
     if any(path.glob('*.tfrecord*')):
         found.append('tfrecord')
-    if view_folders(path):
+    folders = view_folders(path)
+    if folders:
         found.append('views')
-    elif views_in(path):
+    if views_in(path) and folders != [path]:
         found.append('videos')
     if frame_folders(path):
         found.append('frames')

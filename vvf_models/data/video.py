@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vvf_models.data.chain import LazyEpisodes, files_fingerprint
 from vvf_models.data.episode import Episode
-from vvf_models.data.labels import KEYFRAMES, label_files, read_labels
+from vvf_models.data.labels import KEYFRAMES, label_files, read_labels, warn_of_strays
 from vvf_models.data.natural import natural, natural_key
 from vvf_models.data.options import ReadOptions, make_small
 from vvf_models.data.video_file import is_video, read_video, video_facts
@@ -41,6 +41,8 @@ class VideoEpisodes(LazyEpisodes):
         self.files = views_in(path) if path.is_dir() else [path]
         if not self.files:
             raise UserError(f'{path} holds no video; name another folder.')
+        if path.is_dir():
+            warn_of_strays(self.files)
         self._clips: list[tuple[Path, int, int]] = []
         for file in self.files:
             clips = self._count(file)
@@ -119,6 +121,8 @@ class ViewEpisodes(LazyEpisodes):
         self.folders = view_folders(path)
         if not self.folders:
             raise UserError(f'{path} holds no folder with videos; name another one.')
+        if self.folders != [path]:
+            warn_of_strays(self.folders)
         known = {file.stem for folder in self.folders for file in views_in(folder)}
         self.cameras = self._options.cameras or tuple(sorted(known, key=natural_key))
 

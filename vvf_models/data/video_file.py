@@ -22,6 +22,7 @@ SUFFIXES = ('.mp4', '.webm', '.mkv', '.mov', '.m4v')
 
 # A video may end this much before its header says: rounded durations, a sound track that is longer.
 _SHORTER_S = 0.5
+_FASTEST_HZ = 480.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def read_video(
         facts = _facts(path, container)
         every = not 0 < fps < facts.rate_hz
         half = 0.5 / facts.rate_hz
-        stream = container.streams.video[0]
+        stream = _stream(container)
         first = (stream.start_time or 0) * stream.time_base
         if start > 0:
             wanted = int((first + start - half) / stream.time_base)
@@ -119,26 +120,33 @@ def _opened(path: Path) -> Any:
         container = av.open(str(path))
     except (av.FFmpegError, OSError) as error:
         raise UserError(f'{path} is no video that can be read; replace or remove it.') from error
+    stream = _stream(container)
     # A file without its index has no streams, or some of unknown size.
-    streams = container.streams.video
-    if not streams or not streams[0].width or not streams[0].codec_context:
+    if stream is None or not stream.width or not stream.codec_context:
         container.close()
         raise UserError(f'{path} holds no picture that can be read; replace or remove it.')
-    streams[0].thread_type = 'AUTO'
+    stream.thread_type = 'AUTO'
     return container
 
 
+def _stream(container: Any) -> Any:
+    """The film, not a cover picture; None if there is none."""
+    return container.streams.best('video')
+
+
 def _facts(path: Path, container: Any) -> VideoFacts:
-    stream = container.streams.video[0]
+    stream = _stream(container)
+    begin = float((stream.start_time or 0) * stream.time_base)
     seconds = 0.0
     if stream.duration:
         seconds = float(stream.duration * stream.time_base)
-    elif 'DURATION' in stream.metadata:  # Matroska and webm: that of the container may be sound
-        seconds = _clock(stream.metadata['DURATION'])
+    elif 'DURATION' in stream.metadata:  # Matroska: when it ends; the container may have sound
+        seconds = _clock(stream.metadata['DURATION']) - begin
     elif container.duration:
-        seconds = container.duration / av.time_base
-    rate = float(stream.average_rate or stream.guessed_rate or 0)
-    if seconds <= 0 or not rate > 0:
+        seconds = container.duration / av.time_base - begin
+    rate = float(stream.average_rate or 0)
+    # Some recorders leave out the duration, or say 1000 frames a second for "when they come".
+    if seconds <= 0 or not 0 < rate <= _FASTEST_HZ:
         seconds, rate = _measured(path)
     return VideoFacts(seconds, rate)
 
@@ -146,7 +154,7 @@ def _facts(path: Path, container: Any) -> VideoFacts:
 def _measured(path: Path) -> tuple[float, float]:
     try:
         with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+            stream = _stream(container)
             stamps = [p.pts for p in container.demux(stream) if p.pts is not None]
             span = float((max(stamps) - min(stamps)) * stream.time_base) if stamps else 0.0
     except av.FFmpegError as error:
@@ -167,7 +175,7 @@ def _clock(text: str) -> float:
 
 def _decoded(path: Path, container: Any) -> Iterator[Any]:
     try:
-        for frame in container.decode(container.streams.video[0]):
+        for frame in container.decode(_stream(container)):
             if frame.pts is None:
                 raise UserError(f'{path} holds frames without stamps; convert it to mp4.')
             yield frame
