@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vvf.bags.reader import open_bag
+from vvf.data import open_data
 
 KEYS = [
     'episodes',
@@ -70,6 +72,21 @@ def test_every_frame_is_relabelled(demo: Path) -> None:
             counts = bag.counts()
         # But for the first ones: the bag may begin with a frame of one camera only.
         assert counts['/vvf/value/relabelled'] >= 0.9 * counts['/shoulder/image_raw']
+
+
+def test_the_bags_are_episodes_to_train_on(demo: Path) -> None:
+    episodes = open_data(demo / 'bags')
+    assert len(episodes) == 2
+    for number in range(2):
+        episode = episodes[number]
+        episode.check()
+        assert list(episode.images) == ['shoulder', 'wrist']
+        assert episode.rate_hz == pytest.approx(5, rel=0.1)  # of 10 frames a second, those acted on
+        assert episode.actions is not None
+        acted = np.abs(episode.actions[:, :6]).sum(axis=1) > 0
+        assert acted.mean() > 0.8
+        assert episode.interventions is not None
+        assert not episode.interventions.any()
 
 
 def test_the_report_is_one_page_without_outside_resources(demo: Path) -> None:
