@@ -22,7 +22,10 @@ from vvf_models.config import from_mapping, to_mapping
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import BcConfig, BcPolicy
 from vvf_models.values.base import ValueConfig, ValueModel
+from vvf_models.values.distributional import DistributionalConfig, DistributionalValue
 from vvf_models.values.icvf import Icvf, IcvfConfig
+from vvf_models.values.viva import Viva, VivaConfig
+from vvf_models.values.vip import Vip, VipConfig
 
 MODEL_FILE = 'model.safetensors'
 CONFIG_FILE = 'config.yaml'
@@ -33,10 +36,16 @@ _INSTRUCTIONS = 'instructions'
 
 CONFIGS: dict[str, type[Any]] = {
     'icvf': IcvfConfig,
+    'vip': VipConfig,
+    'distributional': DistributionalConfig,
+    'viva': VivaConfig,
     'bc': BcConfig,
 }
 MODULES: dict[str, type[nn.Module]] = {
     'icvf': Icvf,
+    'vip': Vip,
+    'distributional': DistributionalValue,
+    'viva': Viva,
     'bc': BcPolicy,
 }
 

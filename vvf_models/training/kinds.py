@@ -11,6 +11,9 @@ from vvf_models.training.learner import Learner
 # By name, since one kind's libraries need not be loaded for another.
 _LEARNERS = {
     'icvf': ('vvf_models.training.icvf', 'IcvfLearner'),
+    'vip': ('vvf_models.training.vip', 'VipLearner'),
+    'distributional': ('vvf_models.training.distributional', 'DistributionalLearner'),
+    'viva': ('vvf_models.training.viva', 'VivaLearner'),
     'bc': ('vvf_models.training.bc', 'BcLearner'),
 }
 
