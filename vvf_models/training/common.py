@@ -96,9 +96,10 @@ def with_state_statistics(config: Config, store: FrameStore, frames: NDArray[np.
     )
 
 
-def memory_format(config: Any) -> torch.memory_format:
+def memory_format(learner: Learner) -> torch.memory_format:
     """The faster layout of images and weights on a CPU: measured, not reasoned."""
-    return torch.contiguous_format if config.bfloat16 else torch.channels_last
+    plain = learner.config.bfloat16 or not learner.of_images
+    return torch.contiguous_format if plain else torch.channels_last
 
 
 class Batches:
@@ -109,6 +110,7 @@ class Batches:
         store, config = learner.store, learner.config
         self.images = [torch.from_numpy(store.images[name]) for name in learner.streams]
         self.config = config
+        self.layout = memory_format(learner)
         self.how = Augmentation(
             **{field.name: getattr(config, field.name) for field in fields(Augmentation)}
         )
@@ -124,7 +126,7 @@ class Batches:
         source = generator or torch.Generator().manual_seed(0)
         frames = torch.from_numpy(draw.frames)
         groups = None if draw.groups is None else torch.from_numpy(draw.groups)
-        layout = memory_format(self.config)
+        layout = self.layout
         images = [
             augment(raw, how, source, groups).contiguous(memory_format=layout)
             for raw in self._raw(draw, frames)

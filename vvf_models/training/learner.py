@@ -88,10 +88,12 @@ class Learner(nn.Module):
         seed: Of everything random.
         model: What is trained.
         average: Its moving average, if the configuration wants one.
+        of_images: Whether all its convolutions are of images, which have a faster layout.
     """
 
     kind: ClassVar[str]
     title: ClassVar[str]
+    of_images: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -76,7 +76,7 @@ class LearnerTrainer:
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self.learner = learner
-        learner.to(memory_format=memory_format(config))  # type: ignore[call-overload]
+        learner.to(memory_format=memory_format(learner))  # type: ignore[call-overload]
         trained = [p for p in learner.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             trained, config.learning_rate, weight_decay=config.weight_decay

@@ -85,7 +85,7 @@ class ValueModel(nn.Module):
 
     kind: ClassVar[str]
     takes_goal: ClassVar[bool] = False
-    reads_text: ClassVar[bool] = False
+    reads_text: bool = False  # of the class, or of an instance where the configuration says
     frames_seen: ClassVar[int] = 1
 
     def __init__(self, config: ValueConfig) -> None:
