@@ -11,6 +11,7 @@ from vvf_models.encoders.registry import build_encoder
 from vvf_models.evaluation.gradcam import gradcam, overlay
 from vvf_models.values.base import Goal, ValueConfig, ValueModel
 from vvf_models.values.icvf import Icvf
+from vvf_models.values.viva import Viva, VivaConfig
 
 SIZE = 64
 NO_GOAL = Goal()
@@ -178,6 +179,39 @@ def test_any_encoder_of_a_real_value_model(encoder):
         assert np.isfinite(first[camera]).all()
         assert np.array_equal(first[camera], second[camera])
     assert max(heat.max() for heat in first.values()) > 0.5
+
+
+def test_viva_heat_is_that_of_the_tokens_of_each_camera():
+    torch.manual_seed(0)
+    config = VivaConfig(cameras=('a', 'b'), image_size=SIZE, state_dim=3, layers=2, token_patch=2)
+    model = freeze(Viva(config))
+    images, state = noise(2), torch.zeros(2, 3)
+    heat = gradcam(model, images, state, NO_GOAL)
+    seen = []
+    handle = model.backbone.blocks[-1].norm1.register_forward_hook(lambda *call: seen.append(call))
+    given = [image.clone().requires_grad_() for image in images]
+    value = model.values(model.encode(given, state), NO_GOAL).sum()
+    handle.remove()
+    tokens = seen[0][2]
+    (gradient,) = torch.autograd.grad(value, tokens)
+    product = (tokens * gradient).sum(2).relu().detach()
+    expected = [product[:, model.camera_tokens(i)].view(2, 1, *model.token_grid) for i in (0, 1)]
+    most = torch.cat(expected, 1).amax((1, 2, 3)).view(2, 1, 1, 1)
+    for camera, small in zip('ab', expected, strict=True):
+        large = F.interpolate(small / most, (SIZE, SIZE), mode='bilinear')[:, 0]
+        np.testing.assert_allclose(heat[camera], large, atol=1e-4)
+        assert heat[camera].max() > 0.05
+
+
+def test_many_observations_are_like_each_by_itself():
+    torch.manual_seed(0)
+    model = CornerModel({'left': (0, 3), 'right': (3, 0)})
+    images = noise(19)
+    together = gradcam(model, images, None, NO_GOAL)
+    alone = gradcam(model, [image[18:] for image in images], None, NO_GOAL)
+    for camera in together:
+        assert together[camera].shape == (19, SIZE, SIZE)
+        np.testing.assert_allclose(together[camera][18], alone[camera][0], atol=1e-4)
 
 
 def test_model_is_left_as_it_was():

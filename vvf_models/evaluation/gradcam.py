@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from vvf_models.values.base import Goal, ValueModel
 
+AT_ONCE = 8  # observations; a graph of all frames of a video would not fit
 STRENGTH = 0.6  # of the colour, where the heat is 1
 
 
@@ -59,32 +60,42 @@ def gradcam(
     try:
         # Tensors made in inference mode, such as a runtime's goals, cannot be differentiated past.
         with torch.inference_mode(False), torch.enable_grad():
-            images = [image.detach().clone().requires_grad_() for image in images]
-            state = None if state is None else state.detach().clone()
             goal = replace(goal, latents=_copy(goal.latents), text=_copy(goal.text))
-            outputs, value = _run(model, images, state, goal)
-            _differentiate(value, [output for output in outputs if output.tensor.requires_grad])
-            # Drawn apart, so that a training run is not disturbed.
-            noise = torch.rand(images[0].shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-            heats = []
-            for number, camera in enumerate(model.config.cameras):
-                changed = list(images)
-                changed[number] = noise.to(images[number])
-                others, _ = _run(model, changed, state, goal)
-                heat = _heat(outputs, others, len(value), pooled=pooled)
-                if heat is None:
-                    raise ValueError(f'no feature map leads from camera "{camera}" to the value')
-                heats.append(heat)
+            parts = []
+            for start in range(0, len(images[0]), AT_ONCE):
+                chosen = slice(start, start + AT_ONCE)
+                part = None if state is None else state[chosen].detach().clone()
+                parts.append(_gradcam(model, [i[chosen] for i in images], part, goal, pooled))
     finally:
         for module, mode in modes:
             module.training = mode
+    return {
+        camera: torch.cat([part[number] for part in parts]).cpu().numpy()
+        for number, camera in enumerate(model.config.cameras)
+    }
+
+
+def _gradcam(
+    model: ValueModel, images: list[Tensor], state: Tensor | None, goal: Goal, pooled: bool
+) -> list[Tensor]:
+    """As `gradcam`, of a few observations; per camera (B, S, S)."""
+    images = [image.detach().clone().requires_grad_() for image in images]
+    outputs, value = _run(model, images, state, goal)
+    _differentiate(value, [output for output in outputs if output.tensor.requires_grad])
+    # Drawn apart, so that a training run is not disturbed.
+    noise = torch.rand(images[0].shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    heats = []
+    for number, camera in enumerate(model.config.cameras):
+        changed = list(images)
+        changed[number] = noise.to(images[number])
+        others, _ = _run(model, changed, state, goal)
+        heat = _heat(outputs, others, len(value), pooled=pooled)
+        if heat is None:
+            raise ValueError(f'no feature map leads from camera "{camera}" to the value')
+        heats.append(heat)
     most = torch.stack([heat.amax((1, 2)) for heat in heats]).amax(0)
     scale = torch.where(most > 0, 1 / most, 0)[:, None, None]
-    size = images[0].shape[-2:]
-    return {
-        camera: _resize(heat * scale, size).cpu().numpy()
-        for camera, heat in zip(model.config.cameras, heats, strict=True)
-    }
+    return [_resize(heat * scale, images[0].shape[-2:]) for heat in heats]
 
 
 def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
