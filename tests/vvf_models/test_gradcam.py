@@ -94,6 +94,26 @@ class FramesModel(ToyModel):
         return tokens[:, -16:, 0].mean(1)[None]  # of the last frame
 
 
+class PatchesModel(ToyModel):
+    """A shared vision transformer that is called once for each camera."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 4, 16, 16)
+        self.norm = nn.LayerNorm(4)
+        with torch.no_grad():
+            self.patches.weight.fill_(0)
+            self.patches.weight[0].fill_(1 / 768)
+            self.patches.bias.copy_(torch.tensor([0.0, 0.5, -0.5, 0.0]))
+
+    def encode(self, images, state, hide_state=None):
+        tokens = [self.norm(self.patches(image).flatten(2).transpose(1, 2)) for image in images]
+        return torch.cat([F.relu(part[:, :, 0]).mean(1, keepdim=True) for part in tokens], 1)
+
+    def values(self, latents, goal):
+        return latents.sum(1)[None]
+
+
 def spots(places, cameras=2):
     """Dark images, per camera, with a bright spot whose centre (y, x) is given per observation."""
     images = [torch.full((len(places), 3, SIZE, SIZE), -0.6) for _ in range(cameras)]
@@ -111,7 +131,7 @@ def share(heat, y, x, radius=16):
 
 
 def noise(count, cameras=2, size=SIZE):
-    torch.manual_seed(1)
+    torch.manual_seed(0)
     return [torch.rand(count, 3, size, size) * 2 - 1 for _ in range(cameras)]
 
 
@@ -156,9 +176,10 @@ def test_heat_follows_the_bright_spot_through_a_shared_frozen_encoder(pooled):
         assert share(heat['right'][number], *right, radius=10) > 0.95
 
 
-def test_heat_finds_the_tokens_of_each_camera_in_a_transformer():
+@pytest.mark.parametrize('kind', [FramesModel, PatchesModel])
+def test_heat_finds_the_tokens_of_each_camera_in_a_transformer(kind):
     places = [((8, 8), (56, 24)), ((56, 56), (8, 40))]
-    heat = gradcam(FramesModel(), spots(places), None, NO_GOAL)
+    heat = gradcam(kind(), spots(places), None, NO_GOAL)
     for number, (left, right) in enumerate(places):
         assert share(heat['left'][number], *left) > 0.7
         assert share(heat['right'][number], *right) > 0.7

@@ -87,7 +87,7 @@ def _gradcam(
     heats = []
     for number, camera in enumerate(model.config.cameras):
         changed = list(images)
-        changed[number] = noise.to(images[number])
+        changed[number] = (noise.to(images[number]) - images[number]) / 2
         others, _ = _run(model, changed, state, goal)
         heat = _heat(outputs, others, len(value), pooled=pooled)
         if heat is None:
@@ -184,6 +184,8 @@ def _heat(
                 continue
             if tokens is not None and tensor.shape != tokens.shape:
                 continue
+            if torch.equal(tensor, other.tensor):
+                continue  # another camera's
             tokens = tensor
         else:
             # Behind attention only tokens know their place.
