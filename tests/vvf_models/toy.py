@@ -7,6 +7,7 @@ import numpy as np
 from vvf_models.data.episode import Episode
 from vvf_models.data.frames import FrameStore
 from vvf_models.policies.bc import BcConfig
+from vvf_models.values.distributional import DistributionalConfig
 from vvf_models.values.icvf import IcvfConfig
 
 STATE_DIM = 3
@@ -91,3 +92,22 @@ def small_bc(**changes):
         'bfloat16': False,
     }
     return BcConfig(**{**defaults, **changes})
+
+
+def small_distributional(**changes):
+    defaults = {
+        'cameras': ('front',),
+        'image_size': SIZE,
+        'state_dim': STATE_DIM,
+        'latent_dim': 32,
+        'width': 8,
+        'state_latent_dim': 16,
+        'hidden': 32,
+        'batch_size': 16,
+        'held_out_fraction': 0.25,
+        'evaluate_every': 10,
+        'warmup_steps': 5,
+        'shift': 1,
+        'bfloat16': False,
+    }
+    return DistributionalConfig(**{**defaults, **changes})
