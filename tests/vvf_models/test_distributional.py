@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Distributional values: targets and bins against hand-worked numbers, learning, round trip."""
 
+import json
 import logging
 import math
 from dataclasses import replace
@@ -190,11 +191,14 @@ def test_unlabelled_episodes_are_left_out_and_named():
         learner_of(FrameStore.from_episodes(nobody, ('front',), SIZE))
 
 
-def test_data_without_failures_are_pointed_out(caplog):
+def test_data_without_failures_are_pointed_out(tmp_path, caplog):
     episodes = [toy_episode(seed, success=True) for seed in range(8)]
+    store = FrameStore.from_episodes(episodes, ('front',), SIZE)
+    config = small_distributional()
     with caplog.at_level(logging.WARNING):
-        learner_of(FrameStore.from_episodes(episodes, ('front',), SIZE))
-    assert 'no episode failed' in caplog.text
+        train('distributional', store, config, tmp_path, steps=2, progress=False)
+    assert 'No episode failed' in caplog.text
+    assert '- No episode failed' in (tmp_path / 'card.md').read_text()
 
 
 def test_lengths_are_per_task_or_one_for_all():
@@ -243,7 +247,6 @@ def test_a_checkpoint_gives_the_same_values_without_the_sentence_encoder(tmp_pat
     train('distributional', store, config, tmp_path, steps=12, progress=False, seed=3)
     weights = load_file(tmp_path / 'model.safetensors')
     assert sum(w.numel() for w in weights.values()) < 100_000
-    assert '2 episodes' not in (tmp_path / 'card.md').read_text()
     runtime = load_value(tmp_path)
     assert (runtime.kind, runtime.gamma, runtime.reads_text) == ('distributional', 1.0, True)
     assert not runtime.takes_goal
@@ -283,3 +286,16 @@ def test_the_text_reaches_the_logits(fusion):
         optimizer.step()
     values = mean_and_deviation(model.logits(latents, texts))[0]
     torch.testing.assert_close(values, target, atol=0.1, rtol=0)
+
+
+def test_the_metrics_are_those_of_the_weights_that_are_kept(tmp_path, monkeypatch):
+    scores = iter(range(0, -100, -1))  # the first evaluation is the best
+    monkeypatch.setattr(DistributionalLearner, 'score', lambda self, metrics: next(scores))
+    metrics = train(
+        'distributional', toy_store(12), small_distributional(), tmp_path, steps=30, progress=False
+    )
+    lines = [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()]
+    assert len(lines) == 3
+    for name in ('held_out_loss', 'seen_loss', 'held_out_spearman_mean'):
+        assert metrics[name] == pytest.approx(lines[0][name], abs=1e-6)
+        assert metrics[name] != pytest.approx(lines[-1][name], abs=1e-6)

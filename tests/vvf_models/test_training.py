@@ -10,7 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 from tests.shared_data import shared_data
-from tests.vvf_models.toy import SIZE, STATE_DIM, small_bc, small_icvf, toy_episodes, toy_store
+from tests.vvf_models.toy import (
+    SIZE,
+    STATE_DIM,
+    small_bc,
+    small_distributional,
+    small_icvf,
+    toy_episodes,
+    toy_store,
+)
 from vvf_models.checkpoints import load_checkpoint
 from vvf_models.data.frames import FrameStore
 from vvf_models.data.open import open_episodes
@@ -25,7 +33,7 @@ from vvf_models.training.trainer import LearnerTrainer
 from vvf_models.values.base import GoalSet
 from vvf_models.values.proprio import returns, train_proprio
 
-SMALL = {'icvf': small_icvf, 'bc': small_bc}
+SMALL = {'icvf': small_icvf, 'distributional': small_distributional, 'bc': small_bc}
 
 
 def interrupt_at(monkeypatch, step):
@@ -54,7 +62,7 @@ def test_ctrl_c_keeps_what_is_done_and_resuming_equals_never_stopping(
         stopped = train(kind, store, config(), tmp_path / 'cut', steps=24, progress=False)
     assert stopped['interrupted'] == 1
     assert stopped['steps'] == 14
-    load = load_value if kind == 'icvf' else load_policy
+    load = load_policy if kind == 'bc' else load_value
     load(tmp_path / 'cut')  # a whole checkpoint already
     finished = train(kind, store, config(), tmp_path / 'cut', steps=24, progress=False, resume=True)
     assert finished['interrupted'] == 0

@@ -174,12 +174,15 @@ def write_card(
     data: Mapping[str, Any],
     metrics: Mapping[str, Any],
     config: Any,
+    notes: Sequence[str] = (),
 ) -> str:
     """The text of card.md."""
     versions = f'torch {torch.__version__}, Python {platform.python_version()}'
     lines = [f'# {title}', '', f'Seed {seed}; {versions}.', '', 'Command:', '']
     lines += [f'    {command or "(called from Python)"}', '', '## Data', '']
     lines += _table(data)
+    if notes:
+        lines += ['', *(f'- {note}.' for note in notes)]
     lines += [
         '',
         '## Metrics',

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains a distributional value: its targets, its instructions, and what it finds in the data."""
 
-import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,8 +22,6 @@ from vvf_models.values.distributional import (
     normalised_return,
     steps_left,
 )
-
-_log = logging.getLogger(__name__)
 
 _NAMED = 5  # episodes that a message names
 _PERCENTILES = (1.0, 99.0)  # of the state, that the bins of a prompt span
@@ -90,8 +87,6 @@ class DistributionalLearner(ValueLearner):
         training, held_out = (
             np.intersect1d(part, labelled) for part in store.split(config.held_out_fraction, seed)
         )
-        if not (store.outcome[training] == FAILURE).any():
-            _log.warning('no episode failed: the values will not tell failures from successes')
         config = with_state_statistics(config, store, store.frames_of(training))
         if config.backbone == 'siglip-gemma':
             config = _with_state_percentiles(config, store, store.frames_of(training))
@@ -100,8 +95,10 @@ class DistributionalLearner(ValueLearner):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Which episodes are left out, and whether wrong instructions could be made."""
+        """Which episodes are left out, and what cannot be learned from the others."""
         notes = []
+        if not (self.store.outcome[self.train_episodes] == FAILURE).any():
+            notes.append('No episode failed, so the values will not tell failures from successes')
         unlabelled = np.flatnonzero(self.store.outcome == UNKNOWN)
         if len(unlabelled):
             names = [self.store.episode_ids[e] for e in unlabelled[:_NAMED]]

@@ -140,6 +140,11 @@ class Learner(nn.Module):
         """Called when the model got weights to start from; copies of it have to follow."""
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know about the data, for the card: sentences without a full stop."""
+        return ()
+
+    @property
     def judged_episodes(self) -> Indices:
         """The episodes held out, or those learned from where none are."""
         return self.held_out_episodes if len(self.held_out_episodes) else self.train_episodes

@@ -2,6 +2,7 @@
 """Trains any kind of model and writes its checkpoint."""
 
 import json
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from vvf_models.training.common import Data, as_store, describe_data, write_card
 from vvf_models.training.kinds import learner_of, streams_of
 from vvf_models.training.loop import Budget, run
 from vvf_models.training.trainer import LearnerTrainer
+
+_log = logging.getLogger(__name__)
 
 
 def train(
@@ -75,6 +78,8 @@ def train(
         learner = learner_of(kind, config, store, seed)
     except ValueError as error:
         raise UserError(f'The episodes cannot be trained on: {error}.') from error
+    for note in learner.notes:
+        _log.warning('%s', note)
     if init is not None:
         start_from(learner.model, Path(init), kind)
         if learner.average is not None:
@@ -100,9 +105,9 @@ def train(
         trainer.close()
     if math.isinf(trainer.best_score) and not outcome.metrics:  # stopped before any evaluation
         trainer.evaluate()
-    metrics = {name: v for name, v in outcome.metrics.items() if not name.startswith('train_')}
-    best = learner.judge(trainer.best, learner.judged_episodes)
-    metrics |= {f'held_out_{name}': v for name, v in best.items() if not math.isnan(v)}
+    # Of the weights that are kept: the last evaluation is of others.
+    learner.judged.load_state_dict(trainer.best.state_dict())
+    metrics = trainer.evaluate()
     metrics |= {
         'steps': outcome.step,
         'seconds': outcome.seconds,
@@ -116,7 +121,7 @@ def train(
     if trainer.main:
         final = learner.finish(trainer.best)
         counts = describe_data(store, len(learner.train_episodes), len(learner.held_out_episodes))
-        card = write_card(learner.title, command, seed, counts, metrics, final)
+        card = write_card(learner.title, command, seed, counts, metrics, final, learner.notes)
         goals = learner.goals(trainer.best, images=goal_images)
         weights = trainer.best.state_dict()
         save_checkpoint(out, kind, final, weights, card, goals, learner.goal_instructions)
