@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from vvf.advantage import lookahead, lookback, threshold
+from vvf_models.values.distributional import normalised_return, steps_left
 
 GAMMA = 0.9
 
@@ -48,12 +49,11 @@ def test_the_end_of_a_success_or_failure_counts_as_what_it_is() -> None:
 @pytest.mark.parametrize(('failed', 'end'), [(False, 0.0), (True, -0.5)])
 def test_exact_normalised_returns_have_no_advantage(failed: bool, end: float) -> None:
     longest = 40  # the normaliser is twice that, as a failure costs as much
-    left = np.arange(29, -1, -1)
-    values = -(left + failed * longest) / (2 * longest)
+    values = normalised_return(steps_left(30), failed, longest).astype(np.float64)
     seconds = np.arange(30) * 0.2
     how = {'gamma': 1.0, 'rate_hz': 5.0, 'n_steps': 10, 'step_cost': 1 / (2 * longest)}
-    np.testing.assert_allclose(lookahead(seconds, values, **how, end_value=end), 0, atol=1e-12)
-    np.testing.assert_allclose(lookback(seconds, values, **how)[10:], 0, atol=1e-12)
+    np.testing.assert_allclose(lookahead(seconds, values, **how, end_value=end), 0, atol=1e-7)
+    np.testing.assert_allclose(lookback(seconds, values, **how)[10:], 0, atol=1e-7)
     # A robot that stands still for ten steps loses ten of them.
     still = lookahead(seconds, np.full(30, -0.25), **how)
     np.testing.assert_allclose(still[:20], -10 / 80)
