@@ -9,6 +9,7 @@ from vvf_models.data.frames import FrameStore
 from vvf_models.policies.bc import BcConfig
 from vvf_models.values.distributional import DistributionalConfig
 from vvf_models.values.icvf import IcvfConfig
+from vvf_models.values.viva import VivaConfig
 
 STATE_DIM = 3
 SIZE = 16
@@ -111,3 +112,27 @@ def small_distributional(**changes):
         'bfloat16': False,
     }
     return DistributionalConfig(**{**defaults, **changes})
+
+
+def small_viva(**changes):
+    defaults = {
+        'cameras': ('front',),
+        'image_size': SIZE,
+        'state_dim': STATE_DIM,
+        'codec_stride': 4,
+        'codec_channels': 24,
+        'layers': 1,
+        'heads': 2,
+        'head_dim': 16,
+        'ffn_dim': 64,
+        'token_patch': 2,
+        'frequency_dim': 32,
+        'horizon': 3,
+        'batch_size': 16,
+        'held_out_fraction': 0.25,
+        'evaluate_every': 10,
+        'warmup_steps': 5,
+        'shift': 1,
+        'bfloat16': False,
+    }
+    return VivaConfig(**{**defaults, **changes})

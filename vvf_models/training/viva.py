@@ -106,6 +106,24 @@ class VivaLearner(ValueLearner):
             load_backbone(model.backbone, config, model.shape[0])
         return cls(model, config, store, (training, held_out), seed)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the labels lack."""
+        if self.config.objective == 'video':
+            return ()
+        notes = []
+        unlabelled = int((self.store.outcome == UNKNOWN).sum())
+        if unlabelled:
+            use = 'are left out'
+            if self.config.unlabelled_as_success:
+                use = 'count as successes'
+            elif self.model.predicts_state:
+                use = 'teach the future of the state, not the value'
+            notes.append(f'{unlabelled} episodes without a label {use}')
+        if not (self.store.outcome == FAILURE).any():
+            notes.append('No episode failed: the values will not tell failures from successes')
+        return tuple(notes)
+
     def _usable(self, frames: Indices) -> Indices:
         """The frames that have something to teach."""
         if self.config.objective == 'video':

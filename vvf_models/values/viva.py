@@ -324,3 +324,8 @@ class Viva(ValueModel):
     def step_cost(self) -> float:
         """1 over the steps of a typical success."""
         return 1 / self.config.episode_steps
+
+    @property
+    def failure_value(self) -> float | None:
+        """-1: nothing is left to do, and it has failed."""
+        return -1.0 if self.config.objective == 'value' else None
