@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vvf.advantage import lookahead, lookback, threshold
-from vvf_models.values.distributional import normalised_return, steps_left
+from vvf_models.values.returns import normalised_return, steps_left
 
 GAMMA = 0.9
 

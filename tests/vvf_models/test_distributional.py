@@ -24,12 +24,10 @@ from vvf_models.values.base import Goal
 from vvf_models.values.distributional import (
     DistributionalValue,
     distributional_loss,
-    is_known_wrong,
     mean_and_deviation,
-    normalised_return,
-    steps_left,
     two_hot,
 )
+from vvf_models.values.returns import is_known_wrong, normalised_return, steps_left
 
 
 def test_targets_are_those_of_evo_rl():

@@ -18,10 +18,8 @@ from vvf_models.values.distributional import (
     DistributionalConfig,
     DistributionalValue,
     distributional_loss,
-    is_known_wrong,
-    normalised_return,
-    steps_left,
 )
+from vvf_models.values.returns import is_known_wrong, normalised_return, steps_left
 
 _NAMED = 5  # episodes that a message names
 _PERCENTILES = (1.0, 99.0)  # of the state, that the bins of a prompt span

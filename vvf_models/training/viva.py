@@ -17,7 +17,7 @@ from vvf_models.errors import UserError
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, ValueLearner
 from vvf_models.training.viva_latents import Latents, encode_store
-from vvf_models.values.distributional import is_known_wrong, steps_left
+from vvf_models.values.returns import is_known_wrong, steps_left
 from vvf_models.values.viva import Viva, VivaConfig
 from vvf_models.values.viva_backbone import load_backbone
 from vvf_models.values.viva_codec import PatchCodec
