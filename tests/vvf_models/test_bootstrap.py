@@ -54,6 +54,11 @@ def test_copies_of_an_episode_do_not_lower_kendall():
     ranks = np.arange(12.0)
     estimate = Bootstrap(['all'] * 12, 200).kendall(ranks, ranks, np.arange(12))
     assert (estimate.value, estimate.low, estimate.high) == (1, 1, 1)
+    # Two classes told apart perfectly: nothing can vary, whatever is drawn.
+    classes = np.repeat([0.0, 1.0], 6)
+    estimate = Bootstrap(list(classes), 200).kendall(classes, ranks, np.arange(12))
+    assert estimate.value == pytest.approx(kendall_tau_a(classes, ranks))
+    assert [estimate.low, estimate.high] == pytest.approx([estimate.value] * 2)
     noisy = ranks + RNG.normal(size=12) * 4
     estimate = Bootstrap(['all'] * 12, 200).kendall(ranks, noisy, np.arange(12))
     assert estimate.value == pytest.approx(kendall_tau_a(ranks, noisy))

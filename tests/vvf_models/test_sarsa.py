@@ -15,7 +15,7 @@ from vvf_models.evaluation.sarsa import (
 
 
 def test_the_return_of_a_success_a_failure_and_an_unlabelled_clip():
-    assert returns(4, goal_steps(4, True, 2), 0.5).tolist() == [0.25, 0.5, 1, 1]
+    assert returns(3, goal_steps(9, True, 2), 0.5).tolist() == [0.25, 0.5, 1]
     assert returns(3, goal_steps(3, False, -1), 0.5).tolist() == [0, 0, 0]
     assert returns(3, goal_steps(3, None, -1), 0.5).tolist() == [0.25, 0.5, 1]
     assert goal_steps(3, True, -1) == 2
@@ -44,9 +44,10 @@ def episodes(noise, seed=0, width=3):
         length = int(rng.integers(12, 20))
         success = e % 3 > 0
         reached = length - 3 if success else -1
-        truth = returns(length, goal_steps(length, success, reached))
-        rows = rng.normal(size=(length, width))
-        rows[:, 0] = truth + noise * rng.normal(size=length)
+        steps = reached + 1 if success else length
+        truth = returns(steps, goal_steps(length, success, reached))
+        rows = rng.normal(size=(length, width))  # after the goal they say nothing
+        rows[:steps, 0] = truth + noise * rng.normal(size=steps)
         features.append(rows)
         outcome.append(success)
         index.append(reached)
@@ -65,6 +66,7 @@ def test_better_features_have_a_smaller_error():
 def test_the_error_is_of_episodes_not_fitted_on():
     # As many features as frames, and none means anything: a fit on all frames would be perfect.
     features, outcome, index = episodes(10.0, width=300)
+    features = [f[: i + 1] if s else f for f, s, i in zip(features, outcome, index, strict=True)]
     assert sarsa_metrics(features, outcome, index, bootstrap=0)['sarsa_unexplained'] > 0.7
     reached = [goal_steps(len(f), s, i) for f, s, i in zip(features, outcome, index, strict=True)]
     before = held_out_values(features, reached)
@@ -82,7 +84,7 @@ def test_scale_of_features_does_not_matter_and_wide_ones_are_reduced():
     assert plain['sarsa_error_low'] < plain['sarsa_error'] < plain['sarsa_error_high']
     spread = np.random.default_rng(0).normal(size=(3, 2000))
     wide = sarsa_metrics([part @ spread for part in features], outcome, index, bootstrap=0)
-    assert wide['sarsa_error'] == pytest.approx(plain['sarsa_error'], rel=0.1)
+    assert wide['sarsa_error'] == pytest.approx(plain['sarsa_error'], rel=0.2)
 
 
 def test_too_few_episodes_are_refused():

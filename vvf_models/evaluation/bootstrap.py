@@ -51,8 +51,10 @@ class Bootstrap:
         rng = np.random.default_rng(seed)
         self.weights: NDArray[np.float64] = np.zeros((repeats, len(groups)))
         keys = [str(group) for group in groups]
-        for key in sorted(set(keys)):
-            members = np.flatnonzero([other == key for other in keys])
+        self._groups = [
+            np.flatnonzero([other == key for other in keys]) for key in sorted(set(keys))
+        ]
+        for members in self._groups:
             share = np.full(len(members), 1 / len(members))
             self.weights[:, members] = rng.multinomial(len(members), share, repeats)
 
@@ -90,18 +92,27 @@ class Bootstrap:
     def kendall(self, ranks: Floats, samples: Floats, members: Indices) -> Estimate:
         """Kendall's τ_a of some episodes, as `value_metrics.kendall_tau_a`.
 
-        A pair of an episode with its own copy says nothing, and is left out of the resamples.
+        In a resample, an episode and its own copy are a pair that says nothing; the other pairs of
+        the group stand for it.
         """
         if len(members) < 2:
             return Estimate(math.nan)
         rank, sample = ranks[members], samples[members]
         signs = np.sign(rank[:, None] - rank) * np.sign(sample[:, None] - sample)
         weights = self.weights[:, members]
-        pairs = weights.sum(1) ** 2 - (weights**2).sum(1)
+        total = ((weights @ signs) * weights).sum(1)
+        for group in self._groups:
+            inside = np.isin(members, group)
+            some = weights[:, inside]
+            own = ((some @ signs[np.ix_(inside, inside)]) * some).sum(1)
+            copies = (some * (some - 1)).sum(1)
+            pairs = some.sum(1) * (some.sum(1) - 1)
+            total += own * np.divide(copies, pairs - copies, where=pairs > copies, out=0 * pairs)
+        count = weights.sum(1)
         with np.errstate(invalid='ignore', divide='ignore'):
-            resampled = ((weights @ signs) * weights).sum(1) / pairs
-        count = len(members)
-        return self._estimate(float(signs.sum() / (count * (count - 1))), resampled)
+            resampled = total / (count * (count - 1))
+        pairs_of_all = len(members) * (len(members) - 1)
+        return self._estimate(float(signs.sum() / pairs_of_all), resampled)
 
     def of(
         self, samples: Floats, episodes: Indices, statistic: Callable[[Floats], float]

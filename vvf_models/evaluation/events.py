@@ -92,8 +92,9 @@ def event_metrics(
 ) -> dict[str, float]:
     """MS, ES, MDR and ErrDR, with the number of events; NaN where there are none.
 
-    `<milestone|error>_detection_<name>` are the shares among the events of a name. Intervals are
-    by resampling episodes. Arguments as of `event_scores` and `value_metrics`.
+    `<milestone|error>_detection_<name>` are the shares among the events of a name, of which there
+    are `<milestones|errors>_<name>`. Intervals are by resampling episodes. Arguments as of
+    `event_scores` and `value_metrics`.
     """
     scores = event_scores(values, events, rates, window_s=window_s)
     resample = Bootstrap(success, bootstrap, seed)
@@ -103,6 +104,7 @@ def event_metrics(
         some = [s for s in scores if s.event.kind == kind]
         result[f'{kind}s'] = len(some)
         names = sorted({s.event.name for s in some})
+        result |= {f'{kind}s_{n}': sum(s.event.name == n for s in some) for n in names}
         groups = [(score_name, some), (detection_name, some)]
         groups += [(f'{detection_name}_{n}', [s for s in some if s.event.name == n]) for n in names]
         for name, members in groups:

@@ -4,8 +4,9 @@
 V-PTR (arXiv 2309.13041, section 5.5 and figure 6, right) fits a SARSA value on frozen
 representations, which has a closed form, and reports its error on held-out data. Its reward,
 discount and features' size are not told. Here the reward is 1 on reaching the goal and nothing
-else, γ = .98: the return is γ^(steps left) in successes, 0 in failures, and after the goal 1. The
-value is linear in the standardised features, and the closed form is that of least-squares temporal
+else, γ = .98: the return is γ^(steps left) in successes and 0 in failures. Frames after the goal
+are left out, as the value there is no news and their number would weigh in the fit. The value is
+linear in the standardised features, and the closed form is that of least-squares temporal
 differences (Bradtke and Barto 1996) with a ridge, whose strength is chosen on a part of the
 training episodes. Every episode is judged by a fit that has not seen it.
 """
@@ -25,7 +26,7 @@ DISCOUNT = 0.98
 _FOLDS = 5
 _COMPONENTS = 256
 _WIDEST = 1024
-_RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
 def goal_steps(length: int, success: bool | None, success_index: int) -> float:
@@ -39,10 +40,10 @@ def goal_steps(length: int, success: bool | None, success_index: int) -> float:
 
 
 def returns(length: int, reached: float, discount: float = DISCOUNT) -> Floats:
-    """(T,) the discounted return of an episode that reaches the goal at a step."""
+    """(T,) the discounted return of an episode that reaches the goal at its last step, or never."""
     if math.isinf(reached):
         return np.zeros(length)
-    return np.asarray(discount ** np.maximum(reached - np.arange(length), 0))
+    return np.asarray(discount ** (reached - np.arange(length)))
 
 
 def fit(
@@ -50,8 +51,8 @@ def fit(
 ) -> Floats:
     """The weights (L + 1,) of the linear SARSA value, that of the constant last.
 
-    V(s) = r + γ V(s') along the data; r = 1 and no V(s') at the goal and after it, and no V(s') at
-    the end of a failure.
+    V(s) = r + γ V(s') along the data; at the goal r = 1; there and at the end of a failure there is
+    no V(s').
 
     Args:
         features: Per episode, (T, L).
@@ -63,10 +64,9 @@ def fit(
     gram, reward = np.zeros((size, size)), np.zeros(size)
     for part, goal in zip(features, reached, strict=True):
         rows = _with_constant(part)
-        arrived = np.arange(len(rows)) >= goal
+        arrived = np.arange(len(rows)) == goal
         following = np.zeros_like(rows)
         following[:-1] = rows[1:]
-        following[arrived] = 0
         gram += rows.T @ (rows - discount * following)
         reward += rows.T @ arrived.astype(float)
     frames = sum(len(part) for part in features)
@@ -188,6 +188,10 @@ def sarsa_metrics(
     reached = [
         goal_steps(len(part), outcome, index)
         for part, outcome, index in zip(features, success, success_index, strict=True)
+    ]
+    features = [
+        part if math.isinf(goal) else part[: int(goal) + 1]
+        for part, goal in zip(features, reached, strict=True)
     ]
     fitted = held_out_values(features, reached, seed=seed)
     truth = [returns(len(part), goal) for part, goal in zip(features, reached, strict=True)]
