@@ -12,6 +12,9 @@ frames, and the law is to draw these. Its rate here is that of a density proport
 exp(rate t) on [0, 1], so 5 draws late first frames and -5 early ones; the paper does not say how it
 cuts the law off at the ends.
 
+By the uniform law the neighbours are rarely early ones: their density is -log(1 - t), 0 at the
+start of an episode, whose values are then what training says least about. A negative rate mends it.
+
 What is added: with `p_task` the goal is a frame in which *another* episode of the same instruction
 has succeeded, for a clip that leads to its own episode's success; see goal_sampling.py for why a
 recorded goal needs it.

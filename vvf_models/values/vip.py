@@ -19,7 +19,9 @@ counts discounted steps.
 Where this differs from the authors' code:
 - several cameras: one encoder sees them all, and a value is the mean over cameras (each against the
   goal as that camera sees it) and over goals; their wrapper takes the best camera;
-- goals across layouts with `p_task`, see clip_sampling.py;
+- goals across layouts with `p_task`, see clip_sampling.py. Negatives and such goals pull against
+  each other: a negative is a frame of another layout, which is held to be far from the goal for
+  good, so layouts drift apart until a value tells which layout it is and little else;
 - a log-sum-exp without their ε = 1e-8, which a 32-bit exponential overflows before it matters;
 - images at the configuration's size; their network scales to 256 px and crops to 224 px;
 - AdamW with warm-up and cosine, a moving average of the weights where `ema_decay` asks for one.
@@ -60,10 +62,10 @@ class VipConfig(ValueConfig):
     views: tuple[str, ...] = ()  # more camera streams to learn from, such as robot-removed copies
     same_disturbance: bool = True  # of a clip's frames: "rctraj"; otherwise "rc"
     first_frame: str = 'uniform'  # or 'exponential' or 'beta', on normalised time
-    first_frame_rate: float = 5.0  # above 0: late frames are likelier
+    first_frame_rate: float = 5.0  # above 0: late frames are likelier; below 0: early ones
     first_frame_alpha: float = 2.0
     first_frame_beta: float = 2.0
-    p_task: float = 0.4  # goals of other episodes
+    p_task: float = 0.0  # goals of other episodes; better without negatives
     # Temporal cycles.
     tcc_weight: float = 0.0
     tcc_loss: str = 'regression_mse_var'
