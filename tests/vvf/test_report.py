@@ -85,8 +85,8 @@ def test_page_is_well_formed_and_complete(tmp_path: Path) -> None:
     assert len(images) == 3
     assert all(a['src'].startswith('data:image/jpeg;base64,') and a['alt'] for a in images)
     charts = [json.loads(a['data-curves']) for a in page.of_class('chart')]
-    assert [len(c['live']) for c in charts] == [20, 20]
-    assert [len(c['again']) for c in charts] == [20, 0]
+    drawn = [{c['name']: len(c['points']) for c in chart['curves']} for chart in charts]
+    assert drawn == [{'live': 20, 'relabelled': 20}, {'live': 20}]
     assert len(page.of_class('limit')) == 1
     text = ' '.join(page.texts)
     assert 'takeover' in text

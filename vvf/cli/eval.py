@@ -10,9 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from vvf.cli import eval_value
 from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.errors import UserError
 from vvf.paths import checkpoint_path
@@ -28,32 +26,10 @@ def add_parser(subparsers: Any) -> None:
         'vvf eval value checkpoints/icvf_pick_place --data data/held_out --baseline data/mixed',
     )
     what = parser.add_subparsers(dest='what', required=True, metavar='WHAT')
-    value = what.add_parser('value', help='does the value rise in successes, and tell failures?')
-    value.add_argument('checkpoint', help='folder of a value checkpoint')
-    value.add_argument('--data', type=Path, nargs='+', required=True, help='episodes to score')
-    value.add_argument(
-        '--goal',
-        choices=('auto', 'checkpoint', 'own'),
-        default='auto',
-        help="whose goal: the checkpoint's, or each episode's own last frame "
-        "[auto: the checkpoint's, where the data have labelled outcomes]",
+    value = what.add_parser(
+        'value', help='do values rise in successes, tell failures, and notice errors?'
     )
-    value.add_argument(
-        '--baseline',
-        type=Path,
-        nargs='+',
-        metavar='DATA',
-        help='also train a baseline that sees proprioception only, on these episodes',
-    )
-    value.add_argument(
-        '--balance',
-        type=int,
-        default=0,
-        metavar='N',
-        help='score the first N successes and the first N failures only [all]',
-    )
-    value.add_argument('--seed', type=int, default=0, help='of intervals and baseline [0]')
-    add_json_option(value)
+    eval_value.add_arguments(value)
     policy = what.add_parser('policy', help='how often does it succeed, in simulation?')
     policy.add_argument('checkpoint', help='folder of a policy checkpoint')
     policy.add_argument('--task', default='pick_place', help='[pick_place]')
@@ -68,36 +44,12 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `vvf eval`."""
+    if args.what == 'value':
+        return eval_value.run(args)
     folder = checkpoint_path(args.checkpoint)
     if folder is None:
         raise UserError(f'there is no checkpoint folder {args.checkpoint!r}.')
-    return _value(args, folder) if args.what == 'value' else _policy(args, folder)
-
-
-def _value(args: argparse.Namespace, folder: Path) -> int:
-    from vvf.value_evaluation import evaluate_value
-
-    numbers = evaluate_value(
-        folder,
-        args.data,
-        goal=args.goal,
-        baseline=args.baseline or (),
-        balance=args.balance,
-        seed=args.seed,
-    )
-    table = Table(title=f'{folder.name}: {numbers["episodes"]} episodes')
-    columns = [('value model', '')]
-    if args.baseline:
-        columns.append(('proprioception only', 'baseline_'))
-    table.add_column('metric')
-    for title, _ in columns:
-        table.add_column(title, justify='right')
-    for name in [n for n in numbers if not n.startswith('baseline_')]:
-        cells = [numbers.get(prefix + name) for _, prefix in columns]
-        table.add_row(name, *(_cell(cell) for cell in cells))
-    Console().print(table)
-    write_json(args.json, numbers)
-    return 0
+    return _policy(args, folder)
 
 
 def _policy(args: argparse.Namespace, folder: Path) -> int:
@@ -155,9 +107,3 @@ def _policy(args: argparse.Namespace, folder: Path) -> int:
         print('failures: ' + ', '.join(f'{n} {kind}' for kind, n in failures.most_common()))
     write_json(args.json, numbers)
     return 0
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ''
-    return str(value) if isinstance(value, int | str) else f'{value:.3f}'

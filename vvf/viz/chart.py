@@ -130,7 +130,7 @@ class _PanelDrawing:
         left, top, width, height = panel.box
         self.x_low, self.x_high = panel.x_range or self._limits('x')
         self.y_low, self.y_high = panel.y_range or self._limits('y')
-        self.top, self.bottom = top + 46, top + height - 38
+        self.top, self.bottom = top + 52, top + height - 38
         self.right = left + width - 12
         self._set_left()
         named = [shape for shape in panel._shapes if shape.label]
@@ -274,11 +274,11 @@ def draw_heat(
     """
     left, top, width, height = box
     count = len(matrix)
-    cell = min((height - 84) / count, (width - 60) / count, 64.0)
+    cell = min((height - 90) / count, (width - 60) / count, 64.0)
     names = [f'{i + 1}  {text}' for i, text in enumerate(labels)]
     room = width - count * cell - 12
     names = [shorten(name, room - 8, 12.0) for name in names]
-    x, y = left + width - count * cell - 4, top + 46
+    x, y = left + width - count * cell - 4, top + 52
     figure.text(left + 2, top + 17, title, 15.0)
     figure.text(left + 2, top + 36, below, 12.0, SOFT)
     for row in range(count):

@@ -7,15 +7,15 @@ CSS = """
 :root {
   color-scheme: light dark;
   --paper: #f6f5f1; --card: #ffffff; --ink: #1a1f29; --soft: #626b7a; --line: #e2e0d9;
-  --live: #2563c9; --again: #d9730d; --limit: #8a6d3b;
-  --success: #177a4c; --failure: #bd3a34; --other: #6d7482;
+  --live: #2563c9; --again: #d9730d; --third: #177a4c; --fourth: #804ab2; --fifth: #787e8a;
+  --limit: #8a6d3b; --success: #177a4c; --failure: #bd3a34; --other: #6d7482;
   --shadow: 0 1px 2px rgb(20 25 35 / .06), 0 6px 20px rgb(20 25 35 / .05);
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #0f131a; --card: #171c25; --ink: #e8ebf1; --soft: #98a2b3; --line: #2a313d;
-    --live: #6aa8ff; --again: #ffa95c; --limit: #c9a862;
-    --success: #5bc98f; --failure: #ff8a80; --other: #a3acba; --shadow: none;
+    --live: #6aa8ff; --again: #ffa95c; --third: #5bc98f; --fourth: #c39bf0; --fifth: #a3acba;
+    --limit: #c9a862; --success: #5bc98f; --failure: #ff8a80; --other: #a3acba; --shadow: none;
   }
 }
 * { box-sizing: border-box; }
@@ -83,13 +83,18 @@ p.below { margin-top: 8px; }
 .chart svg * { vector-effect: non-scaling-stroke; }
 .grid { stroke: var(--line); stroke-width: 1; }
 .limit { stroke: var(--limit); stroke-width: 1.3; stroke-dasharray: 5 4; }
-.live { stroke: var(--live); } .again { stroke: var(--again); }
-.curve { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
+.live { --own: var(--live); } .again { --own: var(--again); } .third { --own: var(--third); }
+.fourth { --own: var(--fourth); } .fifth { --own: var(--fifth); }
+.curve { fill: none; stroke: var(--own); stroke-width: 2; stroke-linejoin: round;
+  stroke-linecap: round; }
 .event { stroke: var(--other); stroke-width: 1; stroke-dasharray: 2 3; }
+.event.milestone { stroke: var(--success); } .name.milestone { color: var(--success); }
+.event.error { stroke: var(--failure); } .name.error { color: var(--failure); }
 .y, .x { position: absolute; font-size: 11.5px; color: var(--soft); }
 .y { right: 100%; margin-right: 8px; transform: translateY(50%); }
 .x { top: 100%; margin-top: 4px; transform: translateX(-50%); }
-.name { position: absolute; font-size: 11px; color: var(--soft); top: 2px; margin-left: 4px; }
+.name { position: absolute; font-size: 11px; color: var(--soft); margin-left: 4px;
+  line-height: 1.3; white-space: nowrap; }
 .cursor { position: absolute; top: 0; bottom: 0; width: 1px; background: var(--soft); }
 .tip {
   position: absolute; top: 6px; padding: 6px 9px; border-radius: 8px; font-size: 12.5px;
@@ -99,15 +104,22 @@ p.below { margin-top: 8px; }
 .cursor, .tip { display: none; }
 .chart.on .cursor, .chart.on .tip { display: block; }
 .tip i { font-style: normal; font-weight: 620; }
-.tip .l { color: var(--live); } .tip .a { color: var(--again); }
+.tip span { color: var(--own); }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; font-size: 13px; color: var(--soft);
   margin: 0 0 16px; }
 .legend span::before {
   content: ""; display: inline-block; width: 22px; vertical-align: middle; margin-right: 7px;
   border-top: 2.5px solid currentColor; border-radius: 2px;
 }
-.legend .l::before { border-color: var(--live); } .legend .a::before { border-color: var(--again); }
+.legend span:not(.t)::before { border-color: var(--own); }
 .legend .t::before { border-top: 1.5px dashed var(--limit); border-radius: 0; }
+.strip { color: var(--soft); font-size: 12.5px; margin: 0 0 3px 38px; }
+.picture { width: 100%; display: block; border-radius: 12px; border: 1px solid var(--line); }
+.wide th { white-space: nowrap; text-align: right; vertical-align: bottom; }
+.wide td { padding: 4px 14px; } .wide td:first-child { white-space: normal; }
+.wide .section td { padding-top: 14px; font-weight: 600; border-bottom-color: var(--soft); }
+.wide td:nth-child(2), .wide th:nth-child(2) { text-align: right; }
+.notes { color: var(--soft); font-size: 13.5px; padding-left: 1.2em; max-width: 80ch; }
 .none { color: var(--soft); margin: 4px 0 0; }
 .warn { color: var(--limit); font-size: 13.5px; margin: 8px 0 0; }
 footer { color: var(--soft); font-size: 13px; margin-top: 36px; }
@@ -153,14 +165,18 @@ for (const chart of document.querySelectorAll('.chart')) {
     const share = now / data.span;
     chart.classList.add('on');
     cursor.style.left = share * 100 + '%';
-    let text = '<i>' + now.toFixed(1) + ' s</i>';
-    for (const [key, mark, word] of [['live', 'l', 'live'], ['again', 'a', 'relabelled']]) {
-      const point = at(data[key], now);
-      if (point && Math.abs(point[0] - now) < 1)
-        text += '<br><span class="' + mark + '">' + word + ' <i>' + point[1].toFixed(3)
-          + '</i></span>';
+    const time = document.createElement('i');
+    time.textContent = data.unit === 's' ? now.toFixed(1) + ' s' : data.unit + ' ' + now.toFixed(0);
+    tip.replaceChildren(time);
+    for (const curve of data.curves) {
+      const point = at(curve.points, now);
+      if (!point || Math.abs(point[0] - now) >= Math.max(1, data.span / 50)) continue;
+      const line = document.createElement('span'), number = document.createElement('i');
+      line.className = curve.style;
+      number.textContent = point[1].toFixed(3);
+      line.append(curve.name + ' ', number);
+      tip.append(document.createElement('br'), line);
     }
-    tip.innerHTML = text;
     tip.style.left = share < .6 ? 'calc(' + share * 100 + '% + 10px)' : 'auto';
     tip.style.right = share < .6 ? 'auto' : 'calc(' + (1 - share) * 100 + '% + 10px)';
     let near = null;
