@@ -96,6 +96,7 @@ _ROWS = (
         ),
     ),
 )
+_LEAST_EVENTS = 3  # of a name, for a row of their own
 _SUFFIXES = ('_low', '_high')
 
 
@@ -112,8 +113,10 @@ def rows(evaluation: Evaluation) -> Iterator[tuple[str, str, list[str]]]:
         for pattern, words in metrics:
             for key, name in _matching(pattern, merged, shown):
                 shown.add(key)
-                stem = f'{pattern.partition("_")[0]}s_'
-                here = {'name': name, 'count': merged.get(stem + key.removeprefix(pattern[:-1]))}
+                count = _events_of(pattern, key, merged)
+                if count is not None and count < _LEAST_EVENTS:
+                    continue
+                here = {'name': name, 'count': count}
                 yield (
                     title.format_map(_Words(merged, evaluation)),
                     words.format_map(_Words({**merged, **here}, evaluation)),
@@ -127,14 +130,15 @@ def notes(evaluation: Evaluation) -> list[str]:
     result = ['In brackets: 95 % intervals, by resampling episodes.']
     if not scene.labelled:
         result.append(
-            'No outcome is known, so nothing is said about failures; correlations are over all '
-            'episodes.'
+            'Nobody labelled the outcome of these episodes. The numbers and curves show what the '
+            'models make of them, and no more: neither that a high value is right, nor that a low '
+            'one is.'
         )
     own = [m.name for m in evaluation.models if m.numbers['goal'] == 'own last frame']
     if own:
         result.append(
-            f'{", ".join(own)}: measured against the last frame of each episode itself, so the '
-            'value is at its highest there by construction.'
+            f'{", ".join(own)}: measured against the last frame of each episode itself, so a '
+            'rise towards the end is partly there by construction.'
         )
     still = [m for m in evaluation.models if m.runtime and m.runtime.model.frames_seen == 1]
     if len(still) == len(evaluation.models):
@@ -178,7 +182,7 @@ def title_of(evaluation: Evaluation) -> str:
     count = len(scene.success)
     good = sum(outcome is True for outcome in scene.success)
     bad = sum(outcome is False for outcome in scene.success)
-    title = f'{count} episodes'
+    title = f'{count} episode' if count == 1 else f'{count} episodes'
     if scene.labelled:
         title += f': {good} successes, {bad} failures'
     if good + bad < count and scene.labelled:
@@ -195,6 +199,14 @@ def _matching(pattern: str, numbers: dict[str, Any], shown: set[str]) -> list[tu
         for key in numbers
         if key.startswith(stem) and not key.endswith(_SUFFIXES) and key not in shown
     ]
+
+
+def _events_of(pattern: str, key: str, numbers: dict[str, Any]) -> int | None:
+    """How many events a row of a name rests on; None for other rows."""
+    kind = next((k for k in ('milestone', 'error') if pattern.startswith(k)), '')
+    if not kind or not pattern.endswith('*'):
+        return None
+    return int(numbers.get(f'{kind}s_{key.removeprefix(pattern[:-1])}', 0))
 
 
 def _known(value: Any) -> bool:

@@ -94,6 +94,17 @@ def test_what_is_undefined_has_no_interval():
     assert math.isnan(Bootstrap([True], 0).mean(np.ones(1)).low)
 
 
+def test_a_single_episode_has_a_value_and_no_interval():
+    resample, one = bootstrap(), np.array([3])
+    for estimate in (
+        resample.mean(SAMPLES, one),
+        resample.auc(SAMPLES[one], SAMPLES, one, np.arange(60)),
+        resample.of(np.ones(5), np.full(5, 3), np.median),
+    ):
+        assert math.isfinite(estimate.value)
+        assert math.isnan(estimate.low)
+
+
 def test_names_of_intervals():
     assert interval_keys('auc_end') == ('auc_end_low', 'auc_end_high')
     assert interval_keys('spearman_mean') == ('spearman_low', 'spearman_high')

@@ -119,6 +119,7 @@ p.below { margin-top: 8px; }
 .wide td { padding: 4px 14px; } .wide td:first-child { white-space: normal; }
 .wide .section td { padding-top: 14px; font-weight: 600; border-bottom-color: var(--soft); }
 .wide td:nth-child(2), .wide th:nth-child(2) { text-align: right; }
+.wide td.sub { padding-left: 32px; color: var(--soft); }
 .notes { color: var(--soft); font-size: 13.5px; padding-left: 1.2em; max-width: 80ch; }
 .none { color: var(--soft); margin: 4px 0 0; }
 .warn { color: var(--limit); font-size: 13.5px; margin: 8px 0 0; }

@@ -20,7 +20,7 @@ Film = Sequence[tuple[float, bytes]]
 #: Classes of curves, in the order in which they are given out.
 CURVES = ('live', 'again', 'third', 'fourth', 'fifth')
 
-_LEVELS = 3  # of labels of events that would lie on each other
+_LEVELS = 4  # of labels of events that would lie on each other
 _LETTER = 6.2  # pixels, about
 _CHART_WIDTH = 940.0  # pixels on a wide screen
 _LONGEST = 34  # letters of an event's label
@@ -178,17 +178,16 @@ def _names(marks: Sequence[Mark], span: float) -> str:
     ends = [-math.inf] * _LEVELS
     names = []
     for mark in sorted(marks, key=lambda mark: mark.t):
-        left = _CHART_WIDTH * mark.t / span
+        text = mark.label if len(mark.label) <= _LONGEST else mark.label[: _LONGEST - 1] + '…'
+        width = _LETTER * len(text) + 10
+        spot, share = _CHART_WIDTH * mark.t / span, 100 * mark.t / span
+        fits = spot + width <= _CHART_WIDTH
+        left = spot if fits else spot - width
         level = next((i for i, end in enumerate(ends) if left >= end), None)
         if level is None:
             continue  # The line stays.
-        text = mark.label if len(mark.label) <= _LONGEST else mark.label[: _LONGEST - 1] + '…'
-        width = _LETTER * len(text) + 10
         ends[level] = left + width
-        place = f'left:{100 * mark.t / span:.2f}%'
-        if left + width > _CHART_WIDTH:
-            ends[level] = math.inf
-            place = f'right:{100 - 100 * mark.t / span:.2f}%;margin:0 4px 0 0'
+        place = f'left:{share:.2f}%' if fits else f'right:{100 - share:.2f}%;margin:0 4px 0 0'
         kind = escape(f'name {mark.kind}'.strip())
         names.append(
             f'<span class="{kind}" style="{place};top:{2 + 15 * level}px" '

@@ -28,17 +28,21 @@ _MIDDLE = (10, 90)  # percentiles of the bands
 _LEAST = 3  # episodes or events that a mean takes
 
 
-def draw_values(evaluation: Evaluation) -> Figure:
+def draw_values(evaluation: Evaluation, columns: int = 0) -> Figure:
     """Draw all models of an evaluation.
 
     With labelled outcomes: values along successes and failures (mean and the middle 80 %), over the
     share of the episode and over steps, ROC curves and values at the end; where events were scored,
     values around milestones and errors, and errors noticed against false alarms; where instructions
     make a difference, their confusion. Without labels: the values of all episodes.
+
+    Args:
+        evaluation: What to draw.
+        columns: Panels side by side; 0 for three or four, whichever leaves less room empty.
     """
     models = [_Model(evaluation, model) for model in evaluation.models]
     most = max(len(model.panels()) for model in models)
-    columns = 3 if most in (5, 6, 9) else min(most, 4)
+    columns = min(columns, most) or (3 if most in (5, 6, 9) else min(most, 4))
     lines = [math.ceil(len(model.panels()) / columns) for model in models]
     width = 2 * _MARGIN + columns * _WIDTH + (columns - 1) * _GAP
     height = 2 * _MARGIN + sum(_HEAD + n * (_HEIGHT + _GAP) for n in lines) - _GAP
@@ -106,11 +110,12 @@ class _Model:
                 np.interp(_SHARES, np.linspace(0, 1, len(self.values[e])), self.values[e])
                 for e in members
             ]
-            self._spread(panel, _SHARES, np.stack(rows), f'{len(members)} {name}', colour)
+            self._spread(panel, _SHARES, np.stack(rows), _count(len(members), name), colour)
         panel.draw(figure)
 
     def over_steps(self, figure: Figure, box: Box) -> None:
-        panel = Panel(box, 'Over steps', 'step', 'value, while at least three episodes go on')
+        enough = ', while at least three episodes go on' if len(self.values) > _FEW else ''
+        panel = Panel(box, 'Over steps', 'step', f'value{enough}')
         for name, colour, members in self.groups:
             lengths = sorted(self.scene.lengths[e] for e in members)
             shown = lengths[-1] if len(members) <= _FEW else lengths[-_LEAST]
@@ -175,9 +180,8 @@ class _Model:
         for name, colour in zip(common, COLOURS, strict=False):
             rows = self._around('error', name)
             if len(rows) >= _LEAST:
-                with np.errstate(all='ignore'):
-                    mean = np.nanmean(rows, 0)
-                panel.line(_SECONDS, mean, colour, f'{len(rows)} {name.replace("_", " ")}')
+                label = f'{len(rows)} {name.replace("_", " ")}'
+                panel.line(_SECONDS, _mean(rows), colour, label)
         if not common:
             panel.note('fewer than three of each kind')
         panel.draw(figure)
@@ -204,7 +208,7 @@ class _Model:
     def alarms(self, figure: Figure, box: Box) -> None:
         panel = Panel(
             box, 'Errors noticed within a second', 'flawless successes with an alarm',
-            'errors noticed', (0, _FALSE), (0, 1), 'se',
+            'errors noticed', (0, _FALSE), (0, 1),
         )  # fmt: skip
         self._alarm_curve(panel, self.scored, BLUE, 'any threshold')
         numbers = self.scored.numbers
@@ -259,11 +263,23 @@ class _Model:
                 panel.line(xs, row, colour, label if not number else '', width=1.5, strength=0.7)
             return
         finite = np.isfinite(rows).sum(0) >= _LEAST
-        mean, low, high = (np.full(rows.shape[1], np.nan) for _ in range(3))
-        mean[finite] = np.nanmean(rows[:, finite], 0)
+        low, high = (np.full(rows.shape[1], np.nan) for _ in range(2))
         low[finite], high[finite] = np.nanpercentile(rows[:, finite], _MIDDLE, axis=0)
         panel.band(xs, low, high, colour)
-        panel.line(xs, mean, colour, label)
+        panel.line(xs, _mean(rows), colour, label)
+
+
+def _count(number: int, name: str) -> str:
+    single = {'successes': 'success', 'failures': 'failure', 'episodes': 'episode'}
+    return f'{number} {single.get(name, name) if number == 1 else name}'
+
+
+def _mean(rows: Numbers) -> Numbers:
+    """The mean of what is finite in each column, where there is enough."""
+    finite = np.isfinite(rows).sum(0) >= _LEAST
+    mean = np.full(rows.shape[1], np.nan)
+    mean[finite] = np.nanmean(rows[:, finite], 0)
+    return mean
 
 
 def _without_shared_words(texts: Sequence[str]) -> list[str]:

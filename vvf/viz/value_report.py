@@ -44,10 +44,6 @@ from vvf_models.evaluation.value_metrics import spearman
 
 _FILM = 8  # frames in a strip
 _WIDE = 200  # pixels of a frame
-_UNLABELLED = (
-    'Nobody labelled the outcome of these episodes. The curves show what the models make of them, '
-    'and no more: neither that a high value is right, nor that a low one is.'
-)
 _HEAT = (
     'Heat shows which places of an image speak for a high value (Grad-CAM), from none to the most '
     'of all cameras of that moment. It tells where a model looks, not whether it is right.'
@@ -81,8 +77,7 @@ def write_value_report(
     names = ', '.join(model.name for model in evaluation.models)
     styles = [(model.name, CURVES[i % len(CURVES)]) for i, model in enumerate(evaluation.models)]
     cards = ''.join(_card(evaluation, pick, styles, heat=heat) for pick in picks)
-    said = [*([] if scene.labelled else [_UNLABELLED]), *notes(evaluation)]
-    said += [_HEAT] if heat else []
+    said = [*notes(evaluation), *([_HEAT] if heat else [])]
     picture = base64.b64encode(_png(evaluation)).decode()
     body = (
         f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in said)}</ul>'
@@ -237,7 +232,8 @@ def _table(evaluation: Evaluation) -> str:
             )
             last = section
         inner = ''.join(f'<td>{escape(cell)}</td>' for cell in cells)
-        lines.append(f'<tr><td>{escape(words)}</td>{inner}</tr>')
+        style = ' class="sub"' if words.startswith(' ') else ''
+        lines.append(f'<tr><td{style}>{escape(words.strip())}</td>{inner}</tr>')
     return (
         f'<div class="table wide"><table><thead>{head}</thead><tbody>{"".join(lines)}</tbody>'
         '</table></div>'
@@ -245,7 +241,7 @@ def _table(evaluation: Evaluation) -> str:
 
 
 def _png(evaluation: Evaluation) -> bytes:
-    ok, data = cv2.imencode('.png', draw_values(evaluation).image()[:, :, ::-1])
+    ok, data = cv2.imencode('.png', draw_values(evaluation, columns=3).image()[:, :, ::-1])
     assert ok
     return data.tobytes()
 

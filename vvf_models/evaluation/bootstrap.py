@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Indices = NDArray[np.int64]
 
+_LEAST = 2  # episodes that can vary
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -40,6 +42,9 @@ def interval_keys(name: str) -> tuple[str, str]:
 class Bootstrap:
     """How often each episode occurs in each resample.
 
+    A metric that rests on a single episode, or on a single one of a kind, has no interval: however
+    often it is drawn, nothing varies.
+
     Args:
         groups: Per episode, what it is resampled within, such as its outcome.
         repeats: Resamples; 0 for no intervals.
@@ -60,10 +65,13 @@ class Bootstrap:
 
     def ratio(self, sums: Floats, counts: Floats) -> Estimate:
         """The sum of `sums` over the sum of `counts`, (E,) each: a mean over what episodes hold."""
+        total = float(np.sum(counts))
+        value = float(np.sum(sums)) / total if total else math.nan
+        if np.count_nonzero(counts) < _LEAST:
+            return Estimate(value)
         with np.errstate(invalid='ignore', divide='ignore'):
             resampled = (self.weights @ sums) / (self.weights @ counts)
-        total = float(np.sum(counts))
-        return self._estimate(float(np.sum(sums)) / total if total else math.nan, resampled)
+        return self._estimate(value, resampled)
 
     def mean(self, samples: Floats, members: Indices | None = None) -> Estimate:
         """The mean of (E,) samples, or of those of some episodes; NaN is left out."""
@@ -84,10 +92,13 @@ class Bootstrap:
             of_negatives: The episode of each.
         """
         above = np.sign(positives[:, None] - negatives[None]) / 2 + 0.5
+        value = float(above.mean()) if above.size else math.nan
+        if min(len(np.unique(of_positives)), len(np.unique(of_negatives))) < _LEAST:
+            return Estimate(value)
         rows, columns = self.weights[:, of_positives], self.weights[:, of_negatives]
         with np.errstate(invalid='ignore', divide='ignore'):
             resampled = ((rows @ above) * columns).sum(1) / (rows.sum(1) * columns.sum(1))
-        return self._estimate(float(above.mean()) if above.size else math.nan, resampled)
+        return self._estimate(value, resampled)
 
     def kendall(self, ranks: Floats, samples: Floats, members: Indices) -> Estimate:
         """Kendall's τ_a of some episodes, as `value_metrics.kendall_tau_a`.
@@ -118,8 +129,8 @@ class Bootstrap:
         self, samples: Floats, episodes: Indices, statistic: Callable[[Floats], float]
     ) -> Estimate:
         """Any statistic of samples, each of which belongs to an episode; NaN without samples."""
-        if not len(samples):
-            return Estimate(math.nan)
+        if len(np.unique(episodes)) < _LEAST:
+            return Estimate(statistic(samples) if len(samples) else math.nan)
         chosen = (np.repeat(samples, weights[episodes].astype(int)) for weights in self.weights)
         resampled = [statistic(part) if len(part) else math.nan for part in chosen]
         return self._estimate(statistic(samples), np.array(resampled))
