@@ -29,7 +29,9 @@ WAN_FRAME = (48, 24, 20)
 @pytest.fixture(scope='module')
 def model():
     torch.manual_seed(0)
-    return Viva(small_viva(cameras=('front', 'wrist'))).eval()
+    model = Viva(small_viva(cameras=('front', 'wrist'), marks=False)).eval()
+    torch.nn.init.normal_(model.backbone.proj_out.weight)  # it starts with nothing to say
+    return model
 
 
 def observations(model, batch=2, seed=1):
@@ -140,6 +142,32 @@ def test_the_tokens_of_a_camera_are_those_that_its_image_changes(model):
     hook.remove()
     assert model.token_grid == (2, 2)
     assert part.stop - part.start == 4
+
+
+def test_marks_tell_frames_apart_and_belong_to_what_a_frame_is():
+    value = Viva(small_viva(cameras=('front', 'wrist')))
+    video = Viva(small_viva(cameras=('front', 'wrist'), objective='video', state_dim=0))
+    names = ['blank', 'state', 'camera_0', 'camera_1', 'future_state', 'value']
+    assert set(value.marks) == set(names)
+    assert {'camera_1', 'future_camera_1'} <= set(video.marks)
+    assert 'state' not in video.marks
+    seen = []
+    value.backbone.patch_embedding.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    clean = torch.randn(1, value.n_clean, *value.shape)
+    noisy = torch.randn(1, value.n_noisy, *value.shape)
+    value.denoise(clean, noisy, torch.ones(1), None)
+    marks = torch.stack([value.marks[name] for name in names])
+    torch.testing.assert_close(seen[0][0].transpose(0, 1), torch.cat([clean, noisy], 1)[0] + marks)
+
+
+def test_from_scratch_blocks_are_heard_and_the_output_is_nothing():
+    model = Viva(small_viva())
+    for block in model.backbone.blocks:
+        gates = block.scale_shift_table[0, [2, 5]]
+        assert float(gates.detach().mean()) == pytest.approx(1.0, abs=0.1)
+    clean = torch.randn(1, model.n_clean, *model.shape)
+    noisy = torch.randn(1, model.n_noisy, *model.shape)
+    assert not model.denoise(clean, noisy, torch.ones(1), None).any()
 
 
 def test_a_hidden_state_is_the_middle_of_its_range(model):

@@ -153,9 +153,11 @@ def test_weights_of_wan_are_taken_from_a_folder(tmp_path):
 
 def test_without_a_text_the_transformer_is_wans_with_its_cross_attention_silent():
     torch.manual_seed(0)
-    quiet, full = Viva(small_viva()), Viva(small_viva(text='sentence'))
+    quiet, full = Viva(small_viva(marks=False)), Viva(small_viva(text='sentence', marks=False))
     missing = full.backbone.load_state_dict(quiet.backbone.state_dict(), strict=False)
     assert not missing.unexpected_keys
+    for model in (quiet, full):
+        torch.nn.init.constant_(model.backbone.proj_out.weight, 0.1)
     with torch.no_grad():
         for block in full.backbone.blocks:
             block.attn2.to_out[0].weight.zero_()
@@ -171,6 +173,7 @@ def test_sentences_are_read():
     model = Viva(small_viva(text='sentence')).eval()
     assert model.reads_text
     assert not Viva(small_viva()).reads_text
+    torch.nn.init.normal_(model.backbone.proj_out.weight)
     texts = model.embed(['put the carrot into the bowl', 'open the window'])
     assert texts.shape == (2, 384)
     latents = torch.randn(3, model.latent_size)
@@ -217,6 +220,6 @@ def test_tiny_presets_fit_each_other_and_into_10_megabytes():
     video = Viva(preset('viva_tiny_video'))
     assert 4 * sum(p.numel() for p in tiny.parameters()) < 10e6
     weights, pretrained = tiny.state_dict(), video.state_dict()
-    assert set(weights) == set(pretrained)
-    differ = {name for name in weights if weights[name].shape != pretrained[name].shape}
-    assert differ <= {'noise'}
+    assert {n for n in set(weights) ^ set(pretrained) if not n.startswith('marks.')} == set()
+    for name in set(weights) & set(pretrained) - {'noise'}:
+        assert weights[name].shape == pretrained[name].shape

@@ -127,6 +127,7 @@ def small_viva(**changes):
         'ffn_dim': 64,
         'token_patch': 2,
         'frequency_dim': 32,
+        'blank': True,
         'horizon': 3,
         'batch_size': 16,
         'held_out_fraction': 0.25,

@@ -25,9 +25,14 @@ Where this differs from the paper [P] and the authors' code [C]:
 - conditioning frames have time 0, token by token, as Wan2.2 itself conditions on an image; in [C]
   they have the time of the noisy ones;
 - the time is uniform in [P], shifted by 5 in [C]: `sigma_shift`. A share `full_noise` of the
-  samples has σ = 1, the only time that an estimate of one step asks for;
+  samples has σ = 1, the only time that an estimate of one step asks for, and the only one at which
+  the value cannot be read off its own noisy frame;
 - `output: sample` makes the network predict x itself: from scratch, one that is to predict the
   velocity first learns to copy noise. Velocity is for weights that were trained so;
+- with `marks`, what the transformer sees of a frame has a learned pattern of that frame added: by
+  relative positions alone, a small one that starts from scratch hardly finds out which of the
+  copied numbers a token is to give. It starts with open gates, see viva_backbone.py;
+- the blank frame can be left out: it is a sixth of a small model's work, and holds nothing;
 - the noise of an estimate is the same for every frame, and kept, so that estimates are repeatable;
 - the text is optional, and need not be umT5's; with `wrong_instruction_share`, frames of successes
   are also shown with an instruction that names another object, as failures;
@@ -40,7 +45,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vvf_models.encoders.observation import Normaliser
@@ -54,6 +59,7 @@ from vvf_models.values.viva_flow import FlowConfig, repeat_pad, schedule, token_
 OBJECTIVES = ('value', 'video')
 _FALLBACK_RANGE = 3.0  # of a state whose range is not known, as the authors have it
 _LEAST_RANGE = 4e-3  # below it a state entry counts as constant
+_MARK = 0.5  # size of the marks at first, where latents have 1
 _FEW_TOKENS = 64
 _TOKENS_AT_ONCE = 32768
 
@@ -63,7 +69,8 @@ class VivaConfig(FlowConfig, BackboneConfig, CodecConfig, ValueConfig):
     """Everything needed to rebuild and to train a ViVa. Entries of image encoders mean nothing."""
 
     # Frames.
-    blank: bool = True  # an empty first frame
+    blank: bool = False  # an empty first frame, as in the paper
+    marks: bool = True  # tell the transformer which frame and place each token is of
     future: bool = True  # predict proprioception `horizon` steps ahead
     horizon: int = 8  # K, in steps of the data; 50 in the paper
     # Objective.
@@ -78,11 +85,11 @@ class VivaConfig(FlowConfig, BackboneConfig, CodecConfig, ValueConfig):
     state_high: tuple[float, ...] = ()
     episode_steps: float = 1.0  # T: median of the training successes
     # Of the groups.
-    batch_size: int = 64
+    batch_size: int = 16
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     gradient_clip: float = 1.0
-    ema_decay: float = 0.98
+    ema_decay: float = 0.99
 
     def __post_init__(self) -> None:
         """Checks what would otherwise fail late.
@@ -157,6 +164,22 @@ class Viva(ValueModel):
         source = torch.Generator('cpu').manual_seed(config.noise_seed)
         noise = torch.randn(self.n_noisy, *self.shape, generator=source, device='cpu')
         self.register_buffer('noise', noise)
+        self.marks = nn.ParameterDict()
+        if config.marks:
+            self.marks.update(
+                {name: nn.Parameter(_MARK * torch.randn(self.shape)) for name in self._roles}
+            )
+
+    @property
+    def _roles(self) -> list[str]:
+        """Every frame by name, in order."""
+        config = self.config
+        cameras = [f'camera_{number}' for number in range(len(config.cameras))]
+        names = ['blank'] * config.blank + ['state'] * (config.state_dim > 0) + cameras
+        names += ['future_state'] * self.predicts_state
+        if config.objective == 'value':
+            return [*names, 'value']
+        return names + [f'future_{name}' for name in cameras]
 
     @property
     def predicts_state(self) -> bool:
@@ -251,9 +274,12 @@ class Viva(ValueModel):
         words = clean.new_zeros(len(clean), *shape) if text is None else text.view(-1, *shape)
         # For so few tokens the plain kernel takes half the time of the one that saves memory.
         few = times.shape[1] <= _FEW_TOKENS
+        frames = torch.cat([clean, noisy], 1)
+        if self.marks:
+            frames = frames + torch.stack([self.marks[name] for name in self._roles])
         with sdpa_kernel(SDPBackend.MATH) if few else nullcontext():
             output = self.backbone(
-                hidden_states=torch.cat([clean, noisy], 1).transpose(1, 2),
+                hidden_states=frames.transpose(1, 2),
                 timestep=times,
                 encoder_hidden_states=words,
                 return_dict=False,

@@ -20,7 +20,7 @@ class FlowConfig:
 
     output: str = 'sample'  # or 'velocity'
     sigma_shift: float = 5.0  # 1: uniform times
-    full_noise: float = 0.5  # share of the samples at σ = 1
+    full_noise: float = 0.9  # share of the samples at σ = 1
     denoising_steps: int = 1  # of an estimate
     noise_seed: int = 0  # of an estimate
 
