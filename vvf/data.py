@@ -10,7 +10,7 @@ from vvf.bags.episodes import BagEpisodes
 from vvf.bags.reader import is_bag
 from vvf.task import TaskSpec, load_task
 from vvf_models.data.episode import Episode
-from vvf_models.data.open import open_episodes
+from vvf_models.data.open import open_episodes, recognise
 from vvf_models.data.options import ReadOptions
 
 
@@ -33,6 +33,16 @@ def open_data(
     if _holds_bags(path):
         return BagEpisodes(path, load_task(task) if isinstance(task, str) else task, options)
     return open_episodes(path, options)
+
+
+def kind_of_data(path: Path | str) -> str:
+    """What lies at a path: 'bags', or one of `vvf_models.data.open.KINDS`.
+
+    Raises:
+        UserError: As for `open_data`.
+    """
+    path = Path(path)
+    return 'bags' if _holds_bags(path) else recognise(path)
 
 
 def _holds_bags(path: Path) -> bool:

@@ -24,8 +24,8 @@ from vvf_models.policies.bc import BcConfig, BcPolicy
 from vvf_models.values.base import ValueConfig, ValueModel
 from vvf_models.values.distributional import DistributionalConfig, DistributionalValue
 from vvf_models.values.icvf import Icvf, IcvfConfig
-from vvf_models.values.viva import Viva, VivaConfig
 from vvf_models.values.vip import Vip, VipConfig
+from vvf_models.values.viva import Viva, VivaConfig
 
 MODEL_FILE = 'model.safetensors'
 CONFIG_FILE = 'config.yaml'
@@ -60,8 +60,8 @@ class Checkpoint:
         config: The kind's config dataclass.
         model: The module with its weights, on the CPU, in evaluation mode.
         goals: Goal observations: per camera (G, 3, S, S) uint8, 'state' (G, D) float32 in SI units;
-            or, where the images may not be passed on, 'latents' (G, L); empty for a model that takes
-            none.
+            or, where the images may not be passed on, 'latents' (G, L); empty for a model that
+            takes none.
         goal_instructions: The instruction of each goal; empty where nobody said.
     """
 

@@ -72,7 +72,7 @@ def test_no_checkpoint_there(tmp_path):
         ({'ensemble': 'two'}, '"ensemble" must be int'),
         ({'batch_size': True}, '"batch_size" must be a number'),
         ({'cameras': 'front'}, '"cameras" must be a list'),
-        ({'kind': 'vip'}, '"kind" must be one of'),
+        ({'kind': 'magic'}, '"kind" must be one of'),
         ({'discount': 2.0}, '"discount" must lie between'),
     ],
 )

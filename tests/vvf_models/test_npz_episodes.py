@@ -31,7 +31,7 @@ def test_reads_what_the_collector_writes(tmp_path):
     np.testing.assert_array_equal(episode.actions, given['action'])
     assert episode.success is True
     assert episode.success_index == 2
-    assert episode.instruction == 'put the carrot into the bowl'
+    assert episode.instruction == 'put the carrot in the bowl'
     assert episode.episode_id == 'a'
 
 

@@ -71,6 +71,14 @@ def add_parser(subparsers: Any) -> None:
         action='store_true',
         help='keep goals as latents, for data whose images may not be passed on',
     )
+    parser.add_argument(
+        '--fps', type=float, default=5.0, help='frames a second taken of videos; 0: all [5]'
+    )
+    parser.add_argument(
+        '--crop',
+        action=argparse.BooleanOptionalAction,
+        help='see the middle square of videos only [for videos without named cameras]',
+    )
     parser.add_argument('--cache', type=Path, help='keep the decoded frames in this folder')
     parser.add_argument(
         '--set',
@@ -84,11 +92,12 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `vvf train`."""
-    from vvf.data import open_data
+    from vvf.data import kind_of_data, open_data
     from vvf.paths import checkpoint_path
     from vvf_models.checkpoints import CONFIGS
     from vvf_models.config import from_mapping
     from vvf_models.data.chain import ChainedEpisodes
+    from vvf_models.data.options import ReadOptions
     from vvf_models.training import train
     from vvf_models.training.loop import is_unfinished
 
@@ -106,8 +115,21 @@ def run(args: argparse.Namespace) -> int:
         if init is None:
             raise UserError(f'there is no checkpoint folder {args.init!r} to start from.')
     preset, where = _preset(args)
-    episodes = ChainedEpisodes([open_data(path, args.task) for path in args.data])
-    entries = {**_of_data(args, episodes), **preset, **_settings(args.set)}
+    settings = _settings(args.set)
+    size = {**preset, **settings}.get('image_size', CONFIGS[args.kind]().image_size)
+    if args.fps < 0:
+        raise UserError('--fps must not be negative.')
+    options = ReadOptions(
+        cameras=tuple(args.cameras or ()),
+        image_size=size if isinstance(size, int) and size > 0 else 0,
+        fps=args.fps,
+        crop=args.crop,
+    )
+    parts = [open_data(path, args.task, options) for path in args.data]
+    for path, part in zip(args.data, parts, strict=True):
+        print(f'{path}: {len(part)} episodes ({kind_of_data(path)})')
+    episodes = ChainedEpisodes(parts)
+    entries = {**_of_data(args, episodes), **preset, **settings}
     config = from_mapping(CONFIGS[args.kind], entries, where, partial=True)
     left_out: list[str] = []
 

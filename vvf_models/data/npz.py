@@ -84,7 +84,7 @@ def _instruction(arrays: dict[str, Any]) -> str:
     if 'instruction' in arrays:
         return str(arrays['instruction'])
     if 'target' in arrays and 'container' in arrays:
-        return f'put the {arrays["target"]} into the {arrays["container"]}'
+        return f'put the {arrays["target"]} in the {arrays["container"]}'
     return ''
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vvf_models.checkpoints import MODULES, Checkpoint, load_checkpoint, load_config
+from vvf_models.encoders.resnet_v2 import fold
 from vvf_models.errors import UserError
 from vvf_models.runtime.observation import prepare_images, prepare_state
 from vvf_models.values.base import Goal, GoalSet, ValueModel
@@ -52,6 +53,8 @@ class ValueRuntime:
         """Encodes the checkpoint's goals."""
         if not isinstance(checkpoint.model, ValueModel):
             raise TypeError('not a value model')
+        # Exact, and twice as fast for one image where convolutions are standardised.
+        fold(checkpoint.model)
         self._model = checkpoint.model.requires_grad_(False)
         config = self._model.config
         self.kind = checkpoint.kind

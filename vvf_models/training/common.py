@@ -74,6 +74,7 @@ def as_store(
                 cache=cache,
                 on_episode=lambda count: bar.update(task, completed=count),
                 skip_bad=skip_bad,
+                use_state=bool(config.state_dim),
             )
     if config.state_dim and store.state_dim != config.state_dim:
         raise UserError(

@@ -11,7 +11,7 @@ import math
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vvf_models.data.frames import SUCCESS, FrameStore
-from vvf_models.encoders.freezing import freeze
+from vvf_models.encoders.freezing import freeze, freeze_batch_norm
+from vvf_models.encoders.released import load_released
 from vvf_models.evaluation.scoring import encode_frames, episode_values, outcomes
 from vvf_models.evaluation.value_metrics import value_metrics
 from vvf_models.values.base import GoalSet, ValueModel
@@ -105,6 +106,10 @@ class Learner(nn.Module):
     ) -> None:
         """Takes the model, and the episodes as (training, held out)."""
         super().__init__()
+        if getattr(config, 'encoder_weights', ''):
+            load_released(model, config.encoder_weights)
+            # They are in the checkpoint from here on; the file need not be there any more.
+            config = replace(config, encoder_weights='')
         self.config = config
         self.store = store
         self.train_episodes, self.held_out_episodes = episodes
@@ -113,6 +118,8 @@ class Learner(nn.Module):
         self.average: nn.Module | None = None
         if config.ema_decay:
             self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        if getattr(config, 'freeze_batch_norm', False):
+            freeze_batch_norm(model)
         if getattr(config, 'freeze_encoder', False):
             freeze(cast(nn.Module, model.encoder))
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vvf_models.data.frames import SUCCESS, FrameStore
-from vvf_models.encoders.released import load_released
 from vvf_models.errors import UserError
 from vvf_models.evaluation.scoring import episode_values
 from vvf_models.training.learner import Batch, Draw, Indices, ValueLearner
@@ -63,14 +62,10 @@ class VipLearner(ValueLearner):
 
     @classmethod
     def create(cls, config: Any, store: FrameStore, seed: int) -> 'VipLearner':
-        """Splits the episodes and builds the network, from released weights where asked to."""
+        """Splits the episodes and builds the network."""
         episodes = store.split(config.held_out_fraction, seed)
         config = replace(config, state_dim=0, state_mean=(), state_std=())
-        model = Vip(config)
-        if config.encoder_weights:
-            load_released(model.encoder, config.encoder_weights)
-        # The weights are in the checkpoint from here on; the file need not be there any more.
-        return cls(model, replace(config, encoder_weights=''), store, episodes, seed)
+        return cls(Vip(config), config, store, episodes, seed)
 
     @classmethod
     def streams_of(cls, config: Any) -> tuple[str, ...]:

@@ -52,7 +52,6 @@ class VipConfig(ValueConfig):
     state_dim: int = 0
     # Network.
     embedding_dim: int = 64  # a linear layer on the encoder's latent; 0: the latent itself
-    encoder_weights: str = ''  # released weights of VIP or R3M to start from; used once
     # Objective.
     discount: float = 0.98
     negatives: int = 3  # shuffles of the batch's neighbours against its goals
