@@ -51,7 +51,7 @@ train-demo: setup  ## make the demo's data and train its checkpoints anew; resum
 	  --out $(MIXED)
 	@$(VVF) train bc --data $(DEMOS) --steps 9000 --seed 0 --resume --out $(TRAINED)/bc_pick_place
 	@$(VVF) train icvf --data $(MIXED) --steps 3000 --seed 0 --resume \
-	  --set n_step=5 --set target_rate=0.02 --out $(TRAINED)/icvf_pick_place
+	  --out $(TRAINED)/icvf_pick_place
 	@cp -r $(TRAINED)/. checkpoints/
 
 bench: setup  ## how fast and how complete camera images arrive on this machine

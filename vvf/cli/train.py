@@ -22,6 +22,7 @@ KINDS = {
     'viva': 'ViVa: a video generator that tells proprioception ahead and the value',
     'bc': 'a policy: behaviour cloning of action chunks',
 }
+DEFAULT_CONFIGS = {'viva': 'viva_tiny'}  # of kinds that have no configuration of their own name
 
 
 def add_parser(subparsers: Any) -> None:
@@ -47,7 +48,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--config',
         metavar='NAME',
-        help='a configuration of config/models, or a YAML file [KIND]',
+        help='a configuration of config/models, or a YAML file [the small one of KIND]',
     )
     parser.add_argument(
         '--init', metavar='CHECKPOINT', help='weights of the same kind to start from'
@@ -169,7 +170,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _preset(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """The configuration file's entries, and what to call them in an error."""
-    name = args.config or args.kind
+    name = args.config or DEFAULT_CONFIGS.get(args.kind, args.kind)
     path = Path(name) if name.endswith(('.yaml', '.yml')) else config_path('models', f'{name}.yaml')
     if not path.is_file():
         if args.config is None:

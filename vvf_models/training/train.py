@@ -121,7 +121,8 @@ def train(
     if trainer.main:
         final = learner.finish(trainer.best)
         counts = describe_data(store, len(learner.train_episodes), len(learner.held_out_episodes))
-        card = write_card(learner.title, command, seed, counts, metrics, final, learner.notes)
+        notes = [*learner.notes, *(f'Left out: {reason.rstrip(".")}' for reason in store.left_out)]
+        card = write_card(learner.title, command, seed, counts, metrics, final, notes)
         goals = learner.goals(trainer.best, images=goal_images)
         weights = trainer.best.state_dict()
         save_checkpoint(out, kind, final, weights, card, goals, learner.goal_instructions)
