@@ -160,14 +160,15 @@ def test_marks_tell_frames_apart_and_belong_to_what_a_frame_is():
     torch.testing.assert_close(seen[0][0].transpose(0, 1), torch.cat([clean, noisy], 1)[0] + marks)
 
 
-def test_from_scratch_blocks_are_heard_and_the_output_is_nothing():
+def test_from_scratch_blocks_are_heard_and_the_output_is_small():
     model = Viva(small_viva())
     for block in model.backbone.blocks:
         gates = block.scale_shift_table[0, [2, 5]]
         assert float(gates.detach().mean()) == pytest.approx(1.0, abs=0.1)
     clean = torch.randn(1, model.n_clean, *model.shape)
     noisy = torch.randn(1, model.n_noisy, *model.shape)
-    assert not model.denoise(clean, noisy, torch.ones(1), None).any()
+    output = model.denoise(clean, noisy, torch.ones(1), None)
+    assert 0 < float(output.detach().square().mean()) < 0.05
 
 
 def test_a_hidden_state_is_the_middle_of_its_range(model):

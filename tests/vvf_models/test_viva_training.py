@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.vvf_models.test_training import interrupt_at
 from tests.vvf_models.test_viva_parts import vae_folder, wan  # noqa: F401
 from tests.vvf_models.toy import small_viva, toy_episodes, toy_store
 from vvf_models.checkpoints import load_checkpoint
@@ -281,6 +282,19 @@ def test_clips_are_learned_from_through_the_autoencoder_too(vae_folder, tmp_path
     assert np.isfinite(metrics['held_out_future_state_loss'])
     model = load_checkpoint(tmp_path).model
     assert not any(name.startswith('codec') for name in model.state_dict())
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(tmp_path, monkeypatch):
+    store = toy_store(12)
+    train('viva', store, small_viva(), tmp_path / 'whole', steps=6, progress=False)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2)
+        stopped = train('viva', store, small_viva(), tmp_path / 'cut', steps=6, progress=False)
+    assert stopped['interrupted'] == 1
+    train('viva', store, small_viva(), tmp_path / 'cut', steps=6, progress=False, resume=True)
+    whole, cut = (load_file(tmp_path / name / 'model.safetensors') for name in ('whole', 'cut'))
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, cut[name]), name
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path):

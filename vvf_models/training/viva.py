@@ -222,7 +222,12 @@ class VivaLearner(ValueLearner):
         return {} if self.config.objective == 'video' else super().judge(model, episodes)
 
     def score(self, metrics: Mapping[str, float]) -> float:
-        """Of values as of any model; of video minus the held-out loss."""
+        """Of values Spearman plus AUC, as of any model; of video minus the held-out loss.
+
+        The loss of values is of few samples, of any σ, and much of it is that nobody can know at
+        the start how an episode ends; the metrics are of every frame and of one step from σ = 1,
+        as the model is used.
+        """
         if self.config.objective == 'video':
             return -metrics.get('held_out_loss', metrics.get('seen_loss', math.inf))
         return super().score(metrics)

@@ -80,14 +80,14 @@ def build_backbone(config: BackboneConfig, channels: int) -> nn.Module:
 
 @torch.no_grad()
 def _open_gates(model: Any) -> None:
-    """Lets an untrained network hear its blocks, and say nothing at its end.
+    """Lets an untrained network hear its blocks, and say little at its end.
 
     diffusers draws the blocks' gates at about .07, since weights are meant to be loaded over them;
     from there, training starts slowly.
     """
     for block in model.blocks:
         block.scale_shift_table[:, [2, 5]] += 1.0
-    model.proj_out.weight.zero_()
+    model.proj_out.weight.mul_(0.1)
     model.proj_out.bias.zero_()
 
 
