@@ -271,8 +271,9 @@ def _metrics(
     )
     if judging.events:
         about = (values, scene.events, scene.rates, scene.success)
+        done = scene.success_index
         numbers |= event_metrics(*about, seed=judging.seed)
-        numbers |= alarm_metrics(*about, judging.alarm, seed=judging.seed)
+        numbers |= alarm_metrics(*about, done, judging.alarm, seed=judging.seed)
     return numbers
 
 

@@ -152,7 +152,7 @@ def notes(evaluation: Evaluation) -> list[str]:
         alarm = judging.alarm
         result.append(
             f'An alarm is on while the value is below the best of the last {alarm.memory_s:g} s by '
-            'more than a threshold. Odd and even successes set it for each other, so that '
+            'more than a threshold, until the task is done. Odd and even successes set it for each other, so that '
             f'about {100 * alarm.false_alarm_share:.0f} % of such episodes have an alarm.'
         )
     for model in evaluation.models:

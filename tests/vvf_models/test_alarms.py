@@ -58,7 +58,7 @@ def failure(fall, late=0):
 def scene(fall=5.0, late=0):
     values = [success(dip) for dip in np.linspace(0.1, 2, 20)] + [failure(fall, late)] * 4
     events = [[Event('grasped', 5, 'milestone')]] * 20 + [[Event('dropped', 10, 'error')]] * 4
-    return values, events, [RATE] * 24, [True] * 20 + [False] * 4
+    return values, events, [RATE] * 24, [True] * 20 + [False] * 4, [19] * 20 + [-1] * 4
 
 
 def test_errors_are_noticed_within_a_second_or_not_at_all():
@@ -78,8 +78,8 @@ def test_errors_are_noticed_within_a_second_or_not_at_all():
 
 
 def test_false_alarms_are_counted_on_flawless_successes():
-    values, events, rates, outcome = scene()
-    result = alarm_metrics(values, events, rates, outcome)
+    values, events, rates, outcome, done = scene()
+    result = alarm_metrics(values, events, rates, outcome, done)
     assert result['flawless_successes'] == 20
     # Dips grow along the episodes: the last one exceeds what the other half has seen.
     assert result['false_alarm_share'] == pytest.approx(1 / 20)
@@ -88,17 +88,28 @@ def test_false_alarms_are_counted_on_flawless_successes():
     assert result['false_alarm_share_wanted'] == 0.05
     # A success in which something was dropped is not flawless, and its alarm not false.
     events = [*events[:19], [Event('dropped', 10, 'error')], *events[20:]]
-    result = alarm_metrics(values, events, rates, outcome)
+    result = alarm_metrics(values, events, rates, outcome, done)
     assert result['flawless_successes'] == 19
     assert result['errors_noticed'] == 1
 
 
+def test_what_happens_after_the_task_is_done_is_no_alarm():
+    values, events, rates, outcome, done = scene()
+    waving = [
+        np.concatenate([v, [0.0] * 5]) if good else v
+        for v, good in zip(values, outcome, strict=True)
+    ]
+    assert alarm_metrics(waving, events, rates, outcome, done) == alarm_metrics(*scene())
+    watched = alarm_metrics(waving, events, rates, outcome, [-1] * 24)
+    assert watched['errors_noticed'] == 0  # the threshold is that of the waving
+
+
 def test_no_episode_sets_its_own_threshold():
-    values, events, rates, outcome = scene()
-    before = raise_alarms(values, events, rates, outcome).thresholds
+    values, events, rates, outcome, done = scene()
+    before = raise_alarms(values, events, rates, outcome, done).thresholds
     changed = list(values)
     changed[6] = success(50.0)  # an even one
-    after = raise_alarms(changed, events, rates, outcome).thresholds
+    after = raise_alarms(changed, events, rates, outcome, done).thresholds
     assert after[6] == before[6]
     assert (after[1:20:2] > before[1:20:2]).all()
     assert (after[0:20:2] == before[0:20:2]).all()
@@ -118,8 +129,8 @@ def test_more_false_alarms_buy_more_errors():
 
 
 def test_episodes_of_unknown_rate_and_no_events_say_nothing():
-    values, events, _, outcome = scene()
-    result = alarm_metrics(values, events, [math.nan] * 24, outcome)
+    values, events, _, outcome, done = scene()
+    result = alarm_metrics(values, events, [math.nan] * 24, outcome, done)
     assert result['flawless_successes'] == 0
     assert math.isnan(result['errors_noticed'])
     assert math.isnan(result['false_alarm_share'])

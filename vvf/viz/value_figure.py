@@ -226,7 +226,8 @@ class _Model:
     ) -> None:
         scene = self.scene
         rules = self.evaluation.judging.alarm
-        alarms = raise_alarms(scored.values, scene.events, scene.rates, scene.success, rules)
+        about = (scored.values, scene.events, scene.rates, scene.success, scene.success_index)
+        alarms = raise_alarms(*about, rules)
         false, seen = noticed_against_false(alarms)
         inside = false <= _FALSE
         if inside.any():

@@ -6,6 +6,7 @@ seconds. The threshold is set so that a wanted share of flawless successes has n
 other episodes than those it is judged on: even and odd episodes set it for each other. An error
 counts as noticed if the alarm is on at its frame or within a second after it, so an alarm that was
 on before it, for whatever reason, counts, too; the false alarms say how much that can matter.
+Nobody watches a task that is done: after success_index an alarm is neither right nor false.
 """
 
 import math
@@ -80,7 +81,7 @@ class Alarms:
     """What the alarm did.
 
     Attributes:
-        falls: Per episode, (T,).
+        falls: Per episode, (T,), or up to where the task is done.
         thresholds: Per episode, the threshold that other episodes set.
         noticed: The errors.
         flawless: Successes without an error, whose alarms are false.
@@ -103,18 +104,23 @@ def raise_alarms(
     events: Sequence[Sequence[Event]],
     rates: Sequence[float] | Values,
     success: Sequence[bool | None],
+    success_index: Sequence[int],
     rules: AlarmRules | None = None,
 ) -> Alarms:
     """Sets thresholds crosswise and applies them.
 
-    Episodes without a known rate take part in nothing. Arguments as of `events.event_metrics`.
+    Episodes without a known rate take part in nothing. Arguments as of `events.event_metrics` and
+    `value_metrics.value_metrics`.
     """
     rules = rules or AlarmRules()
     count = len(values)
     timed = [math.isfinite(rate) for rate in rates]
+    ends = [
+        index + 1 if index >= 0 else len(v) for index, v in zip(success_index, values, strict=True)
+    ]
     down = [
-        falls(series, window_frames(rate, rules.memory_s) if known else 1)
-        for series, rate, known in zip(values, rates, timed, strict=True)
+        falls(values[e][: ends[e]], window_frames(rates[e], rules.memory_s) if timed[e] else 1)
+        for e in range(count)
     ]
     flawless = np.array(
         [
@@ -164,6 +170,7 @@ def alarm_metrics(
     events: Sequence[Sequence[Event]],
     rates: Sequence[float] | Values,
     success: Sequence[bool | None],
+    success_index: Sequence[int],
     rules: AlarmRules | None = None,
     *,
     bootstrap: int = 1000,
@@ -181,7 +188,7 @@ def alarm_metrics(
         equally long windows of flawless successes.
     """
     rules = rules or AlarmRules()
-    alarms = raise_alarms(values, events, rates, success, rules)
+    alarms = raise_alarms(values, events, rates, success, success_index, rules)
     resample = Bootstrap(success, bootstrap, seed)
     count = len(values)
     result: dict[str, float] = {'flawless_successes': len(alarms.flawless)}
