@@ -116,6 +116,11 @@ def rows(evaluation: Evaluation) -> Iterator[tuple[str, str, list[str]]]:
                 count = _events_of(pattern, key, merged)
                 if count is not None and count < _LEAST_EVENTS:
                     continue
+                if (
+                    pattern.startswith('error')
+                    and f'milestones_{key[len(pattern) - 1 :]}' in merged
+                ):
+                    name += ', in error'  # such as the wrong object grasped
                 here = {'name': name, 'count': count}
                 yield (
                     title.format_map(_Words(merged, evaluation)),
@@ -152,8 +157,9 @@ def notes(evaluation: Evaluation) -> list[str]:
         alarm = judging.alarm
         result.append(
             f'An alarm is on while the value is below the best of the last {alarm.memory_s:g} s by '
-            'more than a threshold, until the task is done. Odd and even successes set it for each other, so that '
-            f'about {100 * alarm.false_alarm_share:.0f} % of such episodes have an alarm.'
+            'more than a threshold, until the task is done. Odd and even successes set it for each '
+            f'other, so that about {100 * alarm.false_alarm_share:.0f} % of such episodes have an '
+            'alarm.'
         )
     for model in evaluation.models:
         reads = model.runtime is not None and model.runtime.reads_text
