@@ -216,7 +216,7 @@ def _score(
             causal_mean(latent_values(model, part.flip(0), goal), judging.smooth)
             for part, goal in zip(latents, against, strict=True)
         ]
-    measured = 'instruction'
+    measured = 'instruction' if runtime.reads_text else 'nothing'
     if runtime.takes_goal:
         measured = 'own last frame' if goals is None else 'checkpoint'
     numbers: dict[str, Any] = {
@@ -230,7 +230,7 @@ def _score(
     if scene.labelled:
         won = [e for e in won if scene.success[e]]
     told = [e for e in won if scene.instructions[e]]
-    candidates = instructions_of(model, goals, [scene.instructions[e] for e in told])
+    candidates = instructions_of(model, goals, scene.instructions)
     told = [e for e in told if scene.instructions[e] in candidates]
     asked = None
     if candidates and told:

@@ -165,7 +165,7 @@ def notes(evaluation: Evaluation) -> list[str]:
         reads = model.runtime is not None and model.runtime.reads_text
         if reads and model.asked is None:
             result.append(
-                f'{model.name} reads the instruction, but all successes have the same one: add '
+                f'{model.name} reads the instruction, but all episodes have the same one: add '
                 'episodes with others to --data.'
             )
     return result

@@ -9,6 +9,7 @@ only: other characters become question marks.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]
 Spots = npt.NDArray[np.floating]
+Pixels = npt.NDArray[np.uint8]
 
 # RGB. Blue and orange stay apart for most colour-blind people.
 BLUE: Colour = (37, 99, 201)
@@ -78,26 +80,38 @@ class Figure:
 
     def polygon(self, points: Spots, colour: Colour, strength: float = 1.0) -> None:
         """Fill an area (N, 2)."""
-        layer = self.pixels if strength == 1.0 else self.pixels.copy()
-        cv2.fillPoly(layer, [_fixed(points)], colour, cv2.LINE_AA, _FRACTION)
-        self._mix(layer, strength)
 
-    def polyline(
+        def fill(layer: Pixels, spots: npt.NDArray[np.int32]) -> None:
+            cv2.fillPoly(layer, [spots], colour, cv2.LINE_AA, _FRACTION)
+
+        self._mix(points, 2.0, strength, fill)
+
+    def polyline(self, points: Spots, colour: Colour, width: float, strength: float = 1.0) -> None:
+        """Draw a line through points (N, 2)."""
+        thick = max(1, round(width * SCALE))
+
+        def trace(layer: Pixels, spots: npt.NDArray[np.int32]) -> None:
+            cv2.polylines(layer, [spots], False, colour, thick, cv2.LINE_AA, _FRACTION)
+
+        self._mix(points, width + 2.0, strength, trace)
+
+    def _mix(
         self,
         points: Spots,
-        colour: Colour,
-        width: float,
-        strength: float = 1.0,
+        air: float,
+        strength: float,
+        draw: Callable[[Pixels, npt.NDArray[np.int32]], None],
     ) -> None:
-        """Draw a line through points (N, 2)."""
-        layer = self.pixels if strength == 1.0 else self.pixels.copy()
-        thick = max(1, round(width * SCALE))
-        cv2.polylines(layer, [_fixed(points)], False, colour, thick, cv2.LINE_AA, _FRACTION)
-        self._mix(layer, strength)
-
-    def _mix(self, layer: npt.NDArray[np.uint8], strength: float) -> None:
-        if strength < 1.0:
-            cv2.addWeighted(layer, strength, self.pixels, 1 - strength, 0, self.pixels)
+        """Draw on a copy of the part around some points, and mix that in."""
+        low = np.maximum(np.floor((points.min(0) - air) * SCALE), 0).astype(int)
+        high = np.ceil((points.max(0) + air) * SCALE).astype(int)
+        part = self.pixels[low[1] : high[1], low[0] : high[0]]
+        if not part.size:
+            return
+        layer = part.copy()
+        spots = (np.asarray(points) * SCALE - low) * (1 << _FRACTION)
+        draw(layer, np.round(spots).astype(np.int32))
+        part[:] = cv2.addWeighted(layer, strength, part.copy(), 1 - strength, 0)
 
 
 def text_width(text: str, size: float) -> float:
@@ -123,10 +137,6 @@ def _font(size: float) -> ImageFont.FreeTypeFont:
 
 def _latin(text: str) -> str:
     return text.encode('latin-1', 'replace').decode('latin-1')
-
-
-def _fixed(points: Spots) -> npt.NDArray[np.int32]:
-    return np.round(np.asarray(points) * SCALE * (1 << _FRACTION)).astype(np.int32)
 
 
 def circle(centre: npt.NDArray[np.floating], radius: float) -> npt.NDArray[np.floating]:

@@ -10,7 +10,7 @@ from vvf_models.values.base import Goal, ValueModel
 
 
 @torch.inference_mode()
-def ms_per_frame(model: ValueModel, goal: Goal, batch: int, *, seconds: float = 1.0) -> float:
+def ms_per_frame(model: ValueModel, goal: Goal, batch: int, *, seconds: float = 0.5) -> float:
     """Milliseconds per frame from images to values: the median over calls.
 
     Images are noise, and on the model's device already: neither decoding nor scaling is in it.
