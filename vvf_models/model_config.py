@@ -40,9 +40,7 @@ class EncoderConfig:
 
     encoder: str = 'small'  # a name of encoders/registry.py
     freeze_encoder: bool = False  # train only what stands on it
-    freeze_batch_norm: bool = (
-        False  # of plain ResNets: their drift upsets bootstrapped targets
-    )
+    freeze_batch_norm: bool = False  # of plain ResNets: their drift upsets bootstrapped targets
     encoder_weights: str = ''  # a file of released VIP or R3M weights to start from; used once
     latent_dim: int = 256  # per camera; 0: the encoder's own features
     width: int = 32  # channels of the small encoder's first convolution

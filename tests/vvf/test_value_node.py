@@ -159,7 +159,7 @@ def test_another_goal_gives_another_value_and_none_brings_the_old_one_back(bench
 
 def test_wrong_settings_are_a_sentence_and_a_refused_transition(task: str) -> None:
     for model, words in (
-        (str(share() / 'checkpoints' / 'bc_pick_place'), 'icvf'),
+        (str(share() / 'checkpoints' / 'bc_pick_place'), 'no value model'),
         (str(share() / 'checkpoints' / 'icvf_pick_place'), 'shoulder'),
         ('/no/such/folder', '/no/such/folder'),
     ):
