@@ -60,7 +60,7 @@ OBJECTIVES = ('value', 'video')
 _FALLBACK_RANGE = 3.0  # of a state whose range is not known, as the authors have it
 _LEAST_RANGE = 4e-3  # below it a state entry counts as constant
 _MARK = 0.5  # size of the marks at first, where latents have 1
-_FEW_TOKENS = 64
+_FEW_TOKENS = 128
 _TOKENS_AT_ONCE = 32768
 
 
@@ -272,7 +272,8 @@ class Viva(ValueModel):
         times = token_times(sigma, clean.shape[1], noisy.shape[1], self.frame_tokens)
         shape = self.config.text_shape
         words = clean.new_zeros(len(clean), *shape) if text is None else text.view(-1, *shape)
-        # For so few tokens the plain kernel takes half the time of the one that saves memory.
+        # For so few tokens the plain kernel is quicker than the one that saves memory: steps of 80
+        # tokens take 8 % less, of 24 tokens half.
         few = times.shape[1] <= _FEW_TOKENS
         frames = torch.cat([clean, noisy], 1)
         if self.marks:
