@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def encode_store(model: Viva, store: FrameStore, folder: str) -> Latents:
     """Per camera, the latents (N, C, h, w) of all frames, float16.
 
     Args:
-        model: Whose codec is used, on its device.
+        model: Whose codec is used, on a GPU if there is one.
         store: The frames.
         folder: Where to keep them, memory-mapped, for the next run with the same frames and codec;
             '' for memory.
@@ -57,17 +58,22 @@ def _in_folder(model: Viva, store: FrameStore, folder: Path, key: dict[str, obje
         folder.mkdir(parents=True, exist_ok=True)
         meta.unlink(missing_ok=True)
         for camera in cameras:
-            latents = np.lib.format.open_memmap(folder / f'{camera}.npy', 'w+', np.float16, shape)
+            # Under a name of its own until it is whole: several processes may do this at once.
+            partial = folder / f'{camera}.{os.getpid()}.partial'
+            latents = np.lib.format.open_memmap(partial, 'w+', np.float16, shape)
             _encode(model, store.images[camera], latents)
             latents.flush()
+            partial.replace(folder / f'{camera}.npy')
         meta.write_text(json.dumps(key))  # last, so that an unfinished cache is never believed
     return {camera: np.load(folder / f'{camera}.npy', mmap_mode='r') for camera in cameras}
 
 
 def _encode(model: Viva, images: NDArray[np.uint8], latents: NDArray[np.float16]) -> None:
+    # Before training the model is still on the CPU.
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     for start in range(0, len(images), _AT_ONCE):
         rows = slice(start, start + _AT_ONCE)
-        pixels = to_float(torch.from_numpy(np.ascontiguousarray(images[rows])).to(model.device))
+        pixels = to_float(torch.from_numpy(np.ascontiguousarray(images[rows])).to(device))
         latents[rows] = model.codec.encode(pixels).cpu().numpy()
 
 
