@@ -74,6 +74,10 @@ class Probe:
         self.spin(seconds)
         return self.travelled()
 
+    def settle(self, still: float) -> None:
+        """Waits until the arm has eased out, however slow a busy machine makes it."""
+        self.wait(lambda: self.travel(0.3) < still, 'the arm stands still', timeout=15.0)
+
     def travelled(self) -> float:
         """How far any joint moved since `joints` was cleared."""
         q = np.array([p for _, p in self.joints])

@@ -213,7 +213,7 @@ def test_a_killed_recorder_makes_the_arm_hold_and_its_bag_stays_readable(
     recorded = len(probe.joints)
     os.kill(graph.supervisor.pid('episode'), signal.SIGKILL)
     probe.wait(lambda: bool(graph.lines_with('recorder is silent')), 'the warning')
-    probe.spin(0.5)
+    probe.settle(STILL)
     assert probe.travel(1.0) < STILL
     assert len(graph.lines_with('recorder is silent')) == 1
     (bag,) = (tmp_path / 'bags').iterdir()
