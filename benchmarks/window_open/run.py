@@ -116,7 +116,8 @@ def judge(model: Vip, training: FrameStore, held_out: FrameStore) -> dict[str, n
         result['monotone'].append(float((np.diff(distance) < 0).mean()))
         result['spearman'].append(spearman(-distance))
         result['spearman_recorded'].append(spearman(latent_values(model, latents, recorded)))
-        result['left_if_shut'].append(-latent_values(model, without[-1:], goal)[0] / distance[0])
+        missed = -latent_values(model, without[-1:], goal)[0]
+        result['left_if_shut'].append(float(missed / distance.max()))
         result['heat_on_robot'].append(heat_on_robot(model, held_out, number, goal))
         part = np.linspace(0, 1, len(distance))
         result['curve'].append(np.interp(np.linspace(0, 1, 51), part, distance / distance[0]))
