@@ -83,8 +83,10 @@ def test_the_bags_are_episodes_to_train_on(demo: Path) -> None:
         assert list(episode.images) == ['shoulder', 'wrist']
         assert episode.rate_hz == pytest.approx(5, rel=0.1)  # of 10 frames a second, those acted on
         assert episode.actions is not None
-        acted = np.abs(episode.actions[:, :6]).sum(axis=1) > 0
-        assert acted.mean() > 0.8
+        acted = np.flatnonzero(np.abs(episode.actions[:, :6]).sum(axis=1))
+        # A busy machine records some frames before the policy begins; from then on it acts on all.
+        assert len(acted) > 10
+        assert len(acted) / (acted[-1] - acted[0] + 1) > 0.8
         assert episode.interventions is not None
         assert not episode.interventions.any()
 
