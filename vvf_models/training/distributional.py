@@ -142,7 +142,7 @@ class DistributionalLearner(ValueLearner):
 
     def score(self, metrics: Mapping[str, float]) -> float:
         """Minus the cross-entropy of held-out episodes, or of those seen where none are."""
-        return -metrics.get('held_out_loss', metrics.get('seen_loss', math.inf))
+        return -metrics.get('loss', math.inf)
 
 
 def with_task_lengths(

@@ -152,11 +152,6 @@ class Learner(nn.Module):
         return ()
 
     @property
-    def judged_episodes(self) -> Indices:
-        """The episodes held out, or those learned from where none are."""
-        return self.held_out_episodes if len(self.held_out_episodes) else self.train_episodes
-
-    @property
     def stochastic(self) -> bool:
         """Whether `forward` draws random numbers of its own, from torch's global generator."""
         return any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
@@ -207,8 +202,11 @@ class Learner(nn.Module):
         return {}
 
     def score(self, metrics: Mapping[str, float]) -> float:
-        """How good weights are, from the held-out metrics; higher is better."""
-        return -metrics.get('held_out_loss', math.inf)
+        """How good weights are, from what `judge` and the loss say of the episodes held out.
+
+        Higher is better.
+        """
+        return -metrics.get('loss', math.inf)
 
     def finish(self, model: nn.Module) -> Any:
         """The configuration for the checkpoint, with what can be known only after training."""
@@ -274,7 +272,7 @@ class ValueLearner(Learner):
 
     def score(self, metrics: Mapping[str, float]) -> float:
         """Spearman plus AUC: each alone is easily had, by a clock or by a detector of failures."""
-        parts = [metrics.get(f'held_out_{name}', math.nan) for name in ('spearman_mean', 'auc_end')]
+        parts = [metrics.get(name, math.nan) for name in ('spearman_mean', 'auc_end')]
         known = [part for part in parts if not math.isnan(part)]
         return sum(known) if known else -math.inf
 

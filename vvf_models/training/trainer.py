@@ -137,18 +137,22 @@ class LearnerTrainer:
         """Judges the weights on held-out and on training episodes; keeps them if they are best."""
         learner = self.learner
         learner.eval()
-        judged = (
-            learner.held_out_episodes if len(learner.held_out_episodes) else learner.train_episodes
-        )
-        metrics = {f'held_out_{k}': v for k, v in learner.judge(learner.judged, judged).items()}
         some = np.random.default_rng([learner.seed, 3]).permutation(learner.train_episodes)
-        seen = learner.judge(learner.judged, np.sort(some[:_GAP_EPISODES]))
-        metrics |= {f'seen_{name}': value for name, value in seen.items()}
-        for name, split in (('held_out', 'held_out'), ('seen', 'training')):
-            if split == 'training' or len(learner.held_out_episodes):
+        parts = {'held_out': learner.held_out_episodes, 'seen': np.sort(some[:_GAP_EPISODES])}
+        metrics: dict[str, float] = {}
+        for name, episodes in parts.items():
+            if len(episodes):
+                metrics |= {
+                    f'{name}_{k}': v for k, v in learner.judge(learner.judged, episodes).items()
+                }
+                split = 'training' if name == 'seen' else name
                 metrics |= {f'{name}_{k}': v for k, v in self._loss(split).items()}
         metrics = {name: value for name, value in metrics.items() if not math.isnan(value)}
-        score = learner.score(metrics)
+        # Without episodes held out there is nothing better to go by than those learned from.
+        prefix = 'held_out_' if len(learner.held_out_episodes) else 'seen_'
+        score = learner.score(
+            {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
+        )
         if score > self.best_score or math.isinf(self.best_score):
             self.best_score, self.without_gain = score, 0
             self.best.load_state_dict(learner.judged.state_dict())

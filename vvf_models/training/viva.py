@@ -229,7 +229,7 @@ class VivaLearner(ValueLearner):
         as the model is used.
         """
         if self.config.objective == 'video':
-            return -metrics.get('held_out_loss', metrics.get('seen_loss', math.inf))
+            return -metrics.get('loss', math.inf)
         return super().score(metrics)
 
 
