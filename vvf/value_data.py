@@ -80,6 +80,7 @@ class Data:
         paths: Where they lie.
         task: Task file of bags that hold none.
         skip_bad: Told of every episode that cannot be used; without it, the first is an error.
+        reading: How videos and frames are read.
     """
 
     def __init__(
@@ -87,13 +88,16 @@ class Data:
         paths: Sequence[Path],
         task: str | None = None,
         skip_bad: Callable[[str], None] | None = None,
+        reading: ReadOptions | None = None,
     ) -> None:
         self.paths = list(paths)
         self._task, self._skip_bad = task, skip_bad
+        self._reading = reading or ReadOptions()
         self._stores: dict[tuple[Any, ...], FrameStore] = {}
 
     def episodes(self, options: ReadOptions | None = None) -> ChainedEpisodes:
         """The episodes, read lazily."""
+        options = options or self._reading
         return ChainedEpisodes([open_data(path, self._task, options) for path in self.paths])
 
     def store(self, cameras: Sequence[str], size: int, *, state: bool) -> FrameStore:
@@ -104,7 +108,7 @@ class Data:
         """
         key = (tuple(cameras), size, state)
         if key not in self._stores:
-            options = ReadOptions(cameras=tuple(cameras), image_size=size)
+            options = replace(self._reading, cameras=tuple(cameras), image_size=size)
             self._stores[key] = FrameStore.from_episodes(
                 _Numbered(self.episodes(options)),
                 cameras,

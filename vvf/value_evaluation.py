@@ -18,6 +18,7 @@ from vvf.errors import UserError
 from vvf.value_data import Data, Indices, Scene, rows_of, scene_of
 from vvf_models.checkpoints import METRICS_FILE
 from vvf_models.data.frames import FAILURE, SUCCESS, FrameStore
+from vvf_models.data.options import ReadOptions
 from vvf_models.evaluation.alarms import AlarmRules, alarm_metrics
 from vvf_models.evaluation.events import event_metrics
 from vvf_models.evaluation.instructions import (
@@ -60,6 +61,7 @@ class Judging:
         sarsa: Whether to fit a SARSA value on the frozen features.
         speed: Whether to measure the time per frame.
         task: Task file of bags that hold none.
+        reading: How videos and frames are read.
         skip_bad: Told of every episode that cannot be used; without it, the first is an error.
         threads: CPU threads.
         seed: Of intervals, folds and baseline.
@@ -74,6 +76,7 @@ class Judging:
     sarsa: bool = False
     speed: bool = True
     task: str | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
     skip_bad: Callable[[str], None] | None = None
     threads: int = 1
     seed: int = 0
@@ -147,7 +150,7 @@ def evaluate_values(
     judging = judging or Judging()
     if judging.smooth < 1:
         raise UserError('--smooth takes the number of frames to average, at least 1.')
-    source = Data(data, judging.task, judging.skip_bad)
+    source = Data(data, judging.task, judging.skip_bad, judging.reading)
     scene: Scene | None = None
     models = []
     for folder in checkpoints:
@@ -291,7 +294,7 @@ def _baseline(source: Data, scene: Scene, judging: Judging) -> Scored:
     store = source.store([camera], 16, state=True)
     if store.state is None:
         raise UserError('the episodes have no state for a baseline: leave --baseline away.')
-    other = Data(judging.baseline, judging.task, judging.skip_bad)
+    other = Data(judging.baseline, judging.task, judging.skip_bad, judging.reading)
     train = other.store([camera], 16, state=True)
     if train.state_dim != store.state_dim:
         raise UserError(

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vvf.cli.output import add_json_option, write_json
+from vvf.cli.reading import add_reading_options, read_options
 from vvf.errors import UserError
 from vvf.paths import checkpoint_path
 
@@ -79,12 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='fit a SARSA value on the frozen features, and give its error on episodes held out',
     )
-    parser.add_argument('--task', help='task file of bags that hold none')
-    parser.add_argument(
-        '--skip-bad',
-        action='store_true',
-        help='leave out episodes that cannot be used, naming them',
-    )
+    add_reading_options(parser)
     parser.add_argument('--threads', type=int, default=1, help='CPU threads [1]')
     parser.add_argument('--seed', type=int, default=0, help='of intervals and baseline [0]')
     parser.add_argument('--figure', type=Path, metavar='FILE.png', help='draw the curves')
@@ -136,6 +132,7 @@ def run(args: argparse.Namespace) -> int:
         alarm=AlarmRules(false_alarm_share=args.false_alarms),
         sarsa=args.sarsa,
         task=args.task,
+        reading=read_options(args),
         skip_bad=skip if args.skip_bad else None,
         threads=args.threads,
         seed=args.seed,

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from vvf.cli.output import add_json_option, write_json
+from vvf.cli.reading import add_reading_options, read_options
 from vvf.errors import UserError
 from vvf.paths import config_path
 
@@ -53,17 +54,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--init', metavar='CHECKPOINT', help='weights of the same kind to start from'
     )
-    parser.add_argument('--task', help='task file of bags that hold none')
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument('--minutes', type=float, help='how long to train [10]')
     budget.add_argument('--steps', type=int, help='how many steps to train')
     parser.add_argument('--seed', type=int, default=0, help='[0]')
     parser.add_argument('--resume', action='store_true', help='go on from a stopped run')
-    parser.add_argument(
-        '--skip-bad',
-        action='store_true',
-        help='leave out episodes that cannot be used, naming them',
-    )
     parser.add_argument('--threads', type=int, default=1, help='CPU threads [1]')
     parser.add_argument('--cameras', nargs='+', help='cameras to look through [all of the data]')
     parser.add_argument('--no-state', action='store_true', help='images only')
@@ -71,14 +66,6 @@ def add_parser(subparsers: Any) -> None:
         '--no-goal-images',
         action='store_true',
         help='keep goals as latents, for data whose images may not be passed on',
-    )
-    parser.add_argument(
-        '--fps', type=float, default=5.0, help='frames a second taken of videos; 0: all [5]'
-    )
-    parser.add_argument(
-        '--crop',
-        action=argparse.BooleanOptionalAction,
-        help='see the middle square of videos only [for videos without named cameras]',
     )
     parser.add_argument('--cache', type=Path, help='keep the decoded frames in this folder')
     parser.add_argument(
@@ -88,6 +75,7 @@ def add_parser(subparsers: Any) -> None:
         metavar='KEY=VALUE',
         help='any entry of the configuration, such as --set discount=0.95',
     )
+    add_reading_options(parser)
     add_json_option(parser)
 
 
@@ -98,14 +86,13 @@ def run(args: argparse.Namespace) -> int:
     from vvf_models.checkpoints import CONFIGS
     from vvf_models.config import from_mapping
     from vvf_models.data.chain import ChainedEpisodes
-    from vvf_models.data.options import ReadOptions
     from vvf_models.training import train
     from vvf_models.training.loop import is_unfinished
 
     if args.resume and (args.out / 'config.yaml').is_file() and not is_unfinished(args.out):
         print(f'{args.out} is trained to its end already')
         return 0
-    if not args.resume and any((args.out / n).exists() for n in ('config.yaml', '.resume')):
+    if not args.resume and ((args.out / 'config.yaml').exists() or is_unfinished(args.out)):
         raise UserError(
             f'{args.out} holds a checkpoint or an unfinished run: add --resume to go on with it, '
             'or choose another folder.'
@@ -118,13 +105,10 @@ def run(args: argparse.Namespace) -> int:
     preset, where = _preset(args)
     settings = _settings(args.set)
     size = {**preset, **settings}.get('image_size', CONFIGS[args.kind]().image_size)
-    if args.fps < 0:
-        raise UserError('--fps must not be negative.')
-    options = ReadOptions(
+    options = read_options(
+        args,
         cameras=tuple(args.cameras or ()),
         image_size=size if isinstance(size, int) and size > 0 else 0,
-        fps=args.fps,
-        crop=args.crop,
     )
     parts = [open_data(path, args.task, options) for path in args.data]
     for path, part in zip(args.data, parts, strict=True):

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of every command that reads episodes: how often, and how much of each image."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+from vvf.errors import UserError
+
+
+def add_reading_options(parser: Any) -> None:
+    """Add `--task`, `--skip-bad`, `--fps` and `--crop`."""
+    parser.add_argument('--task', help='task file of bags that hold none')
+    parser.add_argument(
+        '--skip-bad', action='store_true', help='leave out bad episodes, naming them'
+    )
+    parser.add_argument(
+        '--fps', type=float, default=5.0, help='frames a second taken of videos; 0: all [5]'
+    )
+    parser.add_argument(
+        '--crop',
+        action=argparse.BooleanOptionalAction,
+        help='see the middle square of videos only [for videos without named cameras]',
+    )
+
+
+def read_options(args: argparse.Namespace, **more: Any) -> Any:
+    """The `ReadOptions` that the options ask for.
+
+    Raises:
+        UserError: One makes no sense.
+    """
+    # Imported here, since torch takes a second that `--help` need not wait for.
+    from vvf_models.data.options import ReadOptions
+
+    if not (math.isfinite(args.fps) and args.fps >= 0):
+        raise UserError('--fps must be 0 or more.')
+    return ReadOptions(fps=args.fps, crop=args.crop, **more)
