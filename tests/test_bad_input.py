@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -127,3 +128,22 @@ def test_wrong_places_and_numbers(tmp_path: Path, arguments: tuple[str, ...], wo
     (tmp_path / 'file').write_text('a file where a folder is wanted')
     places = {'out': str(tmp_path), 'file': str(tmp_path / 'file')}
     assert_one_sentence(vvf(*[a.format(**places) for a in arguments]), word)
+
+
+def test_bad_episodes_are_named_and_left_out_only_when_told(tmp_path: Path) -> None:
+    data, out = tmp_path / 'data', tmp_path / 'out'
+    data.mkdir()
+    (data / 'a.npz').write_bytes(b'cut off')
+    rng = np.random.default_rng(0)
+    for name in ('b', 'c', 'd'):
+        images = rng.integers(0, 255, (1 if name == 'd' else 6, 16, 16, 3), dtype=np.uint8)
+        np.savez(data / f'{name}.npz', images_front=images)
+    train = ('train', 'icvf', '--data', data, '--out', out, '--steps', 2, '--set', 'image_size=16')
+    assert_one_sentence(vvf(*train), 'a.npz', '--skip-bad')
+    done = vvf(*train, '--skip-bad')
+    assert done.returncode == 0, done.stderr
+    assert '2 episodes were left out' in done.stdout
+    card = (out / 'card.md').read_text()
+    assert 'a.npz' in card
+    assert 'd.npz' in card
+    assert '| episodes | 2 |' in card

@@ -13,7 +13,7 @@ import yaml
 
 from vvf.cli.output import add_json_option, write_json
 from vvf.cli.reading import add_reading_options, read_options
-from vvf.errors import UserError
+from vvf.errors import UserError, is_user_error
 from vvf.paths import config_path
 
 KINDS = {
@@ -174,8 +174,8 @@ def _preset(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 
 def _of_data(args: argparse.Namespace, episodes: Any) -> dict[str, Any]:
-    """What the first episode says about the observation."""
-    first = episodes[0]
+    """What the first episode says about the observation; with `--skip-bad`, the first good one."""
+    first = _first(episodes, skip_bad=args.skip_bad)
     state_dim = 0 if args.no_state or first.state is None else int(first.state.shape[1])
     entries: dict[str, Any] = {
         'cameras': list(args.cameras or first.images),
@@ -184,6 +184,19 @@ def _of_data(args: argparse.Namespace, episodes: Any) -> dict[str, Any]:
     if args.kind == 'bc' and first.actions is not None:
         entries['action_dim'] = int(first.actions.shape[1])
     return entries
+
+
+def _first(episodes: Any, *, skip_bad: bool) -> Any:
+    for number in range(len(episodes)):
+        try:
+            return episodes[number]
+        except Exception as error:
+            if not is_user_error(error):
+                raise
+            if not skip_bad:
+                said = str(error).rstrip('.')
+                raise UserError(f'{said} (--skip-bad leaves such episodes out).') from error
+    raise UserError('none of the episodes can be used; name other data.')
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:

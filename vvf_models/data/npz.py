@@ -49,7 +49,9 @@ def load_episode(path: Path | str) -> Episode:
         with np.load(path, allow_pickle=False) as archive:
             arrays: dict[str, Any] = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f'{path} is not a readable episode ({error}); record it anew.') from error
+        # numpy's own words advise to load it unsafely.
+        why = f' ({error})' if isinstance(error, OSError) else ''
+        raise UserError(f'{path} is not a readable episode{why}; record it anew.') from error
     images = {
         key.removeprefix(_IMAGES): value for key, value in arrays.items() if key.startswith(_IMAGES)
     }
