@@ -72,6 +72,7 @@ class Probe:
         """How far any joint moved during the next `seconds`, rad or m."""
         self.joints.clear()
         self.spin(seconds)
+        self.wait(lambda: len(self.joints) > 5, 'joint states arrive')
         return self.travelled()
 
     def settle(self, still: float) -> None:
