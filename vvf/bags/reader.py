@@ -4,21 +4,22 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import os
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 import zstandard
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from vvf.bags.mcap_file import McapFile
+from vvf.bags.metadata import Metadata, parse_metadata, read_metadata
 from vvf.bags.sqlite_file import SqliteFile
 from vvf.bags.topics import TopicSpec
 from vvf.bags.typestore import register_definition, typestore
@@ -74,6 +75,9 @@ class BagReader:
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._files: list[McapFile | SqliteFile] = []
         self._own_types: dict[str, Typestore] = {}
+        self._unread: dict[str, str] = {}
+        self._unread_bytes = 0
+        self._spoilt = 0
         self._loss: tuple[tuple[int, ...], Loss] | None = None
         try:
             self._open()
@@ -116,10 +120,9 @@ class BagReader:
         A file that was cut off is known from the start; a corrupt chunk in the middle of a file
         that is otherwise whole once the messages have been read.
         """
-        known = tuple(f.bytes_lost for f in self._files)
-        if self._loss is None or self._loss[0] != known:
-            loss = self._measure_loss(self._info)
-            self._loss = (tuple(f.bytes_lost for f in self._files), loss)
+        if self._loss is None or self._loss[0] != self._damage_so_far():
+            loss = self._measure_loss()
+            self._loss = (self._damage_so_far(), loss)
         return self._loss[1]
 
     def lost_on(self, topic: str) -> int:
@@ -133,10 +136,9 @@ class BagReader:
 
     def counts(self) -> Counter[str]:
         """Count the readable messages of each topic."""
-        total: Counter[str] = Counter()
-        for file in self._files:
-            total += file.counts()
-        return total
+        if self._per_message and self._spoilt:
+            return Counter(topic for topic, *_ in self.messages())
+        return sum((file.counts() for file in self._files), Counter())
 
     def messages(
         self, topics: Collection[str] | None = None
@@ -146,14 +148,17 @@ class BagReader:
         Args:
             topics: Only these; all where it is None.
         """
-        for file in self._files:
-            for topic, stamp, raw in file.messages(topics):
-                if self._per_message:
-                    try:
-                        raw = zstandard.ZstdDecompressor().decompressobj().decompress(raw)
-                    except zstandard.ZstdError:
-                        continue
-                yield topic, self.topics[topic].type, stamp, raw
+        # Splits follow one another, but a recorder with several threads may overlap them a little.
+        streams = [file.messages(topics) for file in self._files]
+        self._spoilt = 0
+        for topic, stamp, raw in heapq.merge(*streams, key=lambda message: message[1]):
+            if self._per_message:
+                try:
+                    raw = zstandard.ZstdDecompressor().decompressobj().decompress(raw)
+                except zstandard.ZstdError:
+                    self._spoilt += 1
+                    continue
+            yield topic, self.topics[topic].type, stamp, raw
 
     def deserialize(self, cdr: bytes, type_name: str) -> Any:
         """Decode a message.
@@ -188,76 +193,114 @@ class BagReader:
     def _open(self) -> None:
         if not self.path.exists():
             raise UserError(f'{self.path} does not exist: give a bag directory or an .mcap file')
-        info = _read_metadata(self.path / 'metadata.yaml') if self.path.is_dir() else {}
-        mode = str(info.get('compression_mode') or '').lower()
-        self._per_message = mode == 'message'
-        self._files = [self._open_file(p) for p in _storage_files(self.path, info)]
-        info = info or next((i for f in self._files if (i := f.information())), {})
+        info = read_metadata(self.path / 'metadata.yaml') if self.path.is_dir() else Metadata()
+        if info.compression_mode in ('message', 'file') and info.compression_format != 'zstd':
+            raise UserError(
+                f"{self.path} is compressed as '{info.compression_format}', which is not known "
+                'here: convert it with ros2 bag convert'
+            )
+        self._per_message = info.compression_mode == 'message'
+        self._open_files(info)
+        if info == Metadata():
+            stored = (parse_metadata(file.information()) for file in self._files)
+            info = next((i for i in stored if i != Metadata()), info)
         self.topics: dict[str, TopicSpec] = {}
         for file in self._files:
             self.topics.update(file.topics)
-        self._add_hashes(info)
-        stored = next((f.metadata['vvf'] for f in self._files if 'vvf' in f.metadata), {})
-        custom = info.get('custom_data') or stored
-        self.custom_data = {str(k): str(v) for k, v in custom.items()}
-        self.recorded = {
-            str(t['topic_metadata']['name']): int(t['message_count'])
-            for t in info.get('topics_with_message_count') or []
-            if self.custom_data.get(COMPLETE, 'true') == 'true'
-        }
+        for topic, type_hash in info.type_hashes.items():
+            if topic in self.topics and not self.topics[topic].type_hash:
+                self.topics[topic] = replace(self.topics[topic], type_hash=type_hash)
+        own = next((f.metadata['vvf'] for f in self._files if 'vvf' in f.metadata), {})
+        self.custom_data = dict(info.custom_data or own)
+        # What a recorder that was killed had announced is not what it recorded.
+        self._trusted = info.message_count > 0 and self.custom_data.get(COMPLETE) != 'false'
+        self.recorded = dict(info.counts) if self._trusted else {}
         self._info = info
 
+    def _open_files(self, info: Metadata) -> None:
+        """Open what there is; one bad file of several is a loss and no error."""
+        paths, missing = _storage_files(self.path, info)
+        self._unread = {name: f'the split {name} is missing' for name in missing}
+        first: UserError | None = None
+        for path in paths:
+            try:
+                self._files.append(self._open_file(path))
+            except UserError as error:
+                first = first or error
+                self._unread[path.name] = str(error)
+                self._unread_bytes += path.stat().st_size
+        if not self._files and first is not None:
+            raise first
+
     def _open_file(self, path: Path) -> McapFile | SqliteFile:
-        if path.suffix == '.zstd':
-            self._scratch = self._scratch or tempfile.TemporaryDirectory(prefix='vvf-bag-')
-            plain = Path(self._scratch.name) / path.stem
-            with path.open('rb') as source, plain.open('wb') as target:
-                reader = zstandard.ZstdDecompressor().stream_reader(source)
-                # What was decompressed before the damage is read, and the rest counts as lost.
-                with contextlib.suppress(zstandard.ZstdError):
-                    shutil.copyfileobj(reader, target)
-            path = plain
+        plain = self._decompressed(path) if path.suffix == '.zstd' else path
         try:
-            return SqliteFile(path) if path.suffix == '.db3' else McapFile(path)
+            return SqliteFile(plain) if plain.suffix == '.db3' else McapFile(plain)
         except OSError as error:
             raise UserError(f'{path} cannot be read: {error.strerror}') from error
+        except UserError as error:  # about the user's file, and not about our copy of it
+            raise UserError(str(error).replace(str(plain), str(path))) from error
 
-    def _add_hashes(self, info: dict[str, Any]) -> None:
-        for entry in info.get('topics_with_message_count') or []:
-            about = entry.get('topic_metadata', {})
-            spec = self.topics.get(about.get('name', ''))
-            if spec is not None and not spec.type_hash:
-                self.topics[spec.topic] = TopicSpec(
-                    spec.topic, spec.type, spec.qos, spec.definition,
-                    about.get('type_description_hash') or '', spec.encoding, spec.qos_profiles,
-                )  # fmt: skip
+    def _decompressed(self, path: Path) -> Path:
+        self._scratch = self._scratch or tempfile.TemporaryDirectory(prefix='vvf-bag-')
+        plain = Path(self._scratch.name) / path.stem
+        with path.open('rb') as source, plain.open('wb') as target:
+            reader = zstandard.ZstdDecompressor().stream_reader(source)
+            # What was decompressed before the damage is read, and the rest counts as lost.
+            with contextlib.suppress(zstandard.ZstdError):
+                shutil.copyfileobj(reader, target)
+        return plain
 
-    def _measure_loss(self, info: dict[str, Any]) -> Loss:
-        damage = next((f.damage for f in self._files if f.damage), '')
-        expected = int(info.get('message_count') or 0)
-        trusted = bool(expected) and self.custom_data.get(COMPLETE, 'true') == 'true'
-        if not damage and not trusted:
+    def _damage_so_far(self) -> tuple[int, ...]:
+        """Changes as reading reveals more."""
+        lost = [file.bytes_lost + file.messages_lost for file in self._files]
+        return (self._spoilt, *lost, *(bool(file.damage) for file in self._files))
+
+    def _measure_loss(self) -> Loss:
+        info = self._info
+        damage = self._damage()
+        if not damage and not self._trusted:
             return Loss()
-        # A whole file says so at its end, and only then is it not worth counting.
-        if not damage and all(isinstance(f, McapFile) for f in self._files):
+        # A whole MCAP file counts its messages itself, so that they need not be.
+        declared = [-1 if file.declared is None else file.declared for file in self._files]
+        if not damage and min(declared) >= 0 and sum(declared) >= info.message_count:
             return Loss()
         found, first, last = 0, 0, 0
-        for file in self._files:
-            for _, stamp, _ in file.messages(data=False):
-                found, first, last = found + 1, first or stamp, max(last, stamp)
-        damage = damage or next((f.damage for f in self._files if f.damage), '')
-        lost_bytes = sum(f.bytes_lost for f in self._files)
-        if trusted:
-            start = int((info.get('starting_time') or {}).get('nanoseconds_since_epoch') or 0)
-            end = start + int((info.get('duration') or {}).get('nanoseconds') or 0)
-            missing = max(0, expected - found)
-            seconds = max(0.0, (end - max(last, start)) * 1e-9) if missing else 0.0
-            return Loss(bool(damage), damage, lost_bytes, missing, seconds)
+        for _, stamp in self._stamps():
+            found, first, last = found + 1, first or stamp, max(last, stamp)
+        damage = damage or self._damage()
+        lost_bytes = self._unread_bytes + sum(f.bytes_lost for f in self._files)
+        seconds = sum(f.seconds_lost for f in self._files)
+        if self._trusted:
+            missing = max(0, info.message_count - found)
+            reason = damage or 'there are fewer messages than its metadata say'
+            told = [info.file_durations_ns[n] for n in self._unread if n in info.file_durations_ns]
+            tail = max(0, info.end_ns - max(last, info.start_ns))
+            seconds = max(seconds + sum(told) * 1e-9, tail * 1e-9) if missing else 0.0
+            return Loss(
+                bool(damage), reason if missing or damage else '', lost_bytes, missing, seconds
+            )
         read = max(1, sum(f.path.stat().st_size for f in self._files) - lost_bytes)
         share = lost_bytes / read
-        return Loss(
-            True, damage, lost_bytes, round(found * share), (last - first) * 1e-9 * share, False
+        seconds = max(seconds, (last - first) * 1e-9 * share)
+        messages = max(round(found * share), sum(f.messages_lost for f in self._files))
+        return Loss(True, damage, lost_bytes, messages + self._spoilt, seconds, False)
+
+    def _damage(self) -> str:
+        """What is known to be wrong, '' if nothing is."""
+        if self._spoilt:
+            return f'{self._spoilt} messages cannot be decompressed'
+        return next((f.damage for f in self._files if f.damage), '') or next(
+            iter(self._unread.values()), ''
         )
+
+    def _stamps(self) -> Iterator[tuple[str, int]]:
+        """Topic and time of every message; nothing is decompressed where that can be spared."""
+        if self._per_message:
+            yield from ((topic, stamp) for topic, _, stamp, _ in self.messages())
+        else:
+            for file in self._files:
+                yield from ((topic, stamp) for topic, stamp, _ in file.messages(data=False))
 
 
 def open_bag(path: str | os.PathLike[str]) -> BagReader:
@@ -283,26 +326,18 @@ def _data_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_file() and p.name.endswith(_SUFFIXES))
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
-    """Read metadata.yaml; empty where it is missing or damaged, since bags can do without."""
-    try:
-        data = yaml.safe_load(path.read_text('utf-8'))
-        info = data['rosbag2_bagfile_information']
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
-        return {}
-    return info if isinstance(info, dict) else {}
-
-
-def _storage_files(path: Path, info: dict[str, Any]) -> list[Path]:
+def _storage_files(path: Path, info: Metadata) -> tuple[list[Path], list[str]]:
+    """The files of a bag, and the names of those that should be there."""
     if path.is_file():
         if path.suffix == '.bag':
             raise UserError(f'{path} is a ROS 1 bag: convert it with rosbags-convert')
-        return [path]
-    # Metadata of ROS 2 Foxy name the files with their folder, and folders get renamed.
-    named = [path / Path(str(p)).name for p in info.get('relative_file_paths') or []]
-    files = [p for p in named if p.is_file()] or _data_files(path)
+        return [path], []
+    found = [name for name in info.files if (path / name).is_file()]
+    if found:
+        return [path / name for name in found], [n for n in info.files if n not in found]
+    files = _data_files(path)
     if not files:
         inside = sum(is_bag(p) for p in path.iterdir() if p.is_dir())
         hint = f'; it holds {inside} bags, give those' if inside else ''
         raise UserError(f'{path} is not a bag: there is no .mcap or .db3 file in it{hint}')
-    return files
+    return files, []
