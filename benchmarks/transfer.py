@@ -8,8 +8,8 @@
 
 The clips are stripped of actions, states, outcomes, instructions and events: pictures are all that
 is left. Then, for each number of target episodes and each seed, one model starts from the clips'
-weights and one from scratch, both trained alike on images, and both are judged on the same episodes
-held out. What is trained already is not trained again. Writes `results.json`, `results.md` and
+weights, one from the clips' encoders only, and one from scratch, all trained alike on images, and
+all are judged on the same episodes held out. What is trained already is not trained again. Writes `results.json`, `results.md` and
 `curves.png`.
 """
 
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from vvf.data import open_data
-from vvf.viz.canvas import BLUE, GREY, Figure
+from vvf.viz.canvas import BLUE, GREY, ORANGE, Figure
 from vvf.viz.chart import Panel
 from vvf_models.checkpoints import METRICS_FILE, load_checkpoint
 from vvf_models.data.chain import LazyEpisodes, fingerprint
@@ -39,7 +39,12 @@ from vvf_models.values.icvf import Icvf, IcvfConfig
 
 CAMERAS = ('shoulder', 'wrist')
 METRICS = {'spearman_mean': 'Spearman on successes', 'auc_end': 'AUC at the end'}
-STARTS = {'clips': ('from clips', BLUE), 'scratch': ('from scratch', GREY)}
+STARTS = {
+    'clips': ('all from clips', BLUE),
+    'encoders': ('encoders from clips', ORANGE),
+    'scratch': ('from scratch', GREY),
+}
+INIT = {'clips': 'init', 'encoders': 'init_encoder'}
 
 
 class Clips(LazyEpisodes):
@@ -104,9 +109,10 @@ def main() -> None:
                 folder = args.out / job.name
                 if not (folder / METRICS_FILE).is_file():
                     print(f'{job.name} ...', flush=True)
-                    init = video if start == 'clips' else None
+                    options: dict[str, Any] = {'seed': seed, 'goal_images': False}
+                    if start in INIT:
+                        options[INIT[start]] = video
                     config = IcvfConfig(**base)
-                    options: dict[str, Any] = {'seed': seed, 'init': init, 'goal_images': False}
                     train('icvf', chosen, config, folder, steps=args.steps, **options)
                 rows.append({**vars(job), **judge(folder, held_out)})
     results = {'steps': args.steps, 'video_steps': args.video_steps, 'runs': rows}
@@ -192,7 +198,10 @@ def draw(rows: list[dict[str, Any]], sizes: Sequence[int]) -> Figure:
     axis = np.log10(sizes)
     for number, (name, title) in enumerate(METRICS.items()):
         box = (10 + 445 * number, 10, 435, 340)
-        panel = Panel(box, title, 'target episodes, log10', y_range=(0.3, 1.0), legend='se')
+        names = {float(x): str(size) for x, size in zip(axis, sizes, strict=True)}
+        panel = Panel(
+            box, title, 'target episodes', y_range=(0.3, 1.0), legend='se', x_names=names
+        )
         for start, (label, colour) in STARTS.items():
             runs = [
                 [r[name] for r in rows if r['size'] == size and r['start'] == start]

@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.vvf_models.toy import SIZE, small_bc, small_icvf, toy_store
+from tests.vvf_models.toy import SIZE, small_bc, small_distributional, small_icvf, toy_store
 from vvf_models.checkpoints import CONFIGS, load_checkpoint
 from vvf_models.config import from_mapping
 from vvf_models.errors import UserError
@@ -66,6 +66,23 @@ def test_a_run_starts_from_the_weights_of_another(store, tmp_path):
     other = small_icvf(latent_dim=8, state_latent_dim=4, hidden=(9,), width=16)
     with pytest.raises(UserError, match='No weight'):
         train('icvf', store, other, tmp_path / 'y', steps=1, init=tmp_path / 'video')
+
+
+def test_encoders_go_from_one_kind_of_model_to_another(store, tmp_path):
+    train('icvf', store, small_icvf(), tmp_path / 'video', steps=5, seed=3, progress=False)
+    begun = load_file(tmp_path / 'video' / 'model.safetensors')
+    frozen = small_distributional(freeze_encoder=True)
+    how = {'steps': 2, 'progress': False, 'init_encoder': tmp_path / 'video'}
+    train('distributional', store, frozen, tmp_path / 'robot', **how)
+    after = load_file(tmp_path / 'robot' / 'model.safetensors')
+    for name, tensor in begun.items():
+        if name.startswith('encoder.cameras.'):
+            assert torch.equal(tensor, after[f'backbone.{name}']), name
+    other = small_icvf(width=16)
+    with pytest.raises(UserError, match='another architecture'):
+        train('icvf', store, other, tmp_path / 'y', **how)
+    with pytest.raises(UserError, match='no image encoders'):
+        train('bc', store, small_bc(), tmp_path / 'z', **how)
 
 
 def test_each_step_draws_its_own_batch_whatever_was_drawn_before(store):

@@ -54,6 +54,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--init', metavar='CHECKPOINT', help='weights of the same kind to start from'
     )
+    parser.add_argument(
+        '--init-encoder',
+        metavar='CHECKPOINT',
+        help='image encoders to start from, of a checkpoint of any kind',
+    )
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument('--minutes', type=float, help='how long to train [10]')
     budget.add_argument('--steps', type=int, help='how many steps to train')
@@ -82,7 +87,6 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run `vvf train`."""
     from vvf.data import kind_of_data, open_data
-    from vvf.paths import checkpoint_path
     from vvf_models.checkpoints import CONFIGS
     from vvf_models.config import from_mapping
     from vvf_models.data.chain import ChainedEpisodes
@@ -97,11 +101,7 @@ def run(args: argparse.Namespace) -> int:
             f'{args.out} holds a checkpoint or an unfinished run: add --resume to go on with it, '
             'or choose another folder.'
         )
-    init = None
-    if args.init:
-        init = checkpoint_path(args.init)
-        if init is None:
-            raise UserError(f'there is no checkpoint folder {args.init!r} to start from.')
+    init, init_encoder = _checkpoint(args.init), _checkpoint(args.init_encoder)
     preset, where = _preset(args)
     settings = _settings(args.set)
     size = {**preset, **settings}.get('image_size', CONFIGS[args.kind]().image_size)
@@ -138,6 +138,7 @@ def run(args: argparse.Namespace) -> int:
         cache=args.cache,
         goal_images=not args.no_goal_images,
         init=init,
+        init_encoder=init_encoder,
         skip_bad=skip if args.skip_bad else None,
     )
     for name, value in metrics.items():
@@ -171,6 +172,17 @@ def _preset(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if kind != args.kind:
         raise UserError(f'{path} is a configuration of {kind!r}: use `vvf train {kind}`.')
     return entries, f'{path} and --set'
+
+
+def _checkpoint(name: str | None) -> Path | None:
+    from vvf.paths import checkpoint_path
+
+    if name is None:
+        return None
+    path = checkpoint_path(name)
+    if path is None:
+        raise UserError(f'there is no checkpoint folder {name!r} to start from.')
+    return path
 
 
 def _of_data(args: argparse.Namespace, episodes: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +42,7 @@ class Panel:
         y_label: Left of the title, since text that stands on end is read by nobody.
         x_range: Lowest and highest x.
         y_range: Lowest and highest y.
+        x_names: What to write at which x, in place of round numbers.
         legend: Corner of the legend: 'nw', 'ne', 'sw' or 'se'; '' for the one with most room.
     """
 
@@ -51,6 +52,7 @@ class Panel:
     y_label: str = ''
     x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
+    x_names: Mapping[float, str] = field(default_factory=dict)
     legend: str = ''
     _shapes: list[_Shape] = field(default_factory=list)
     _note: str = ''
@@ -193,10 +195,11 @@ class _PanelDrawing:
             label = _number(tick, self.y_ticks)
             figure.text(self.left - 6, y, label, 12.0, SOFT, 'rm')
         ticks = _ticks(self.x_low, self.x_high, 6)
-        for tick in ticks:
+        names = panel.x_names or {tick: _number(tick, ticks) for tick in ticks}
+        for tick, name in names.items():
             x = self._x(tick)
             figure.polyline(np.array([[x, self.bottom], [x, self.bottom + 4]]), SOFT, 0.5)
-            figure.text(x, self.bottom + 17, _number(tick, ticks), 12.0, SOFT, 'ms')
+            figure.text(x, self.bottom + 17, name, 12.0, SOFT, 'ms')
         base = np.array([[self.left, self.bottom], [self.right, self.bottom]])
         figure.polyline(base, SOFT, 0.5)
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
-from vvf_models.checkpoints import METRICS_FILE, load_checkpoint, save_checkpoint
+from vvf_models.checkpoints import METRICS_FILE, save_checkpoint
 from vvf_models.config import to_mapping
 from vvf_models.errors import UserError
 from vvf_models.training.common import Data, as_store, describe_data, write_card
 from vvf_models.training.kinds import learner_of, streams_of
 from vvf_models.training.loop import Budget, run
+from vvf_models.training.starting import start_encoders_from, start_from
 from vvf_models.training.trainer import LearnerTrainer
 
 _log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def train(
     cache: Path | str | None = None,
     goal_images: bool = True,
     init: Path | str | None = None,
+    init_encoder: Path | str | None = None,
     skip_bad: Callable[[str], None] | None = None,
 ) -> dict[str, float]:
     """Trains a model and writes its checkpoint.
@@ -58,6 +60,7 @@ def train(
             and other models can use, or as latents, for data that may not be passed on.
         init: A checkpoint of the same kind to start from, such as one trained on video; weights
             that fit in name and shape are taken.
+        init_encoder: A checkpoint of any kind whose image encoders to start from, after `init`.
         skip_bad: Told of every episode that cannot be used; without it, the first is an error.
 
     Returns:
@@ -65,7 +68,7 @@ def train(
         numbers.
 
     Raises:
-        UserError: Data, configuration, folder or `init` do not fit.
+        UserError: Data, configuration, folder, `init` or `init_encoder` do not fit.
     """
     out = Path(out)
     torch.set_num_threads(threads)
@@ -82,6 +85,9 @@ def train(
         _log.warning('%s', note)
     if init is not None:
         start_from(learner.model, Path(init), kind)
+    if init_encoder is not None:
+        start_encoders_from(learner.model, Path(init_encoder))
+    if init is not None or init_encoder is not None:
         if learner.average is not None:
             learner.average.load_state_dict(learner.model.state_dict())
         learner.weights_loaded()
@@ -128,28 +134,3 @@ def train(
         save_checkpoint(out, kind, final, weights, card, goals, learner.goal_instructions)
         (out / METRICS_FILE).write_text(json.dumps(metrics, indent=1) + '\n', encoding='utf-8')
     return metrics
-
-
-def start_from(model: torch.nn.Module, checkpoint: Path, kind: str) -> list[str]:
-    """Takes a checkpoint's weights where name and shape fit.
-
-    Returns:
-        The names of the model's weights that found none.
-
-    Raises:
-        UserError: The checkpoint cannot be read, is of another kind, or nothing in it fits.
-    """
-    weights = load_checkpoint(checkpoint, kind).model.state_dict()
-    own = model.state_dict()
-    fitting = {
-        name: tensor
-        for name, tensor in weights.items()
-        if name in own and own[name].shape == tensor.shape
-    }
-    if not fitting:
-        raise UserError(
-            f'No weight of {checkpoint} fits this configuration; start from a checkpoint of the '
-            'same architecture.'
-        )
-    model.load_state_dict(fitting, strict=False)
-    return [name for name in own if name not in fitting]
