@@ -9,8 +9,8 @@
 The clips are stripped of actions, states, outcomes, instructions and events: pictures are all that
 is left. Then, for each number of target episodes and each seed, one model starts from the clips'
 weights, one from the clips' encoders only, and one from scratch, all trained alike on images, and
-all are judged on the same episodes held out. What is trained already is not trained again. Writes `results.json`, `results.md` and
-`curves.png`.
+all are judged on the same episodes held out. What is trained already is not trained again. Writes
+`results.json`, `results.md` and `curves.png`.
 """
 
 from __future__ import annotations
@@ -199,9 +199,7 @@ def draw(rows: list[dict[str, Any]], sizes: Sequence[int]) -> Figure:
     for number, (name, title) in enumerate(METRICS.items()):
         box = (10 + 445 * number, 10, 435, 340)
         names = {float(x): str(size) for x, size in zip(axis, sizes, strict=True)}
-        panel = Panel(
-            box, title, 'target episodes', y_range=(0.3, 1.0), legend='se', x_names=names
-        )
+        panel = Panel(box, title, 'target episodes', y_range=(0.3, 1.0), legend='se', x_names=names)
         for start, (label, colour) in STARTS.items():
             runs = [
                 [r[name] for r in rows if r['size'] == size and r['start'] == start]

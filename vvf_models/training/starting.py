@@ -2,6 +2,7 @@
 """Weights to start training from: all those of a checkpoint, or its encoders only."""
 
 from pathlib import Path
+from typing import Any, cast
 
 from torch import nn
 
@@ -72,7 +73,7 @@ def _image_encoders(model: nn.Module) -> dict[str, nn.Module]:
     """By camera; under '' one that serves all of them."""
     for module in model.modules():
         if isinstance(module, ObservationEncoder):
-            cameras = model.config.cameras
-            return dict(zip(cameras, module.cameras, strict=True))  # type: ignore[arg-type]
+            cameras: tuple[str, ...] = cast(Any, model).config.cameras
+            return dict(zip(cameras, module.cameras, strict=True))
     encoder = getattr(model, 'encoder', None)
     return {'': encoder} if isinstance(encoder, nn.Module) else {}
