@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -63,6 +64,15 @@ class _Nothing(nn.Module):
         return torch.zeros((), dtype=hidden.dtype, device=hidden.device)
 
 
+class _RmsNorm(nn.RMSNorm):
+    """Takes weights of another precision than its input without a detour, or a warning."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., dim) to (..., dim)."""
+        weight = None if self.weight is None else self.weight.to(hidden.dtype)
+        return F.rms_norm(hidden, self.normalized_shape, weight, self.eps)
+
+
 def build_backbone(config: BackboneConfig, channels: int) -> nn.Module:
     """The transformer with random weights; without a text it has no cross-attention."""
     from diffusers import WanTransformer3DModel
@@ -73,6 +83,9 @@ def build_backbone(config: BackboneConfig, channels: int) -> nn.Module:
         for block in model.blocks:
             block.attn2, block.norm2 = _Nothing(), nn.Identity()
         model.condition_embedder.text_embedder = nn.Identity()
+    for module in model.modules():
+        if type(module) is nn.RMSNorm:
+            module.__class__ = _RmsNorm
     if config.gradient_checkpointing:
         model.enable_gradient_checkpointing()
     return cast(nn.Module, model)
