@@ -140,6 +140,16 @@ class BagReader:
             return Counter(topic for topic, *_ in self.messages())
         return sum((file.counts() for file in self._files), Counter())
 
+    def span_ns(self) -> tuple[int, int]:
+        """Times of the first and the last readable message; (0, 0) where there is none.
+
+        It is what the metadata say where they can be trusted, and else all messages are looked at.
+        """
+        if self._trusted and not self.loss:
+            return self._info.start_ns, self._info.end_ns
+        stamps = [stamp for _, stamp in self._stamps()]
+        return min(stamps, default=0), max(stamps, default=0)
+
     def messages(
         self, topics: Collection[str] | None = None
     ) -> Iterator[tuple[str, str, int, bytes]]:

@@ -32,6 +32,7 @@ COMMANDS = {
     'collect': 'record episodes of the scripted expert in simulation',
     'train': 'train a value model or a policy',
     'relabel': 'score recorded bags with a value model',
+    'edit': 'split, trim, merge or label recorded episodes, into new bags',
     'eval': 'measure a value model or a policy',
     'bench': 'measure speed and losses on this machine',
     'report': 'write an HTML page about recorded episodes',
