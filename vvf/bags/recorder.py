@@ -9,24 +9,51 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import yaml
 
-from vvf.bags.writer import OUTCOMES, BagWriter, TopicAudit, TopicSpec
+from vvf.bags.audit import AUDIT, RecordingAudit, audit_recording
+from vvf.bags.writer import OUTCOMES, BagWriter, TopicSpec
 from vvf.errors import UserError
 from vvf.task import TaskSpec
 
+_IDLE_S = 0.2
 
-@dataclass(frozen=True)
-class RecordingAudit:
-    """What became of an episode's messages: per topic, and what did not fit into the queue."""
 
-    topics: Mapping[str, TopicAudit]
-    dropped: int
-    complaints: tuple[str, ...]
+class EpisodeRecorder(Protocol):
+    """What records one episode: `Recorder` here, or `ros2 bag record` (`vvf.bags.rosbag2`)."""
+
+    @property
+    def path(self) -> Path:
+        """Folder of the bag."""
+
+    @property
+    def written(self) -> int:
+        """Messages handed to the bag so far."""
+
+    @property
+    def dropped(self) -> int:
+        """Messages that did not fit into the queue."""
+
+    @property
+    def error(self) -> UserError | None:
+        """Why nothing is written any more; `None` while all is well."""
+
+    def write(self, topic: str, stamp_ns: int, cdr: bytes) -> None:
+        """Take one serialized message."""
+
+    def settle(self, lost: Mapping[str, int] | None = None) -> RecordingAudit | None:
+        """Wait until everything so far is written; what it is, where that is known already."""
+
+    def close(
+        self, outcome: str, note: str = '', lost: Mapping[str, int] | None = None
+    ) -> RecordingAudit:
+        """Complete the bag."""
 
 
 class Recorder:
@@ -51,15 +78,15 @@ class Recorder:
         queue_bytes: int = 256 << 20,
     ) -> None:
         self.path = path
-        self.dropped = 0
         self._task = task
         self._limit = queue_bytes
         self._waiting = 0
+        self._dropped: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._error: UserError | None = None
-        topics = [TopicSpec(t.topic, t.type, t.qos) for t in task.recorded_topics()]
-        self._writer = BagWriter(path, topics, custom_data)
-        self._queue: queue.SimpleQueue[tuple[str, int, bytes] | None] = queue.SimpleQueue()
+        self._writer = BagWriter(path, recorded_specs(task), custom_data)
+        self._queue: queue.SimpleQueue[tuple[str, int, bytes] | threading.Event | None]
+        self._queue = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._drain, name='recorder', daemon=True)
         self._thread.start()
 
@@ -67,6 +94,16 @@ class Recorder:
     def written(self) -> int:
         """Messages handed to the bag so far."""
         return self._writer.message_count
+
+    @property
+    def flushed(self) -> int:
+        """Messages that would be in the bag if this process were killed now."""
+        return self._writer.flushed
+
+    @property
+    def dropped(self) -> int:
+        """Messages that did not fit into the queue, or came after the disk was full."""
+        return self._dropped.total()
 
     @property
     def error(self) -> UserError | None:
@@ -77,13 +114,31 @@ class Recorder:
         """Queue one serialized message; counted in `dropped` where the queue is full."""
         with self._lock:
             if self._error is not None or self._waiting + len(cdr) > self._limit:
-                self.dropped += 1
+                self._dropped[topic] += 1
                 return
             self._waiting += len(cdr)
         self._queue.put((topic, stamp_ns, cdr))
 
-    def close(self, outcome: str, note: str = '') -> RecordingAudit:
-        """Write what waits, then index and metadata with the outcome.
+    def settle(self, lost: Mapping[str, int] | None = None) -> RecordingAudit:
+        """Wait until what is queued is written, and sum up what came so far.
+
+        Args:
+            lost: messages by topic that the middleware lost.
+        """
+        written = threading.Event()
+        self._queue.put(written)
+        written.wait()
+        return self._audit(lost)
+
+    def close(
+        self, outcome: str, note: str = '', lost: Mapping[str, int] | None = None
+    ) -> RecordingAudit:
+        """Write what waits, then index and metadata with the outcome and the audit.
+
+        Args:
+            outcome: one of `OUTCOMES`.
+            note: free text, kept with the bag.
+            lost: messages by topic that the middleware lost.
 
         Raises:
             ValueError: the outcome is not one of `OUTCOMES`.
@@ -92,28 +147,37 @@ class Recorder:
             raise ValueError(f'outcome must be one of {OUTCOMES}, not {outcome!r}')
         self._queue.put(None)
         self._thread.join()
-        complaints = list(self._complaints())
+        audit = self._audit(lost)
+        notes = {'outcome': outcome, 'note': note, 'dropped': str(self.dropped)}
         try:
-            self._writer.close({'outcome': outcome, 'note': note, 'dropped': str(self.dropped)})
+            self._writer.close({**notes, AUDIT: audit.to_json()})
         except UserError as error:
             self._error = self._error or error
         if self._error is not None:
-            complaints.insert(0, str(self._error))
-        return RecordingAudit(dict(self._writer.audit), self.dropped, tuple(complaints))
+            audit = replace(audit, complaints=(str(self._error), *audit.complaints))
+        return audit
+
+    def _audit(self, lost: Mapping[str, int] | None) -> RecordingAudit:
+        return audit_recording(
+            self._task, self._writer.audit, dropped=dict(self._dropped), lost=lost
+        )
 
     def _drain(self) -> None:
         while True:
             try:
-                item = self._queue.get(timeout=0.5)
+                item = self._queue.get(timeout=_IDLE_S)
             except queue.Empty:
                 self._attempt(self._writer.flush_if_due)
                 continue
             if item is None:
                 return
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
             written = self._attempt(self._writer.write, *item)
             with self._lock:
                 self._waiting -= len(item[2])
-                self.dropped += not written
+                self._dropped[item[0]] += not written
 
     def _attempt(self, write: Callable[..., None], *arguments: object) -> bool:
         """Whether it could be written; after the first failure (a full disk) nothing is tried."""
@@ -124,23 +188,10 @@ class Recorder:
                 self._error = error
         return self._error is None
 
-    def _complaints(self) -> list[str]:
-        """Topics that came not at all, or with holes in them, in words."""
-        lines = [
-            f'nothing was recorded of {source.topic}'
-            for source in self._task.state
-            if self._writer.audit[source.topic].count == 0
-        ]
-        for camera in self._task.cameras:
-            audit = self._writer.audit[camera.topic]
-            if audit.count == 0:
-                lines.append(f'nothing was recorded of {camera.topic}')
-            elif camera.rate_hz and audit.longest_gap_s > 5.0 / camera.rate_hz:
-                lines.append(
-                    f'{camera.topic} paused for {audit.longest_gap_s:.2f} s '
-                    f'({audit.rate_hz:.1f} of {camera.rate_hz:g} Hz)'
-                )
-        return lines
+
+def recorded_specs(task: TaskSpec) -> list[TopicSpec]:
+    """The topics of a task's bag."""
+    return [TopicSpec(t.topic, t.type, t.qos) for t in task.recorded_topics()]
 
 
 def set_outcome(path: Path, outcome: str) -> None:
@@ -151,11 +202,21 @@ def set_outcome(path: Path, outcome: str) -> None:
     """
     if outcome not in OUTCOMES:
         raise UserError(f'outcome {outcome!r}: choose one of {", ".join(OUTCOMES)}.')
+    update_custom_data(path, {'outcome': outcome})
+
+
+def update_custom_data(path: Path, entries: Mapping[str, str]) -> None:
+    """Add or change custom data of the bag at `path`; only its metadata.yaml is touched.
+
+    Raises:
+        UserError: it has no metadata.yaml, or one that is damaged.
+    """
     file = path / 'metadata.yaml'
     try:
         data = yaml.safe_load(file.read_text('utf-8'))
-        data['rosbag2_bagfile_information']['custom_data']['outcome'] = outcome
-    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
+        information = data['rosbag2_bagfile_information']
+        information['custom_data'] = {**(information.get('custom_data') or {}), **entries}
+    except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise UserError(f'{path} is no recorded episode: its metadata.yaml is unusable.') from error
     draft = file.with_suffix('.yaml.tmp')
     draft.write_text(yaml.safe_dump(data, sort_keys=False, width=100), 'utf-8')

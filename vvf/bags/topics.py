@@ -62,6 +62,7 @@ class TopicAudit:
     first_ns: int = 0
     last_ns: int = 0
     longest_gap_s: float = 0.0
+    gap_began_ns: int = 0
 
     @property
     def rate_hz(self) -> float:
@@ -72,7 +73,9 @@ class TopicAudit:
     def add(self, stamp_ns: int) -> None:
         """Count one message."""
         if self.count:
-            self.longest_gap_s = max(self.longest_gap_s, (stamp_ns - self.last_ns) * 1e-9)
+            gap = (stamp_ns - self.last_ns) * 1e-9
+            if gap > self.longest_gap_s:
+                self.longest_gap_s, self.gap_began_ns = gap, self.last_ns
             self.first_ns, self.last_ns = min(self.first_ns, stamp_ns), max(self.last_ns, stamp_ns)
         else:
             self.first_ns = self.last_ns = stamp_ns

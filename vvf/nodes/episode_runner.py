@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
+from rclpy.node import Node
 from rclpy.task import Future
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
@@ -51,7 +52,7 @@ class EpisodeRunner:
         return self._outcome is not None
 
     def _on_goal(self, goal: RunEpisode.Goal) -> GoalResponse:
-        free = not self.busy and not self._node.episode_id
+        free = not (self.busy or self._node.episode_id or self._node.starting)
         return GoalResponse.ACCEPT if free else GoalResponse.REJECT
 
     async def _run(self, handle: ServerGoalHandle) -> RunEpisode.Result:
@@ -59,7 +60,7 @@ class EpisodeRunner:
         self._outcome = Future()
         try:
             await self._get_ready(goal.task)
-            node.begin(goal.instruction, '', record=goal.record)
+            await node.begin(goal.instruction, '', record=goal.record)
         except (UserError, ValueError, RuntimeError) as error:
             self._outcome = None
             node.get_logger().error(str(error))
@@ -67,13 +68,13 @@ class EpisodeRunner:
             handle.abort()
             return result
         self._successes = 0
+        result.episode_id = node.episode_id
         began = now_s(node)
         limit = goal.timeout_s or node.task.episode.time_limit_s
         watch = node.create_timer(0.1, lambda: self._watch(handle, began, limit))
         outcome = await self._outcome
         node.destroy_timer(watch)
         self._outcome = None
-        result.episode_id = node.episode_id
         result.steps, result.seconds = node.steps, now_s(node) - began
         if node.episode_id:
             node.end(outcome)
@@ -113,28 +114,29 @@ class EpisodeRunner:
         if task not in ('', node.task.name):
             raise RuntimeError(f'this graph runs task {node.task.name}, not {task}')
         if node.parameters['prepare_arm']:
-            await self._until(self._prepare.service_is_ready)
+            await until(node, self._prepare.service_is_ready)
             if not self._prepare.service_is_ready():
                 raise RuntimeError('no arm answers: is its node running?')
             asked = self._prepare.call_async(Trigger.Request())
-            await self._until(asked.done)
+            await until(node, asked.done)
             if not asked.done():
                 raise RuntimeError('the arm does not get ready')
             if not asked.result().success:
                 raise RuntimeError(f'the arm is not ready: {asked.result().message}')
-        await self._until(lambda: not node.silent_topics())
+        await until(node, lambda: not node.silent_topics())
         if silent := node.silent_topics():
-            raise RuntimeError(f'nobody publishes {silent[0]}: is its node running?')
-
-    async def _until(self, done: Callable[[], bool]) -> None:
-        """Wait for something, but not for ever: who asked looks whether it came."""
-        for _ in range(_PATIENCE):
-            if done():
-                return
-            future: Future = Future()
-            timer = self._node.create_timer(0.1, lambda f=future: f.done() or f.set_result(None))
-            await future
-            self._node.destroy_timer(timer)
+            raise RuntimeError(node.explain_silence(silent[0]))
 
     def _on_success(self, message: Bool) -> None:
         self._successes = self._successes + 1 if message.data else 0
+
+
+async def until(node: Node, done: Callable[[], object]) -> None:
+    """Wait for something, but not for ever: who asked looks whether it came."""
+    for _ in range(_PATIENCE):
+        if done():
+            return
+        future: Future = Future()
+        timer = node.create_timer(0.1, lambda f=future: f.done() or f.set_result(None))
+        await future
+        node.destroy_timer(timer)
