@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vvf.bags.choices import IMAGES, RECORDERS
 from vvf.errors import UserError
 from vvf.paths import checkpoint_path, config_path
 from vvf.task import TaskSpec, load_task
@@ -60,6 +61,9 @@ class GraphArguments:
     rviz: bool = False
     dry_run: bool = False
     bag_dir: str = 'runs/bags'
+    recorder: str = 'vvf'
+    images: str = 'raw'
+    ring_seconds: float = 0.0
     seed: int = 0
 
 
@@ -72,6 +76,9 @@ ARGUMENT_HELP = {
     'rviz': 'true: open rviz2 with the view of the task',
     'dry_run': 'true: actions are published and plotted, the arm does not move',
     'bag_dir': 'folder that the episodes are recorded to',
+    'recorder': 'vvf, or rosbag2 for `ros2 bag record` where it is installed',
+    'images': 'raw, or compressed: every camera is recorded as JPEG',
+    'ring_seconds': 'keep so many seconds in memory, for `vvf episode save`; 0: none',
     'seed': 'seed of the first simulated layout; each episode takes the next one',
 }
 
@@ -93,6 +100,12 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
             'only the simulated arm has a driver in this version; start with sim:=true '
             '(--sim true).'
         )
+    for name, given, known in (
+        ('recorder', a.recorder, RECORDERS),
+        ('images', a.images, IMAGES),
+    ):
+        if given not in known:
+            raise UserError(f'{name}: choose {" or ".join(known)}, not {given!r}.')
     value_model = _checkpoint(a.value_model or spec.models.value, 'value_model')
     policy = '' if a.policy == 'none' else _checkpoint(a.policy or spec.models.policy, 'policy')
     common = {'task': task}
@@ -121,6 +134,9 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
                 'record': a.record,
                 'dry_run': a.dry_run,
                 'directory': str(Path(a.bag_dir).absolute()),
+                'recorder': a.recorder,
+                'images': a.images,
+                'ring_seconds': float(a.ring_seconds),
                 'robot': robot,
                 'value_model': value_model,
                 'policy': policy,

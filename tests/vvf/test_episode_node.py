@@ -95,15 +95,14 @@ class Bench:
     def see(self, times: int = 1) -> None:
         """Publish an image of each kind and a joint state, until the node has them."""
         camera = self.node.task.cameras[0].topic
+        counts = self.node.topics.counts
         for _ in range(times):
-            before = self.node.topics.counts.copy()
+            wanted = {topic: counts[topic] + 1 for topic in (camera, '/joint_states')}
             image = np.full((48, 64, 3), 99, np.uint8)
             self.raw.publish(fill_image(Image(), image))
             self.jpeg.publish(fill_compressed(CompressedImage(), image))
             self.joints.publish(JointState(name=['waist'], position=[0.5]))
-            counts = self.node.topics.counts
-            for topic in (camera, '/joint_states'):
-                self.wait(lambda t=topic: counts[t] > before[t])
+            self.wait(lambda wanted=wanted: all(counts[t] >= n for t, n in wanted.items()))
 
 
 @pytest.fixture

@@ -57,6 +57,8 @@ def test_rviz_opens_the_view_of_the_task() -> None:
         ('pick_place', {'value_model': 'nowhere'}, 'value_model'),
         ('pick_place', {'policy': 'nowhere'}, 'policy'),
         ('pick_place', {'sim': False}, 'sim:=true'),
+        ('pick_place', {'recorder': 'tape'}, 'choose vvf or rosbag2'),
+        ('pick_place', {'images': 'moving'}, 'choose raw or compressed'),
     ],
 )
 def test_what_does_not_exist_is_one_sentence(task: str, arguments: dict, words: str) -> None:
