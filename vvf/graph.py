@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vvf.bags.choices import IMAGES, RECORDERS
 from vvf.errors import UserError
 from vvf.paths import checkpoint_path, config_path
+from vvf.recording import IMAGES, RECORDERS
 from vvf.task import TaskSpec, load_task
 
 ROBOTS = ('wx250s',)

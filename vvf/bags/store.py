@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from vvf.bags.audit import RecordingAudit
-from vvf.bags.choices import IMAGES, RECORDERS
 from vvf.bags.disk import shortage
 from vvf.bags.recorder import Recorder
 from vvf.bags.ring import Message, save_messages
 from vvf.bags.rosbag2 import Rosbag2Recorder, find_ros2
 from vvf.errors import UserError
 from vvf.provenance import provenance
+from vvf.recording import IMAGES, RECORDERS
 from vvf.task import TaskSpec
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be chosen about a recording; known to the graph, too, which loads nothing of a bag."""
+"""What can be chosen about a recording; known to the graph, too, which opens no bag."""
 
 RECORDERS = ('vvf', 'rosbag2')
 """Who records: our own recorder, or `ros2 bag record`."""
