@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,11 +101,11 @@ def offer_of(specs: list[NodeSpec], folder: Path) -> Offer:
 
 
 @pytest.fixture(scope='module')
-def offers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Offer]]:
+def offers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Offer]:
     folder = tmp_path_factory.mktemp('offers')
     live = GraphArguments(bag_dir=str(folder / 'bags'))
     bag = shared_data('wx200_bag')
-    yield {
+    return {
         'pick_place': offer_of(build_graph('pick_place', live), folder),
         'wx200_replay': offer_of(build_replay_graph(bag, 'wx200_replay'), folder),
     }
