@@ -98,12 +98,12 @@ class BagEpisodes(LazyEpisodes):
                 self._options.image_size,
                 state=bool(task.state),
             )
-            notes = _read_notes(reader, task, source.reference_topic)
+            notes = read_notes(reader, task, source.reference_topic)
             acted_on = {action.stamp_ns for action in notes.actions}
             source.wanted = choose_stamps(notes.stamps, acted_on, task.rate_hz)
             frames = list(source)
-            _check(path, reader, source, frames)
-            return _episode(reader, task, notes, frames)
+            check_frames(path, reader, source, frames)
+            return assemble(reader, task, notes, frames)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class RecordedAction:
 
 
 @dataclass(frozen=True)
-class _Notes:
+class Notes:
     """What a bag holds besides observations; events as they were recorded."""
 
     stamps: list[int]
@@ -132,9 +132,14 @@ class _Notes:
     events: list[tuple[int, Any]]
 
 
-def _read_notes(reader: BagReader, task: TaskSpec, reference: str) -> _Notes:
+def read_notes(reader: BagReader, task: TaskSpec, reference: str) -> Notes:
+    """Read the stamps of the frames on topic `reference`, the actions and the events.
+
+    Raises:
+        UserError: A message is damaged, or the actions are not those of the task.
+    """
     action_topic = task.action.topic if task.action else ''
-    notes = _Notes([], [], [])
+    notes = Notes([], [], [])
     opening = 1.0
     topics = {reference, action_topic, EVENT_TOPIC} & reader.topics.keys()
     for topic, kind, recorded_ns, cdr in reader.messages(topics):
@@ -208,7 +213,14 @@ def choose_stamps(stamps: Sequence[int], acted_on: set[int], rate_hz: float) -> 
     return frozenset(chosen)
 
 
-def _check(path: Path, reader: BagReader, source: FrameSource, frames: list[Frame]) -> None:
+def check_frames(
+    path: Path, reader: BagReader, source: FrameSource, frames: Sequence[Frame]
+) -> None:
+    """Refuse an episode of which too much is lost.
+
+    Raises:
+        UserError: The bag is damaged, or frames are malformed, missing or too few.
+    """
     if reader.loss:
         raise UserError(f'{path} is damaged: {reader.loss}: leave it out')
     lost = dict(source.lost)
@@ -229,7 +241,8 @@ def _check(path: Path, reader: BagReader, source: FrameSource, frames: list[Fram
         raise UserError(f'{path} holds {len(frames)} frames, too few for an episode: leave it out')
 
 
-def _episode(reader: BagReader, task: TaskSpec, notes: _Notes, frames: list[Frame]) -> Episode:
+def assemble(reader: BagReader, task: TaskSpec, notes: Notes, frames: Sequence[Frame]) -> Episode:
+    """The episode of some frames; it has images as far as the frames have."""
     stamps = np.array([frame.stamp_ns for frame in frames], np.int64)
     success = _OUTCOMES.get(reader.custom_data.get('outcome', ''))
     events, done_ns = _events(notes.events, stamps)

@@ -13,6 +13,9 @@ with several episodes in one file. Of the columns, these are read:
     complementary_info.is_intervention   as Evo-RL records it
     task_index, or tasks of the episode  the instruction
     episode_success                      of the episode, or of its rows: success or failure (Evo-RL)
+
+An export of vvf adds to meta/episodes what LeRobot has no place for: `success_index`, the first
+frame in which the task is done, `failure_kind`, and `events` as JSON.
 """
 
 import json
@@ -26,7 +29,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vvf_models.data.chain import LazyEpisodes, files_fingerprint
-from vvf_models.data.episode import Episode
+from vvf_models.data.episode import Episode, Event
 from vvf_models.data.options import ReadOptions, make_small
 from vvf_models.data.video_file import read_video
 from vvf_models.errors import UserError
@@ -136,6 +139,8 @@ class LerobotEpisodes(LazyEpisodes):
             stamps=stamps - stamps[0],
             rewards=_matrix(table, reward)[:, 0] if reward else None,
             interventions=_matrix(table, _INTERVENTION)[:, 0] > 0.5 if human else None,
+            failure_kind=row.get('failure_kind') or '',
+            events=self._events(row),
         )
 
     @property
@@ -200,7 +205,19 @@ class LerobotEpisodes(LazyEpisodes):
             success = len(done) > 0 if success is None else success
             if len(done):  # the action of that row leads there
                 index = min(last, int(done[0]) + 1)
+        known = row.get('success_index')
+        if known is not None and 0 <= known <= last:
+            index = int(known)
         return success, index if success else -1
+
+    def _events(self, row: dict[str, Any]) -> tuple[Event, ...]:
+        try:
+            return tuple(Event(**entry) for entry in json.loads(row.get('events') or '[]'))
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f'{self.path}: the events of episode {row["episode_index"]} in meta/episodes are '
+                'damaged; export it anew.'
+            ) from error
 
     def _instruction(self, row: dict[str, Any], table: pa.Table) -> str:
         if 'task_index' in table.column_names:

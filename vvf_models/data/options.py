@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from vvf_models.data.images import crop_clip_images, resize_images
 
+#: An image_size: every pixel is kept, as for exports.
+AS_IT_IS = -1
+
 _SHORT_SIDE = 256
 _CROP = 224
 
@@ -21,7 +24,7 @@ class ReadOptions:
         cameras: Cameras to read, the first one giving the stamps; empty for all, by name.
         image_size: Side in pixels that a model takes. Frames are scaled to it while they are
             decoded, from their full size, as at run time. 0: kept in shape and only made small,
-            to 224 (cropped) or 256 pixels (whole) on the shorter side.
+            to 224 (cropped) or 256 pixels (whole) on the shorter side; AS_IT_IS: not even that.
         fps: Frames a second that are taken of a faster video; 0 for every frame. The default is
             that of the task files and of BridgeData, so that one step lasts as long in a video as
             in a robot's episode.
@@ -53,7 +56,9 @@ class ReadOptions:
         low, high = self.clip_frames
         if low < 2 or high < 2 * low:
             raise ValueError(f'clip_frames must be (a, b) with 2 <= a <= b / 2, not {low}, {high}')
-        for name in ('image_size', 'fps', 'folder_fps', 'tolerance'):
+        if self.image_size < AS_IT_IS:
+            raise ValueError(f'image_size must not be negative: {self.image_size}')
+        for name in ('fps', 'folder_fps', 'tolerance'):
             if not getattr(self, name) >= 0:
                 raise ValueError(f'{name} must not be negative: {getattr(self, name)}')
 
@@ -71,11 +76,12 @@ def make_small(image: NDArray[np.uint8], image_size: int, crop: bool) -> NDArray
     """
     short = min(image.shape[:2])
     if crop:
-        size = image_size or min(_CROP, round(short * _CROP / _SHORT_SIDE))
+        whole = round(short * _CROP / _SHORT_SIDE)
+        size = {AS_IT_IS: whole, 0: min(_CROP, whole)}.get(image_size, image_size)
         return _channels_last(crop_clip_images(image[None], max(1, size)))
-    if image_size:
+    if image_size > 0:
         return _channels_last(resize_images(image[None], image_size))
-    if short <= _SHORT_SIDE:
+    if short <= _SHORT_SIDE or image_size == AS_IT_IS:
         return image
     height, width = (round(side * _SHORT_SIDE / short) for side in image.shape[:2])
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
