@@ -28,11 +28,13 @@ BROKEN_PIPE = 141
 COMMANDS = {
     'doctor': 'what is installed, what is missing, and the command that mends it',
     'up': 'run the graph of a task, or replay a bag into it',
+    'episode': 'start, end, judge and save episodes of a running graph',
     'demo': 'run, record, relabel and report some episodes in simulation',
     'collect': 'record episodes of the scripted expert in simulation',
     'train': 'train a value model or a policy',
     'relabel': 'score recorded bags with a value model',
     'edit': 'split, trim, merge or label recorded episodes, into new bags',
+    'export': 'write episodes as a LeRobot data set',
     'eval': 'measure a value model or a policy',
     'bench': 'measure speed and losses on this machine',
     'report': 'write an HTML page about recorded episodes',
