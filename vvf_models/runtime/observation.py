@@ -8,14 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vvf_models.data.augment import to_float
 from vvf_models.data.images import resize_images
 
 
 def prepare_images(
     images: Mapping[str, NDArray[np.uint8]], cameras: Sequence[str], size: int
 ) -> list[Tensor]:
-    """Images per camera as (B, 3, size, size) float in [-1, 1], in the model's camera order.
+    """Images per camera as (B, 3, size, size) uint8, in the model's camera order.
 
     Args:
         images: Per camera, (B, H, W, 3) uint8 RGB, any H and W. Cameras that the model does not
@@ -35,7 +34,7 @@ def prepare_images(
     counts = {len(images[camera]) for camera in cameras}
     if len(counts) > 1:
         raise ValueError(f'the cameras have different numbers of images: {sorted(counts)}')
-    return [to_float(torch.from_numpy(resize_images(images[camera], size))) for camera in cameras]
+    return [torch.from_numpy(resize_images(images[camera], size)) for camera in cameras]
 
 
 def prepare_state(state: NDArray[np.floating] | None, dim: int, count: int) -> Tensor | None:

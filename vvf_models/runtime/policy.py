@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from vvf_models.checkpoints import Checkpoint, load_checkpoint
+from vvf_models.data.augment import to_float
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import BcPolicy
 from vvf_models.runtime.observation import prepare_images, prepare_state
@@ -60,10 +61,10 @@ class PolicyRuntime:
             ValueError: A camera is missing, a shape is wrong, or the state is not finite.
         """
         batched = {camera: np.asarray(image)[None] for camera, image in images.items()}
-        prepared = prepare_images(batched, self.cameras, self.image_size)
+        scaled = prepare_images(batched, self.cameras, self.image_size)
         given = prepare_state(None if state is None else np.asarray(state)[None], self.state_dim, 1)
         normalised = None if given is None else self._model.normalise(given)
-        chunk = self._model.actions(self._model(prepared, normalised))
+        chunk = self._model.actions(self._model([to_float(each) for each in scaled], normalised))
         result: NDArray[np.float32] = chunk[0].numpy()
         return result
 

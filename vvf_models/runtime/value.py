@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Value models at run time, on eager torch."""
+"""Value models at run time, on the engine that suits the machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from vvf_models.checkpoints import MODULES, Checkpoint, load_checkpoint, load_config
 from vvf_models.encoders.resnet_v2 import fold
 from vvf_models.errors import UserError
+from vvf_models.runtime.engine import Engine, make_engine
 from vvf_models.runtime.observation import prepare_images, prepare_state
 from vvf_models.values.base import Goal, GoalSet, ValueModel
 
@@ -47,15 +49,25 @@ class ValueRuntime:
             none.
         takes_goal: Whether it measures against goal observations.
         reads_text: Whether it measures against an instruction.
+        engine: What runs it: 'torch', 'openvino', 'openvino-int8' or 'cuda'.
+        engine_note: Why that is not what was asked for, in a sentence; '' if it is.
+        precision: The coarsest number format in it: 'float32', 'bfloat16' or 'int8'.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        """Encodes the checkpoint's goals."""
+    def __init__(self, checkpoint: Checkpoint, engine: Engine) -> None:
+        """Encodes the checkpoint's goals.
+
+        Args:
+            checkpoint: Of a value model.
+            engine: Made for its model.
+        """
         if not isinstance(checkpoint.model, ValueModel):
             raise TypeError('not a value model')
-        # Exact, and twice as fast for one image where convolutions are standardised.
-        fold(checkpoint.model)
-        self._model = checkpoint.model.requires_grad_(False)
+        self._model = checkpoint.model
+        self._engine = engine
+        self.engine = engine.name
+        self.engine_note = engine.note
+        self.precision = engine.precision
         config = self._model.config
         self.kind = checkpoint.kind
         self.name = checkpoint.name
@@ -78,7 +90,7 @@ class ValueRuntime:
 
     @property
     def model(self) -> ValueModel:
-        """The module, on the CPU, in evaluation mode."""
+        """The module as it was read, in evaluation mode; on the GPU, if that is the engine."""
         return self._model
 
     @property
@@ -136,15 +148,14 @@ class ValueRuntime:
             state: (B, D) in SI units; None if `state_dim` is 0.
 
         Returns:
-            (B, L) latents.
+            (B, L) latents, float32 on the CPU.
 
         Raises:
             ValueError: A camera is missing, a shape is wrong, or the state is not finite.
         """
         prepared = prepare_images(images, self.cameras, self.image_size)
         given = prepare_state(state, self.state_dim, len(prepared[0]))
-        normalised = None if given is None else self._model.normalise(given)
-        return self._model.encode(prepared, normalised)
+        return self._engine.encode(prepared, given)
 
     @torch.inference_mode()
     def value(self, latents: Tensor, goal: Goal | Tensor | None = None) -> Values:
@@ -171,7 +182,7 @@ class ValueRuntime:
         for given in (latents, goal.latents):
             if given is not None and (given.ndim != 2 or given.shape[1] != size):
                 raise ValueError(f'latents must be (B, {size}), not {tuple(given.shape)}')
-        value, uncertainty = self._model.estimate(latents, goal)
+        value, uncertainty = self._engine.estimate(latents, goal)
         progress = self._model.progress(value)
         return Values(value.numpy(), progress.numpy(), uncertainty.numpy())
 
@@ -200,20 +211,29 @@ class ValueRuntime:
         """
         self._instruction = instruction
         text = self._model.embed([instruction]) if self.reads_text else None
-        self._goal = replace(self._goal, text=None if text is None else text[0])
+        self._goal = replace(self._goal, text=None if text is None else text[0].cpu())
         if not self._own_goal:
             self.reset_goal()
 
 
-def load_value(path: Path | str, threads: int = 1) -> ValueRuntime:
+def load_value(
+    path: Path | str,
+    threads: int = 1,
+    engine: str = 'auto',
+    calibration: Mapping[str, NDArray[np.uint8]] | None = None,
+) -> ValueRuntime:
     """Loads a value model.
 
     Args:
         path: The checkpoint's folder.
         threads: CPU threads of the whole process; one is immune to contention.
+        engine: One of `ENGINES`; see `vvf_models.runtime.engine.make_engine`.
+        calibration: For 'openvino-int8': per camera, (N, H, W, 3) uint8 RGB frames of any size,
+            like those to be scored.
 
     Raises:
-        UserError: The checkpoint is missing, damaged or no value model.
+        UserError: The checkpoint is missing, damaged or no value model, or the engine cannot run
+            it.
     """
     if threads < 1:
         raise UserError('threads must be at least 1.')
@@ -222,4 +242,6 @@ def load_value(path: Path | str, threads: int = 1) -> ValueRuntime:
         raise UserError(f'{path} is a checkpoint of kind "{kind}", which is no value model.')
     checkpoint = load_checkpoint(path)
     torch.set_num_threads(threads)
-    return ValueRuntime(checkpoint)
+    # Exact, and twice as fast for one image where convolutions are standardised.
+    model = cast(ValueModel, fold(checkpoint.model).requires_grad_(False))
+    return ValueRuntime(checkpoint, make_engine(model, engine, threads, calibration))
