@@ -8,7 +8,10 @@ import importlib
 from typing import Any
 
 #: Name -> help line. The module is `vvf.bench.<name>`, with `add_arguments` and `run`.
-BENCHMARKS = {'transport': 'do camera images arrive, and how late'}
+BENCHMARKS = {
+    'transport': 'do camera images arrive, and how late',
+    'latency': 'from an image to its value and to the command, in the real graph',
+}
 
 
 def add_parser(subparsers: Any) -> None:

@@ -100,6 +100,8 @@ class ArmNode(Node):
         self._refused: Reason | None = None
         self._ticks = Meter()
         self._actions = Meter()
+        self._commands = Meter()
+        self._unanswered: float | None = None  # image stamp of an action not commanded yet
         self.driver: ArmDriver = _make_driver(self, p, task)
         self._start_gate()
 
@@ -136,6 +138,9 @@ class ArmNode(Node):
         if self.gate.mode is not Mode.RUNNING:
             # The next displacement counts from where the arm is held, not from where it was going.
             self.player.hold(np.append(command.position, command.gripper))
+        elif self._unanswered is not None:
+            self._commands.add(now, now_s(self) - self._unanswered)
+            self._unanswered = None
         if not self.parameters['dry_run']:
             self.driver.write(command, dt)
         else:
@@ -224,6 +229,7 @@ class ArmNode(Node):
                 'an action was beyond its limits and was held back', throttle_duration_sec=5.0
             )
         self._actions.add(now, now_s(self) - stamp)
+        self._unanswered = stamp
 
     def _is_our_kind(self, message: Action) -> bool:
         joints = message.kind == Action.KIND_JOINT_POSITION
@@ -302,6 +308,8 @@ class ArmNode(Node):
             'action_age_s': self._actions.age_s(now),
             'image_to_action_ms_p50': self._actions.latency_ms(50),
             'image_to_action_ms_p95': self._actions.latency_ms(95),
+            'image_to_command_ms_p50': self._commands.latency_ms(50),
+            'image_to_command_ms_p99': self._commands.latency_ms(99),
             'clipped_actions': self.player.clipped,
             'outside_workspace': self.player.outside,
         }

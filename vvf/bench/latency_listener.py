@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node with which `vvf bench latency` listens to a graph."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from PIL import Image as Picture
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CameraInfo, Image
+from vvf_msgs.msg import EpisodeEvent, ValueEstimate
+
+from vvf.errors import UserError
+from vvf.images import to_rgb
+from vvf.nodes.common import LATCHED, seconds, stream_qos
+
+
+class Listener:
+    """A node of this process that takes down when things arrive.
+
+    Args:
+        cameras: names of the two cameras, the reference first.
+        alive: says whether the graph still runs.
+
+    Attributes:
+        episodes: how many have begun.
+    """
+
+    def __init__(self, cameras: Sequence[str], alive: Callable[[], bool]) -> None:
+        self._alive = alive
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node('vvf_bench', context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self.episodes = 0
+        self._counts: dict[str, int] = {}
+        self._late: list[float] = []
+        self._stamps: dict[str, list[float]] = {name: [] for name in cameras}
+        self._arm: dict[str, float] = {}
+        self._newest_plot: Any = None
+        self._episode_plot: Any = None
+        self._began = time.monotonic()
+        create, qos = self._node.create_subscription, stream_qos(depth=50)
+        create(ValueEstimate, '/vvf/value', self._on_value, qos)
+        create(Image, '/vvf/value/plot', self._on_plot, stream_qos())
+        create(EpisodeEvent, '/vvf/episode', self._on_event, LATCHED)
+        create(DiagnosticArray, '/diagnostics', self._on_diagnostics, 50)
+        for name in self._stamps:
+            create(
+                CameraInfo,
+                f'/{name}/camera_info',
+                lambda message, name=name: self._stamps[name].append(seconds(message.header.stamp)),
+                qos,
+            )
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.remove_node(self._node)
+        self._node.destroy_node()
+        rclpy.try_shutdown(context=self._context)
+
+    def wait(self, done: Callable[[], bool], what: str, patience_s: float) -> None:
+        """Listen until something has happened.
+
+        Raises:
+            UserError: the graph stopped, or patience is at an end.
+        """
+        end = time.monotonic() + patience_s
+        while not done():
+            if not self._alive():
+                raise UserError('the graph stopped; its lines above say why.')
+            if time.monotonic() > end:
+                raise UserError(f'{what} did not come within {patience_s:g} s.')
+            self._executor.spin_once(timeout_sec=0.1)
+
+    def listen(self, duration_s: float) -> None:
+        """Listen for a while."""
+        end = time.monotonic() + duration_s
+        self.wait(lambda: time.monotonic() >= end, 'the end', duration_s + 60.0)
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._late.clear()
+        self._counts.clear()
+        for stamps in self._stamps.values():
+            stamps.clear()
+        self._began = time.monotonic()
+
+    def report(self) -> dict[str, Any]:
+        """What was heard since `begin`."""
+        lasted = time.monotonic() - self._began
+        frames = len(next(iter(self._stamps.values())))
+        p50, p99 = _percentiles(np.array(self._late))
+        return {
+            'seconds': round(lasted, 2),
+            'frames': frames,
+            'values': len(self._late),
+            'value_hz': round(len(self._late) / lasted, 2),
+            'plot_hz': round(self._counts.get('plot', 0) / lasted, 2),
+            'camera_offset_ms': self._offset_ms(),
+            'stamp_to_value_ms_p50': p50,
+            'stamp_to_value_ms_p99': p99,
+            'stamp_to_command_ms_p50': self._arm.get('image_to_command_ms_p50'),
+            'stamp_to_command_ms_p99': self._arm.get('image_to_command_ms_p99'),
+        }
+
+    def save_plot(self, path: Path) -> None:
+        """Save the plot of the last episode that ended, or else the newest one."""
+        message = self._episode_plot or self._newest_plot
+        if message is None:
+            raise UserError('no plot came; is the plot node running?')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Picture.fromarray(to_rgb(message)).save(path, 'png', optimize=True)
+
+    def _offset_ms(self) -> float | None:
+        """How far the second camera is behind the first: what a frame may have to wait."""
+        first, second = (np.array(s) for s in list(self._stamps.values())[:2])
+        if not len(first) or not len(second):
+            return None
+        after = np.searchsorted(second, first)
+        known = after < len(second)
+        return round(float(np.median(second[after[known]] - first[known])) * 1e3, 2)
+
+    def _on_value(self, message: Any) -> None:
+        self._late.append((time.time() - seconds(message.header.stamp)) * 1e3)
+
+    def _on_plot(self, message: Any) -> None:
+        self._counts['plot'] = self._counts.get('plot', 0) + 1
+        self._newest_plot = message
+
+    def _on_event(self, event: Any) -> None:
+        if event.event == EpisodeEvent.START:
+            self.episodes += 1
+            self._episode_plot = self._newest_plot if self.episodes > 1 else None
+
+    def _on_diagnostics(self, message: Any) -> None:
+        for status in message.status:
+            if status.name == '/arm':
+                found = {v.key: float(v.value) for v in status.values if '_ms_' in v.key}
+                self._arm = {k: v for k, v in found.items() if np.isfinite(v)}
+
+
+def _percentiles(values: npt.NDArray[np.float64]) -> tuple[float | None, float | None]:
+    if not values.size:
+        return None, None
+    p50, p99 = np.percentile(values, [50, 99]).round(2).tolist()
+    return p50, p99
