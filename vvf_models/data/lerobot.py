@@ -13,12 +13,19 @@ with several episodes in one file. Of the columns, these are read:
     complementary_info.is_intervention   as Evo-RL records it
     task_index, or tasks of the episode  the instruction
     episode_success                      of the episode, or of its rows: success or failure (Evo-RL)
+    sub-tasks                            in any of three forms, see lerobot_subtasks.py
 
 An export of vvf adds to meta/episodes what LeRobot has no place for: `success_index`, the first
 frame in which the task is done, `failure_kind`, and `events` as JSON.
+
+Where fewer frames a second are wanted than there are, a frame that is taken stands for the rows up
+to the next one: its reward is their sum, a human acted in it if in any of them, and its action is
+the last of them. That is right for targets, such as joint positions; for increments it is not.
 """
 
 import json
+from dataclasses import replace
+from itertools import count as counter
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +37,8 @@ from numpy.typing import NDArray
 
 from vvf_models.data.chain import LazyEpisodes, files_fingerprint
 from vvf_models.data.episode import Episode, Event
+from vvf_models.data.labels import Labels
+from vvf_models.data.lerobot_subtasks import LANGUAGE, SUBTASK, subtask_events
 from vvf_models.data.options import ReadOptions, make_small
 from vvf_models.data.video_file import read_video
 from vvf_models.errors import UserError
@@ -41,12 +50,13 @@ _REWARDS = ('next.reward', 'reward')
 _SUCCESS, _DONE = 'episode_success', 'next.success'
 _INTERVENTION = 'complementary_info.is_intervention'
 _OUTCOMES = {'success': True, 'failure': False}
+_NOTHING = np.zeros((0, 0, 3), np.uint8)  # in place of a frame that is not wanted
 
 
 class LerobotEpisodes(LazyEpisodes):
-    """The episodes of a data set's folder, at its own frame rate.
+    """The episodes of a data set's folder.
 
-    Heeds the options cameras, image_size and crop.
+    Heeds the options cameras, image_size, fps and crop.
     """
 
     def __init__(self, path: Path | str, options: ReadOptions | None = None) -> None:
@@ -62,7 +72,7 @@ class LerobotEpisodes(LazyEpisodes):
         self.fps = float(info['fps'])
         features: dict[str, dict[str, Any]] = info['features']
         self._patterns = {'data': info['data_path'], 'video': info.get('video_path')}
-        kinds = {
+        self._known = kinds = {
             _camera(key): (key, feature['dtype'])
             for key, feature in features.items()
             if feature.get('dtype') in ('video', 'image') and not _is_depth(feature)
@@ -80,22 +90,30 @@ class LerobotEpisodes(LazyEpisodes):
             for key in (_STATE, _ACTION, *_REWARDS, _DONE, _INTERVENTION, _SUCCESS)
             if key in features
         ]
+        self._annotated = [key for key in (SUBTASK, LANGUAGE) if key in features]
         self._episodes = self._read_episodes(info)
-        self._tasks = self._read_tasks()
+        self._tasks = self._read_names('task')
+        self._subtasks = self._read_names('subtask')
 
     def __len__(self) -> int:
         """Number of episodes."""
         return len(self._episodes)
 
     def fingerprint(self) -> str:
-        """Changes when a file is written anew, or is read in another way."""
-        files = {self._info_file: None}
+        """Changes when a file is written anew, or is read in another way.
+
+        It does not change with the cameras, so that a cache with all of them serves a run that
+        wants fewer: which rows make an episode does not depend on them.
+        """
+        meta = self.path / 'meta'
+        files = dict.fromkeys([self._info_file, *sorted(meta.rglob('*.parquet'))])
         for row in self._episodes:
             files[self._data_file(row)] = None
-            for key, dtype in self._cameras.values():
+            for key, dtype in self._known.values():
                 if dtype == 'video':
                     files[self._video_file(row, key)] = None
-        return f'{self._options} {files_fingerprint(f for f in files if f.is_file())}'
+        options = replace(self._options, cameras=())
+        return f'{options} {files_fingerprint(f for f in files if f.is_file())}'
 
     def source(self, number: int) -> str:
         """The data set's folder and the episode's number in it."""
@@ -105,56 +123,83 @@ class LerobotEpisodes(LazyEpisodes):
         """Reads an episode's rows and decodes its stretch of each video.
 
         Raises:
-            UserError: A file is missing or damaged, or does not hold as many frames as the
-                metadata say.
+            UserError: A file is missing or damaged, does not hold as many frames as the metadata
+                say, or sub-tasks or the outcome make no sense.
         """
         row = self._episodes[number]
         index = int(row['episode_index'])
         table = self._rows(row)
         stamps = _numbers(table, 'timestamp').astype(np.float64).reshape(-1)
+        stamps -= stamps[0]
+        taken = self._taken(index, stamps)
         images = {}
         for camera, (key, dtype) in self._cameras.items():
             if dtype == 'video':
-                frames = self._frames(row, key)
+                frames = self._frames(row, key, taken)
             else:
                 crop = bool(self._options.crop)
                 frames = [
                     make_small(_decode(image, self._data_file(row), key), self._image_size, crop)
-                    for image in table[key].to_pylist()
+                    for image in table[key].take(taken).to_pylist()
                 ]
             if len({frame.shape for frame in frames}) > 1:
                 raise UserError(f'{self.path}: episode {index} has {key} in different sizes.')
             images[camera] = np.stack(frames)
-        success, success_index = self._outcome(row, table)
+        success, done = self._outcome(row, table)
+        where = f'{self.path}: episode {index}'
+        failed = success is False
+        events = self._events(row) or subtask_events(
+            row, table, self._subtasks, failed=failed, where=where
+        )
+        labels = Labels(self._info_file, success=success, success_frame=done, events=events)
+        success_index, events = labels.at(taken, len(stamps))
+        until = np.append(taken[1:], len(stamps)) - 1  # the last row that a frame stands for
         reward = next((key for key in _REWARDS if key in self._columns), None)
         human = _INTERVENTION in self._columns
         return Episode(
             images=images,
-            state=_matrix(table, _STATE) if _STATE in self._columns else None,
-            actions=_matrix(table, _ACTION) if _ACTION in self._columns else None,
+            state=_matrix(table, _STATE)[taken] if _STATE in self._columns else None,
+            actions=_matrix(table, _ACTION)[until] if _ACTION in self._columns else None,
             success=success,
             success_index=success_index,
             instruction=self._instruction(row, table),
             episode_id=f'{self.path.resolve().name}_{index:06d}',
-            stamps=stamps - stamps[0],
-            rewards=_matrix(table, reward)[:, 0] if reward else None,
-            interventions=_matrix(table, _INTERVENTION)[:, 0] > 0.5 if human else None,
+            stamps=stamps[taken],
+            rewards=np.add.reduceat(_matrix(table, reward)[:, 0], taken) if reward else None,
+            interventions=np.maximum.reduceat(_matrix(table, _INTERVENTION)[:, 0], taken) > 0.5
+            if human
+            else None,
             failure_kind=row.get('failure_kind') or '',
-            events=self._events(row),
+            events=events,
         )
 
     @property
     def _image_size(self) -> int:
         return self._options.image_size
 
+    def _taken(self, index: int, stamps: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Which rows are taken: the nearest one to each multiple of 1 / fps, as of videos."""
+        fps = self._options.fps
+        if not 0 < fps < self.fps:
+            return np.arange(len(stamps))
+        slots = np.floor((stamps + 0.5 / self.fps) * fps + 1e-6)
+        taken = np.unique(slots, return_index=True)[1]
+        if len(taken) < 2:
+            raise UserError(
+                f'{self.path}: episode {index} gives one frame at {fps:g} a second; take more of '
+                'them, or remove it.'
+            )
+        return taken
+
     def _rows(self, row: dict[str, Any]) -> pa.Table:
         """The episode's rows, in order."""
         file, index, count = self._data_file(row), int(row['episode_index']), int(row['length'])
-        columns = ['timestamp', 'frame_index', 'task_index', *self._columns]
+        columns = ['timestamp', 'frame_index', *self._columns]
         columns += [key for key, dtype in self._cameras.values() if dtype == 'image']
-        table = _table(file, columns, [('episode_index', '=', index)])
+        optional = ['task_index', *self._annotated]
+        table = _table(file, columns + optional, [('episode_index', '=', index)])
         missing = [name for name in columns if name not in table.column_names]
-        if [name for name in missing if name != 'task_index']:
+        if missing:
             raise UserError(f'{file} lacks the column {missing[0]} that info.json names.')
         if count < 2 or table.num_rows != count:
             raise UserError(
@@ -166,7 +211,9 @@ class LerobotEpisodes(LazyEpisodes):
             raise UserError(f'{file}: the stamps of episode {index} do not increase; mend it.')
         return table
 
-    def _frames(self, row: dict[str, Any], key: str) -> list[NDArray[np.uint8]]:
+    def _frames(
+        self, row: dict[str, Any], key: str, taken: NDArray[np.int64]
+    ) -> list[NDArray[np.uint8]]:
         file, count = self._video_file(row, key), int(row['length'])
         try:
             start, end = (float(row[f'videos/{key}/{name}_timestamp']) for name in ('from', 'to'))
@@ -175,16 +222,21 @@ class LerobotEpisodes(LazyEpisodes):
                 f'{self.path}: meta/episodes says of episode {row["episode_index"]} not where '
                 f'{key} lies; convert the data set anew.'
             ) from error
-        crop = bool(self._options.crop)
-        found = read_video(
-            file, lambda image: make_small(image, self._image_size, crop), start=start, end=end
-        )
+        crop, wanted, numbers = bool(self._options.crop), set(taken.tolist()), counter()
+
+        def prepare(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            # All are counted, or a frame too few would go unseen.
+            if next(numbers) not in wanted:
+                return _NOTHING
+            return make_small(image, self._image_size, crop)
+
+        found = read_video(file, prepare, start=start, end=end)
         if len(found.images) != count:
             raise UserError(
                 f'{file} holds {len(found.images)} frames between {start:.3f} and {end:.3f} s, but '
                 f'episode {row["episode_index"]} has {count}; record or convert it anew.'
             )
-        return found.images
+        return [found.images[number] for number in taken]
 
     def _outcome(self, row: dict[str, Any], table: pa.Table) -> tuple[bool | None, int]:
         """Success, and the first frame in which the task is done."""
@@ -293,17 +345,19 @@ class LerobotEpisodes(LazyEpisodes):
                 )
         return rows
 
-    def _read_tasks(self) -> dict[int, str]:
-        file = self.path / 'meta' / 'tasks.parquet'
+    def _read_names(self, what: str) -> dict[int, str]:
+        """Index to text of meta/tasks.parquet or meta/subtasks.parquet."""
+        file = self.path / 'meta' / f'{what}s.parquet'
         if not file.is_file():
             return {}
         table = _table(file)
         # The text is pandas' index, whose column some versions call task and some do not name.
         text_types = (pa.string(), pa.large_string())
         texts = [name for name in table.column_names if table[name].type in text_types]
-        if not texts or 'task_index' not in table.column_names:
-            raise UserError(f'{file} does not hold tasks and their task_index; correct it.')
-        return dict(zip(table['task_index'].to_pylist(), table[texts[0]].to_pylist(), strict=True))
+        index = f'{what}_index'
+        if not texts or index not in table.column_names:
+            raise UserError(f'{file} does not hold {what}s and their {index}; correct it.')
+        return dict(zip(table[index].to_pylist(), table[texts[0]].to_pylist(), strict=True))
 
 
 def _camera(key: str) -> str:

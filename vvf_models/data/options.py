@@ -25,9 +25,9 @@ class ReadOptions:
         image_size: Side in pixels that a model takes. Frames are scaled to it while they are
             decoded, from their full size, as at run time. 0: kept in shape and only made small,
             to 224 (cropped) or 256 pixels (whole) on the shorter side; AS_IT_IS: not even that.
-        fps: Frames a second that are taken of a faster video; 0 for every frame. The default is
-            that of the task files and of BridgeData, so that one step lasts as long in a video as
-            in a robot's episode.
+        fps: Frames a second that are taken of a faster video or LeRobot data set; 0 for every
+            frame. The default is that of the task files and of BridgeData, so that one step lasts
+            as long in all of them.
         clip_frames: Fewest and most frames of a clip, counted after that: 10 to 150 as V-PTR takes
             of Ego4D. A longer video is cut into equal clips, a shorter one is an error.
         crop: Whether only the middle square is seen, as R3M and VIP see Ego4D. By default so for
