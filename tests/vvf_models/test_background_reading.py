@@ -102,9 +102,10 @@ def test_instructions_events_interventions_and_rates_are_kept(cached, tmp_path):
 
 def test_a_cache_with_a_broken_description_is_made_anew(tmp_path):
     FrameStore.from_episodes(toy_episodes(2), ('front',), SIZE, cache=tmp_path)
-    (tmp_path / 'meta.json').write_text('{"key"')
-    (tmp_path / 'front.raw').write_bytes(b'')
+    (folder,) = tmp_path.iterdir()
+    (folder / 'meta.json').write_text('{"key"')
+    (folder / 'front.raw').write_bytes(b'')
     store = FrameStore.from_episodes(toy_episodes(2), ('front',), SIZE, cache=tmp_path)
     plain = FrameStore.from_episodes(toy_episodes(2), ('front',), SIZE)
     np.testing.assert_array_equal(store.images['front'], plain.images['front'])
-    assert {path.name for path in tmp_path.iterdir()} == {'front.raw', 'index.npz', 'meta.json'}
+    assert {path.name for path in folder.iterdir()} == {'front.raw', 'index.npz', 'meta.json'}

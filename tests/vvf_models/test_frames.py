@@ -59,10 +59,66 @@ def test_a_cache_gives_the_same_frames_and_is_read_once(tmp_path):
     assert counts == [1, 2, 3, 4]
 
 
-def test_a_cache_of_other_episodes_is_made_anew(tmp_path):
-    FrameStore.from_episodes(toy_episodes(2), ('front',), SIZE, cache=tmp_path)
-    other = FrameStore.from_episodes(toy_episodes(3), ('front',), SIZE, cache=tmp_path)
-    assert other.n_episodes == 3
+def cached(folder, episodes, cameras=('front',), size=SIZE, **options):
+    """The store, and whether episodes were read for it."""
+    read = []
+    store = FrameStore.from_episodes(
+        episodes, cameras, size, cache=folder, on_episode=read.append, **options
+    )
+    return store, bool(read)
+
+
+def test_runs_that_share_a_cache_do_not_disturb_each_other(tmp_path):
+    runs = [(2, SIZE), (3, SIZE), (2, 8)]
+    for again in (False, True):
+        for count, size in runs:
+            store, read = cached(tmp_path, toy_episodes(count), size=size)
+            assert (store.n_episodes, store.image_size, read) == (count, size, not again)
+
+
+def two_cameras(count):
+    episodes = [toy_episode(seed, cameras=('front', 'wrist')) for seed in range(count)]
+    for episode in episodes:
+        episode.images['wrist'] = 255 - episode.images['front']
+    return episodes
+
+
+def test_a_cache_with_more_serves_a_run_that_wants_less(tmp_path):
+    episodes = two_cameras(3)
+    whole, _ = cached(tmp_path, episodes, ('front', 'wrist'))
+    for cameras in (('wrist',), ('wrist', 'front')):
+        store, read = cached(tmp_path, episodes, cameras, use_state=False)
+        assert not read
+        plain = FrameStore.from_episodes(episodes, cameras, SIZE, use_state=False)
+        assert tuple(store.images) == cameras
+        for camera in cameras:
+            np.testing.assert_array_equal(store.images[camera], plain.images[camera])
+        np.testing.assert_array_equal(store.state, whole.state)
+    assert cached(tmp_path / 'less', episodes, ('front',), use_state=False)[1]
+    assert cached(tmp_path / 'less', episodes, ('front',))[1]  # less does not serve for more
+
+
+def test_a_cache_that_lacks_episodes_serves_only_the_same_run(tmp_path):
+    episodes = two_cameras(3)
+    del episodes[1].images['wrist']
+    skipped = []
+    for again in (False, True):
+        some, read = cached(tmp_path, episodes, ('front', 'wrist'), skip_bad=skipped.append)
+        assert (some.n_episodes, read) == (2, not again)
+    assert len(skipped) == 2
+    every, read = cached(tmp_path, episodes)
+    assert (every.n_episodes, read) == (3, True)
+
+
+def test_a_cache_of_an_older_version_lies_in_the_folder_itself(tmp_path):
+    before, _ = cached(tmp_path, toy_episodes(2))
+    (folder,) = tmp_path.iterdir()
+    for file in folder.iterdir():
+        file.rename(tmp_path / file.name)
+    folder.rmdir()
+    after, read = cached(tmp_path, toy_episodes(2))
+    assert not read
+    np.testing.assert_array_equal(after.images['front'], before.images['front'])
 
 
 def test_chained_collections_read_like_one_and_notice_changes(tmp_path):

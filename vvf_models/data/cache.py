@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where small frames are put while they are read: in memory, or in a folder for the next time."""
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +19,8 @@ _INDEX = 'index.npz'
 _META = 'meta.json'
 # Raised when what the folder holds changes, so that older ones are made anew.
 _LAYOUT = 2
+# Entries of a key of which a cache may have more than is wanted.
+_WIDER = ('cameras', 'use_state')
 
 
 class FrameSink(Protocol):
@@ -54,29 +58,78 @@ class MemoryFrames:
 class CacheFolder:
     """Frames in files, one per camera, with an index of everything else.
 
+    What different runs need lies in folders of their own beside each other, named by what they
+    hold, so that runs that share a cache never overwrite each other's frames. One with more
+    cameras, or with the state, serves a run that wants less, as long as nothing was left out of it:
+    what was left out for the sake of a camera might be good without.
+
     Files get their names when they are whole, and the one that says what they hold comes last: an
     unfinished cache is never believed, and two processes that fill the same one do no harm.
     """
 
-    def __init__(self, folder: Path, cameras: Sequence[str], size: int, key: Mapping[str, Any]):
-        """Names the folder; `key` (plain JSON values) tells its contents from any others'."""
-        self._folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        cameras: Sequence[str],
+        size: int,
+        key: Mapping[str, Any],
+        *,
+        use_state: bool,
+    ):
+        """Names the folder of all caches.
+
+        Args:
+            folder: Where they lie beside each other.
+            cameras: Which are wanted.
+            size: Of the frames, in pixels.
+            key: Plain JSON values that tell the contents from any others'.
+            use_state: Whether the contents were chosen by their state, too.
+        """
+        self._root = folder
         self._cameras = list(cameras)
         self._size = size
-        self._key = {**key, 'cameras': sorted(cameras), 'image_size': size, 'layout': _LAYOUT}
+        self._key = {
+            **key,
+            'use_state': use_state,
+            'cameras': sorted(cameras),
+            'image_size': size,
+            'layout': _LAYOUT,
+        }
+        text = json.dumps(self._key, sort_keys=True)
+        self._folder = folder / f'{size}px_{hashlib.sha256(text.encode()).hexdigest()[:16]}'
         self._lengths: list[int] = []
 
     def read(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
         """The arrays and the texts that `write` was given, or None if there are no such."""
-        try:
-            meta = json.loads((self._folder / _META).read_text())
-        except (OSError, ValueError):
-            return None
-        if not isinstance(meta, dict) or meta.get('key') != self._key:
-            return None
-        with np.load(self._folder / _INDEX, allow_pickle=False) as index:
-            arrays = {name: index[name] for name in index.files}
-        return arrays, meta['texts']
+        for folder in self._candidates():
+            try:
+                meta = json.loads((folder / _META).read_text())
+            except (OSError, ValueError):
+                continue
+            if not isinstance(meta, dict) or not self._serves(meta):
+                continue
+            with np.load(folder / _INDEX, allow_pickle=False) as index:
+                arrays = {name: index[name] for name in index.files}
+            self._folder = folder
+            return arrays, meta['texts']
+        return None
+
+    def _candidates(self) -> Iterator[Path]:
+        """The run's own folder, then the others; older versions filled the root itself."""
+        yield self._folder
+        yield self._root
+        if self._root.is_dir():
+            yield from sorted(path for path in self._root.iterdir() if path.is_dir())
+
+    def _serves(self, meta: Mapping[str, Any]) -> bool:
+        key = meta.get('key')
+        if key == self._key:
+            return True
+        if not isinstance(key, dict) or not meta.get('complete'):
+            return False
+        more = set(key.get('cameras', ())).issuperset(self._key['cameras'])
+        more &= key.get('use_state', False) >= self._key['use_state']
+        return more and {**key, **{name: self._key[name] for name in _WIDER}} == self._key
 
     def images(self, count: int) -> Images:
         """Per camera, (count, 3, S, S) uint8, memory-mapped."""
@@ -99,6 +152,8 @@ class CacheFolder:
         for camera, file in self._files.items():
             file.close()
             self._part(f'{camera}.raw').unlink(missing_ok=True)
+        with suppress(OSError):  # it holds something
+            self._folder.rmdir()
 
     def put(self, images: Images) -> None:
         """Takes an episode."""
@@ -120,12 +175,15 @@ class CacheFolder:
             file.truncate(end)
         self._lengths = [self._lengths[number] for number in numbers]
 
-    def write(self, arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, Any]) -> None:
+    def write(
+        self, arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, Any], *, complete: bool
+    ) -> None:
         """Ends the files and writes the index.
 
         Args:
             arrays: By name; no objects.
             texts: Lists of plain JSON values, by name.
+            complete: Whether nothing was left out.
         """
         (self._folder / _META).unlink(missing_ok=True)
         for camera, file in self._files.items():
@@ -134,7 +192,8 @@ class CacheFolder:
         with self._part(_INDEX).open('wb') as index:
             np.savez(index, allow_pickle=False, **arrays)
         self._part(_INDEX).replace(self._folder / _INDEX)
-        self._part(_META).write_text(json.dumps({'key': self._key, 'texts': dict(texts)}))
+        meta = {'key': self._key, 'complete': complete, 'texts': dict(texts)}
+        self._part(_META).write_text(json.dumps(meta))
         self._part(_META).replace(self._folder / _META)
 
     def _part(self, name: str) -> Path:

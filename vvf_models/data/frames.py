@@ -145,8 +145,9 @@ class FrameStore:
             episodes: What to read.
             cameras: Which cameras to keep.
             image_size: S, in pixels.
-            cache: A folder for the arrays. If it already holds these episodes at this size it is
-                opened as it is, memory-mapped; otherwise it is filled first.
+            cache: A folder for the arrays of any number of runs. Where it already holds these
+                episodes at this size, with these cameras or more, they are opened as they are,
+                memory-mapped; otherwise they are put there first.
             on_episode: Called with the number of episodes read so far.
             skip_bad: Told of every episode that cannot be used, which is then left out; without
                 it the first one is an error.
@@ -167,8 +168,8 @@ class FrameStore:
                 store = _gather(results, memory, use_state, on_episode, skip_bad)
             return replace(store, images=memory.images())
         source = hashlib.sha256(fingerprint(episodes).encode()).hexdigest()
-        key = {'episodes': len(episodes), 'source': source, 'use_state': use_state}
-        folder = CacheFolder(Path(cache), cameras, image_size, key)
+        key = {'episodes': len(episodes), 'source': source}
+        folder = CacheFolder(Path(cache), cameras, image_size, key, use_state=use_state)
         found = folder.read()
         if found:
             store = _unpack(*found)
@@ -177,7 +178,7 @@ class FrameStore:
         else:
             with folder, closing(read_all(episodes, cameras, image_size, workers)) as results:
                 store = _gather(results, folder, use_state, on_episode, skip_bad)
-                folder.write(*_pack(store))
+                folder.write(*_pack(store), complete=not store.left_out)
         return replace(store, images=folder.images(store.n_frames))
 
 
