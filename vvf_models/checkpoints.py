@@ -33,6 +33,8 @@ CARD_FILE = 'card.md'
 METRICS_FILE = 'metrics.json'
 GOALS_FILE = 'goals.safetensors'
 _INSTRUCTIONS = 'instructions'
+# Entries of all kinds that older checkpoints lack, as those were trained.
+_LATER = {'crop_ratio': [0.9, 1.1]}
 
 CONFIGS: dict[str, type[Any]] = {
     'icvf': IcvfConfig,
@@ -156,7 +158,7 @@ def load_config(folder: Path | str, kind: str | None = None) -> tuple[str, Any]:
     read_kind = str(mapping.pop('kind'))
     if kind is not None and read_kind != kind:
         raise UserError(f'{folder} is a checkpoint of kind "{read_kind}", but "{kind}" is wanted.')
-    return read_kind, from_mapping(CONFIGS[read_kind], mapping, str(path))
+    return read_kind, from_mapping(CONFIGS[read_kind], {**_LATER, **mapping}, str(path))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -39,7 +39,7 @@ class EncoderConfig:
     """How observations become latents."""
 
     encoder: str = 'small'  # a name of encoders/registry.py
-    freeze_encoder: bool = False  # train only what stands on it
+    freeze_encoder: bool = False  # of images, up to its features; what stands on them is trained
     freeze_batch_norm: bool = False  # of plain ResNets: their drift upsets bootstrapped targets
     encoder_weights: str = ''  # a file of released VIP or R3M weights to start from; used once
     latent_dim: int = 256  # per camera; 0: the encoder's own features
@@ -65,6 +65,7 @@ class TrainingConfig:
     bfloat16: bool = True  # in the encoders, while training
     shift: int = 4  # pixels
     crop_scale: tuple[float, ...] = ()  # least and largest area of a random resized crop
+    crop_ratio: tuple[float, ...] = (0.9, 1.1)  # its width over height; R3M and VIP: .75 to 1.333
     brightness: float = 0.1
     contrast: float = 0.15
     saturation: float = 0.0
@@ -87,8 +88,13 @@ class TrainingConfig:
         for name in ('ema_decay', 'held_out_fraction', 'hold'):
             require(0 <= getattr(self, name) < 1, f'"{name}" must lie in [0, 1)')
         require(
-            not self.crop_scale or (len(self.crop_scale) == 2 and min(self.crop_scale) > 0),
+            not self.crop_scale
+            or (len(self.crop_scale) == 2 and 0 < self.crop_scale[0] <= self.crop_scale[1]),
             '"crop_scale" must be [] or two shares of the area, the least first',
+        )
+        require(
+            len(self.crop_ratio) == 2 and 0 < self.crop_ratio[0] <= self.crop_ratio[1],
+            '"crop_ratio" must be two ratios of width to height above 0, the least first',
         )
 
 

@@ -142,6 +142,18 @@ def test_crop_areas_span_the_scale():
     assert 1.08 < ratio.max() < 1.11
 
 
+def test_crops_have_the_ratios_that_are_asked_for():
+    size = 32
+    ramp = torch.arange(size, dtype=torch.uint8) * 8
+    images = torch.stack([ramp.expand(size, size), ramp[:, None].expand(size, size)] * 2)[:3][None]
+    how = Augmentation(crop_scale=(0.2, 0.6), crop_ratio=(3 / 4, 4 / 3))
+    result = augment(images.repeat(300, 1, 1, 1), how, seeded())
+    spans = [result[:, axis].amax((1, 2)) - result[:, axis].amin((1, 2)) for axis in (0, 1)]
+    ratio = spans[0] / spans[1]
+    assert 0.74 < ratio.min() < 0.78
+    assert 1.29 < ratio.max() < 1.35
+
+
 def test_jitter_is_what_its_words_say():
     grey = torch.full((200, 3, 4, 4), 128, dtype=torch.uint8)
     levels = (augment(grey, Augmentation(brightness=0.2), seeded())[:, 0, 0, 0] + 1) / 2

@@ -44,6 +44,15 @@ def test_round_trip(tmp_path, kind):
     assert not second.model.training
 
 
+def test_a_checkpoint_from_before_crops_had_a_ratio_is_read(tmp_path):
+    write(tmp_path)
+    path = tmp_path / 'config.yaml'
+    entries = yaml.safe_load(path.read_text())
+    del entries['crop_ratio']
+    path.write_text(yaml.safe_dump(entries))
+    assert load_checkpoint(tmp_path).config.crop_ratio == (0.9, 1.1)
+
+
 def test_every_configuration_survives_yaml():
     for config in (small_icvf(d_max=3.5), small_bc(), IcvfConfig()):
         text = yaml.safe_dump(to_mapping(config))

@@ -7,11 +7,13 @@ import torch
 from torch import nn
 
 from tests.vvf_models import encoder_references as references
-from vvf_models.encoders.freezing import freeze, freeze_batch_norm
+from vvf_models.encoders.freezing import freeze, freeze_batch_norm, freeze_features
+from vvf_models.encoders.observation import ObservationEncoder
 from vvf_models.encoders.registry import ENCODERS, build_encoder
 from vvf_models.encoders.resnet import resnet
 from vvf_models.encoders.resnet_v2 import StandardisedConv2d, fold, resnet_v2
 from vvf_models.errors import UserError
+from vvf_models.model_config import EncodedObservationConfig
 
 OWN_FEATURES = {
     'small': 1024,
@@ -134,6 +136,38 @@ def test_frozen_encoder_lets_gradients_through():
     images = torch.rand(1, 3, 32, 32, requires_grad=True)
     freeze(resnet(18))(images).sum().backward()
     assert images.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ('name', 'learning'),
+    [
+        ('small', {'project'}),
+        ('resnetv2-26', {'project'}),
+        ('resnet34-ptr', {'project'}),
+        ('resnet18', {'fc'}),
+    ],
+)
+def test_frozen_features_leave_the_layers_on_top_free(name, learning):
+    config = EncodedObservationConfig(
+        cameras=('front',), image_size=32, state_dim=3, encoder=name, latent_dim=8
+    )
+    encoder = ObservationEncoder(config)
+    freeze_features(encoder)
+    encoder.train()
+    (network,) = encoder.cameras
+    free = {n.split('.')[0] for n, p in network.named_parameters() if p.requires_grad}
+    assert free == learning
+    assert not network.training
+    assert all(p.requires_grad for p in encoder.state.parameters())
+    plain = build_encoder(name, 32, 0)
+    freeze_features(plain)
+    assert not any(p.requires_grad for p in plain.parameters())
+
+
+def test_the_linear_layer_of_released_features_stays_with_them():
+    network = resnet(18, 8)
+    freeze_features(network, with_fc=True)
+    assert not any(p.requires_grad for p in network.parameters())
 
 
 def test_frozen_statistics_leave_the_weights_free():

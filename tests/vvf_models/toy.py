@@ -57,68 +57,36 @@ def toy_store(count):
     return FrameStore.from_episodes(toy_episodes(count), ('front',), SIZE)
 
 
+_SMALL = {
+    'cameras': ('front',),
+    'image_size': SIZE,
+    'state_dim': STATE_DIM,
+    'batch_size': 16,
+    'held_out_fraction': 0.25,
+    'evaluate_every': 10,
+    'warmup_steps': 5,
+    'shift': 1,
+    'bfloat16': False,
+}
+_ENCODERS = {'latent_dim': 32, 'width': 8, 'state_latent_dim': 16}
+
+
 def small_icvf(**changes):
-    defaults = {
-        'cameras': ('front',),
-        'image_size': SIZE,
-        'state_dim': STATE_DIM,
-        'latent_dim': 32,
-        'width': 8,
-        'state_latent_dim': 16,
-        'hidden': (32, 32),
-        'batch_size': 16,
-        'n_goals': 4,
-        'held_out_fraction': 0.25,
-        'evaluate_every': 10,
-        'warmup_steps': 5,
-        'shift': 1,
-        'bfloat16': False,
-    }
-    return IcvfConfig(**{**defaults, **changes})
+    own = {'hidden': (32, 32), 'n_goals': 4}
+    return IcvfConfig(**{**_SMALL, **_ENCODERS, **own, **changes})
 
 
 def small_bc(**changes):
-    defaults = {
-        'cameras': ('front',),
-        'image_size': SIZE,
-        'state_dim': STATE_DIM,
-        'horizon': 3,
-        'width': 8,
-        'hidden': 32,
-        'batch_size': 16,
-        'held_out_fraction': 0.2,
-        'evaluate_every': 10,
-        'warmup_steps': 5,
-        'shift': 1,
-        'bfloat16': False,
-    }
-    return BcConfig(**{**defaults, **changes})
+    own = {'horizon': 3, 'width': 8, 'hidden': 32, 'held_out_fraction': 0.2}
+    return BcConfig(**{**_SMALL, **own, **changes})
 
 
 def small_distributional(**changes):
-    defaults = {
-        'cameras': ('front',),
-        'image_size': SIZE,
-        'state_dim': STATE_DIM,
-        'latent_dim': 32,
-        'width': 8,
-        'state_latent_dim': 16,
-        'hidden': 32,
-        'batch_size': 16,
-        'held_out_fraction': 0.25,
-        'evaluate_every': 10,
-        'warmup_steps': 5,
-        'shift': 1,
-        'bfloat16': False,
-    }
-    return DistributionalConfig(**{**defaults, **changes})
+    return DistributionalConfig(**{**_SMALL, **_ENCODERS, 'hidden': 32, **changes})
 
 
 def small_viva(**changes):
-    defaults = {
-        'cameras': ('front',),
-        'image_size': SIZE,
-        'state_dim': STATE_DIM,
+    own = {
         'codec_stride': 4,
         'codec_channels': 24,
         'layers': 1,
@@ -129,11 +97,5 @@ def small_viva(**changes):
         'frequency_dim': 32,
         'blank': True,
         'horizon': 3,
-        'batch_size': 16,
-        'held_out_fraction': 0.25,
-        'evaluate_every': 10,
-        'warmup_steps': 5,
-        'shift': 1,
-        'bfloat16': False,
     }
-    return VivaConfig(**{**defaults, **changes})
+    return VivaConfig(**{**_SMALL, **own, **changes})

@@ -22,6 +22,26 @@ def freeze(module: M) -> M:
     return _keep_in_evaluation(module)
 
 
+def freeze_features(encoder: nn.Module, *, with_fc: bool = False) -> None:
+    """Freezes what a paper would call the encoder: image networks, up to their features.
+
+    The layers that stand on those go on learning: the one to `latent_dim` of each camera, and that
+    of the state.
+
+    Args:
+        encoder: An observation's, or that of one image.
+        with_fc: Whether the linear layer in which a plain ResNet ends is one of its own, as VIP's
+            is, and stays, too.
+    """
+    networks = getattr(encoder, 'cameras', (encoder,))
+    for network in networks:
+        freeze(network)
+        for name in ('project',) if with_fc else ('project', 'fc'):
+            layer = getattr(network, name, None)
+            if isinstance(layer, nn.Module):
+                layer.requires_grad_(True)
+
+
 def freeze_batch_norm(module: M) -> M:
     """Keeps every BatchNorm's statistics for good, while all weights go on learning.
 

@@ -19,6 +19,7 @@ from vvf_models.encoders.resnet import ResNet
 from vvf_models.errors import UserError
 
 PREFIX = 'module.convnet.'
+VIP_DIM = 1024  # outputs of the linear layer that VIP's ResNet-50 ends in
 
 
 def load_released(module: nn.Module, path: Path | str) -> str:

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vvf_models.data.frames import SUCCESS, FrameStore
-from vvf_models.evaluation.scoring import episode_values
+from vvf_models.data.frames import FrameStore
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, ValueLearner
 from vvf_models.values.goal_sampling import GoalProbabilities, GoalSampler
@@ -56,11 +55,9 @@ class IcvfLearner(ValueLearner):
             max_distance=config.max_distance,
             goal_shift=config.goal_shift,
         )
-        self.samplers = {
-            split: GoalSampler(store, chosen, chances, config.n_step)
-            for split, chosen in zip(('training', 'held_out'), episodes, strict=True)
-            if len(chosen)
-        }
+        self.samplers = self.of_splits(
+            lambda chosen: GoalSampler(store, chosen, chances, config.n_step)
+        )
 
     @classmethod
     def create(cls, config: Any, store: FrameStore, seed: int) -> 'IcvfLearner':
@@ -146,10 +143,6 @@ class IcvfLearner(ValueLearner):
     def finish(self, model: nn.Module) -> IcvfConfig:
         """Sets `d_max`: 95th percentile of the steps to the goal where training episodes start."""
         assert isinstance(model, Icvf)
-        successes = self.train_episodes[self.store.outcome[self.train_episodes] == SUCCESS]
-        own = not len(successes)
-        chosen = self.train_episodes if own else successes
-        goals = None if own else self.goal_set(model)
-        first = [v[0] for v in episode_values(model, self.store, chosen, goals)]
+        first = [way[0] for way in self.ways_to_success(model)]
         steps = steps_to_goal(torch.tensor(np.array(first)), self.config.discount)
         return replace(self.config, d_max=max(1.0, float(np.percentile(steps.numpy(), 95))))

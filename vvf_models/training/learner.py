@@ -10,9 +10,9 @@ import copy
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 import torch
@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vvf_models.data.frames import SUCCESS, FrameStore
-from vvf_models.encoders.freezing import freeze, freeze_batch_norm
-from vvf_models.encoders.released import load_released
+from vvf_models.encoders.freezing import freeze_batch_norm, freeze_features
+from vvf_models.encoders.released import VIP_DIM, load_released
 from vvf_models.evaluation.scoring import encode_frames, episode_values, outcomes
 from vvf_models.evaluation.value_metrics import value_metrics
 from vvf_models.values.base import GoalSet, ValueModel
 
 Indices = NDArray[np.int64]
+T = TypeVar('T')
 
 _SHOWN = ('spearman_mean', 'spearman_min', 'auc_end', 'auc_75', 'auc_fixed_step')
 
@@ -106,8 +107,10 @@ class Learner(nn.Module):
     ) -> None:
         """Takes the model, and the episodes as (training, held out)."""
         super().__init__()
+        vip = False
         if getattr(config, 'encoder_weights', ''):
-            load_released(model, config.encoder_weights)
+            origin = load_released(model, config.encoder_weights)
+            vip = origin == 'vip' and config.latent_dim == VIP_DIM
             # They are in the checkpoint from here on; the file need not be there any more.
             config = replace(config, encoder_weights='')
         self.config = config
@@ -121,7 +124,7 @@ class Learner(nn.Module):
         if getattr(config, 'freeze_batch_norm', False):
             freeze_batch_norm(model)
         if getattr(config, 'freeze_encoder', False):
-            freeze(cast(nn.Module, model.encoder))
+            freeze_features(cast(nn.Module, model.encoder), with_fc=vip)
 
     @classmethod
     @abstractmethod
@@ -239,6 +242,11 @@ class ValueLearner(Learner):
         super().__init__(model, config, store, episodes, seed)
         self.goal_frames = choose_goal_frames(store, self.train_episodes, config.n_goals, seed)
 
+    def of_splits(self, make: Callable[[Indices], T]) -> dict[str, T]:
+        """What draws from the training and from the held-out episodes, of splits that have any."""
+        splits = {'training': self.train_episodes, 'held_out': self.held_out_episodes}
+        return {split: make(chosen) for split, chosen in splits.items() if len(chosen)}
+
     @property
     def labelled(self) -> bool:
         """Whether any episode is known to have succeeded."""
@@ -269,6 +277,19 @@ class ValueLearner(Learner):
             return None
         latents = encode_frames(model, self.store, self.goal_frames)
         return GoalSet(latents, self.goal_instructions)
+
+    def ways_to_success(self, model: ValueModel) -> list[NDArray[np.floating]]:
+        """Values along each training success, up to the frame where the task is done.
+
+        Without labelled successes, along every training episode to its last frame, which is then
+        its own goal.
+        """
+        successes = self.train_episodes[self.store.outcome[self.train_episodes] == SUCCESS]
+        if not len(successes):
+            return episode_values(model, self.store, self.train_episodes, None)
+        values = episode_values(model, self.store, successes, self.goal_set(model))
+        ends = self.store.success_index[successes]
+        return [v[: end + 1] if end >= 0 else v for v, end in zip(values, ends, strict=True)]
 
     def score(self, metrics: Mapping[str, float]) -> float:
         """Spearman plus AUC: each alone is easily had, by a clock or by a detector of failures."""

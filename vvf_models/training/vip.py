@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vvf_models.data.frames import SUCCESS, FrameStore
+from vvf_models.data.frames import FrameStore
 from vvf_models.errors import UserError
-from vvf_models.evaluation.scoring import episode_values
 from vvf_models.training.learner import Batch, Draw, Indices, ValueLearner
 from vvf_models.values import tcc
 from vvf_models.values.clip_sampling import ClipSampler, FirstFrame
@@ -47,13 +46,11 @@ class VipLearner(ValueLearner):
             config.first_frame_alpha,
             config.first_frame_beta,
         )
-        self.samplers = {
-            split: ClipSampler(
+        self.samplers = self.of_splits(
+            lambda chosen: ClipSampler(
                 store, chosen, streams=len(self.streams), first=law, p_task=config.p_task
             )
-            for split, chosen in zip(('training', 'held_out'), episodes, strict=True)
-            if len(chosen)
-        }
+        )
         if config.tcc_weight and not self.samplers['training'].frames_per_video(config.tcc_frames):
             raise UserError(
                 'No episode succeeded, so there is no video to take temporal cycles through; add '
@@ -146,12 +143,7 @@ class VipLearner(ValueLearner):
         Without labelled successes it is each clip's own last frame that is the goal.
         """
         assert isinstance(model, Vip)
-        successes = self.train_episodes[self.store.outcome[self.train_episodes] == SUCCESS]
-        chosen = successes if len(successes) else self.train_episodes
-        goals = self.goal_set(model) if len(successes) else None
-        values = episode_values(model, self.store, chosen, goals)
-        ends = [int(self.store.success_index[e]) if len(successes) else -1 for e in chosen]
-        ways = [v[: end + 1] if end >= 0 else v for v, end in zip(values, ends, strict=True)]
+        ways = self.ways_to_success(model)
         gains = [self.config.discount * way[1:] - way[:-1] for way in ways]
         gain = float(np.concatenate(gains).mean()) if any(len(g) for g in gains) else 1.0
         low = -float(np.median([way[-1] for way in ways]))
