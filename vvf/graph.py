@@ -7,7 +7,7 @@ processes. Neither knows anything that is not written here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from vvf.recording import IMAGES, RECORDERS
 from vvf.task import TaskSpec, load_task
 
 ROBOTS = ('wx250s',)
+#: What a live value model can run on; int8 needs frames to be calibrated on, which a start has not.
+ENGINES = ('auto', 'torch', 'openvino', 'cuda')
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class GraphArguments:
     robot: str = ''
     sim: bool = True
     value_model: str = ''
+    engine_device: str = 'auto'
     policy: str = ''
     record: bool = True
     rviz: bool = False
@@ -71,6 +74,7 @@ ARGUMENT_HELP = {
     'robot': 'arm to drive, a file of config/robots (default: the one of the task file)',
     'sim': 'true: a MuJoCo robot takes the place of arm and cameras',
     'value_model': 'folder of the value checkpoint (default: the one of the task file)',
+    'engine_device': f'what the value model runs on: {", ".join(ENGINES)}',
     'policy': 'folder of the policy checkpoint; "none" starts no policy',
     'record': 'true: one bag for each episode, in bag_dir',
     'rviz': 'true: open rviz2 with the view of the task',
@@ -87,8 +91,8 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
     """The nodes of a task.
 
     Raises:
-        UserError: the task, the robot or a checkpoint does not exist, or the task cannot be
-            simulated.
+        UserError: the task, the robot, a checkpoint or the engine does not exist, or the task
+            cannot be simulated.
     """
     a = arguments or GraphArguments()
     spec = load_task(task)
@@ -103,9 +107,9 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
     for name, given, known in (
         ('recorder', a.recorder, RECORDERS),
         ('images', a.images, IMAGES),
+        ('engine_device', a.engine_device, ENGINES),
     ):
-        if given not in known:
-            raise UserError(f'{name}: choose {" or ".join(known)}, not {given!r}.')
+        _check_choice(name, given, known)
     value_model = _checkpoint(a.value_model or spec.models.value, 'value_model')
     policy = '' if a.policy == 'none' else _checkpoint(a.policy or spec.models.policy, 'policy')
     common = {'task': task}
@@ -125,7 +129,11 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
             respawn=False,
             stop_first=True,
         ),
-        NodeSpec('value', 'value', parameters={**common, 'model': value_model}),
+        NodeSpec(
+            'value',
+            'value',
+            parameters={**common, 'model': value_model, 'engine': a.engine_device},
+        ),
         NodeSpec(
             'episode',
             'episode',
@@ -156,17 +164,27 @@ def build_replay_graph(
     task: str,
     *,
     value_model: str = '',
+    engine_device: str = 'auto',
     bag_dir: str = 'runs/replay',
     rate: float = 1.0,
     record: bool = True,
 ) -> list[NodeSpec]:
-    """A recorded bag in the place of robot and cameras: the same value, episode and plot nodes."""
+    """A recorded bag in the place of robot and cameras: the same value, episode and plot nodes.
+
+    Raises:
+        UserError: there is no such task, checkpoint or engine.
+    """
+    _check_choice('engine_device', engine_device, ENGINES)
     model = _checkpoint(value_model or load_task(task).models.value, 'value_model')
     common = {'task': task}
     # A replay is not a robot: nothing is lost by waiting, so no frame may be dropped on the way.
     lossless = {'reliable': True, 'queue_depth': 1000}
     return [
-        NodeSpec('value', 'value', parameters={**common, 'model': model, **lossless}),
+        NodeSpec(
+            'value',
+            'value',
+            parameters={**common, 'model': model, 'engine': engine_device, **lossless},
+        ),
         NodeSpec('plot', 'plot', parameters=common),
         NodeSpec(
             'episode',
@@ -187,6 +205,11 @@ def build_replay_graph(
             respawn=False,
         ),
     ]
+
+
+def _check_choice(name: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise UserError(f'{name}: choose {" or ".join(known)}, not {given!r}.')
 
 
 def _rviz(spec: TaskSpec) -> NodeSpec:

@@ -29,12 +29,18 @@ def test_every_argument_has_a_description() -> None:
 
 def test_arguments_reach_their_nodes() -> None:
     nodes = by_name(
-        build_graph('pick_place', GraphArguments(dry_run=True, record=False, seed=7, bag_dir='x'))
+        build_graph(
+            'pick_place',
+            GraphArguments(
+                engine_device='openvino', dry_run=True, record=False, seed=7, bag_dir='x'
+            ),
+        )
     )
     assert nodes['arm'].parameters['dry_run'] is True
     assert nodes['arm'].parameters['seed'] == 7
     assert nodes['arm'].parameters['watch_recorder'] is False
     assert nodes['episode'].parameters['record'] is False
+    assert nodes['value'].parameters['engine'] == 'openvino'
     assert Path(nodes['episode'].parameters['directory']).is_absolute()
 
 
@@ -59,6 +65,7 @@ def test_rviz_opens_the_view_of_the_task() -> None:
         ('pick_place', {'sim': False}, 'sim:=true'),
         ('pick_place', {'recorder': 'tape'}, 'choose vvf or rosbag2'),
         ('pick_place', {'images': 'moving'}, 'choose raw or compressed'),
+        ('pick_place', {'engine_device': 'tpu'}, 'choose auto or torch or openvino or cuda'),
     ],
 )
 def test_what_does_not_exist_is_one_sentence(task: str, arguments: dict, words: str) -> None:

@@ -44,11 +44,12 @@ def task(tmp_path) -> str:
 class Bench:
     """A value node, a camera and a listener, spun together."""
 
-    def __init__(self, task: str, model: str = MODEL) -> None:
+    def __init__(self, task: str, model: str = MODEL, engine: str = 'auto') -> None:
         self.node = ValueNode(
             parameter_overrides=[
                 Parameter('task', value=task),
                 Parameter('model', value=model),
+                Parameter('engine', value=engine),
                 Parameter('autostart', value=False),
             ]
         )
@@ -157,13 +158,28 @@ def test_another_goal_gives_another_value_and_none_brings_the_old_one_back(bench
     assert bench.see(90).value == pytest.approx(before)
 
 
+def test_the_engine_is_that_of_the_parameter(task: str, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    found = []
+    for engine in ('torch', 'openvino'):
+        bench = Bench(task, engine=engine)
+        try:
+            bench.start()
+            found.append(bench.see(90).value)
+        finally:
+            bench.close()
+    assert found[0] == pytest.approx(found[1], rel=0.01)
+    assert list(tmp_path.rglob('model.xml')), 'it was converted'
+
+
 def test_wrong_settings_are_a_sentence_and_a_refused_transition(task: str) -> None:
     for model, words in (
         (str(share() / 'checkpoints' / 'bc_pick_place'), 'no value model'),
         (str(share() / 'checkpoints' / 'icvf_pick_place'), 'shoulder'),
         ('/no/such/folder', '/no/such/folder'),
+        (MODEL, 'no engine "tpu"'),
     ):
-        bench = Bench(task, model)
+        bench = Bench(task, model, 'tpu' if model == MODEL else 'auto')
         try:
             assert bench.node.trigger_configure() == TransitionCallbackReturn.FAILURE
             assert words in bench.node.failure

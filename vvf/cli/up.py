@@ -68,7 +68,7 @@ def _replay(args: argparse.Namespace, given: dict[str, Any]) -> int:
 
     if args.bag is None:
         raise UserError('vvf up replay needs --bag DIR, the recorded bag.')
-    unknown = sorted(given.keys() - {'value_model', 'bag_dir', 'record'})
+    unknown = sorted(given.keys() - {'value_model', 'engine_device', 'bag_dir', 'record'})
     if unknown:
         raise UserError(f'--{unknown[0].replace("_", "-")} is for a robot, not for a replay.')
     if not 0.01 <= args.rate <= 100.0:
@@ -80,6 +80,7 @@ def _replay(args: argparse.Namespace, given: dict[str, Any]) -> int:
         args.bag.absolute(),
         task,
         value_model=given.get('value_model', ''),
+        engine_device=given.get('engine_device', 'auto'),
         bag_dir=bag_dir,
         rate=args.rate,
         record=given.get('record', True),

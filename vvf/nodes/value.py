@@ -16,6 +16,7 @@ from vvf_msgs.srv import SetTask
 
 from vvf.advantage import N_STEPS, lookback
 from vvf.errors import is_user_error
+from vvf.graph import ENGINES
 from vvf.images import ImageError, to_rgb
 from vvf.nodes.common import LATCHED, now_s, run, stream_qos
 from vvf.nodes.model_node import COMMON_PARAMETERS, ModelNode
@@ -25,6 +26,7 @@ from vvf_models.runtime import ValueRuntime, load_value
 
 PARAMETERS = (
     *COMMON_PARAMETERS,
+    Parameter('engine', 'auto', f'what the model runs on: {", ".join(ENGINES)}'),
     Parameter('reliable', False, 'subscribe reliably: for replays, where nothing may be lost'),
     Parameter('queue_depth', 2, 'frames that may wait; live, old ones are worthless', 1, 10000),
     Parameter('advantage_threshold', 0.0, 'advantage that counts as improvement', -100.0, 100.0),
@@ -45,8 +47,11 @@ class ValueNode(ModelNode):
     def configure(self) -> None:
         """Load the model; make the publishers, the subscription and the service."""
         p = self.parameters
-        self._model: ValueRuntime = load_value(Path(p['model']), threads=p['threads'])
+        self._model: ValueRuntime = load_value(Path(p['model']), p['threads'], p['engine'])
         self.use_model(self._model, 'value model', self.task.models.value_cameras)
+        self.get_logger().info(f'it runs on {self._model.engine} in {self._model.precision}')
+        if self._model.engine_note:
+            self.get_logger().warning(self._model.engine_note)
         self._model.set_instruction(self.task.instruction)
         qos = stream_qos(reliable=True, depth=max(10, p['queue_depth']))
         keep = self.until_cleanup
