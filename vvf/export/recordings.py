@@ -113,9 +113,11 @@ def open_recordings(
         UserError: (of `vvf` or `vvf_models`) there are no such data, or not at that rate.
     """
     options = ReadOptions(cameras=tuple(cameras), image_size=image_size)
-    if kind_of_data(path) == 'bags':
+    kind = kind_of_data(path)
+    if kind == 'bags':
         return BagRecordings(path, task, options, fps)
-    return OtherRecordings(path, task, replace(options, fps=fps or options.fps), fps)
+    own = 0.0 if kind == 'lerobot' else options.fps
+    return OtherRecordings(path, task, replace(options, fps=fps or own), fps)
 
 
 class BagRecordings(Recordings):
