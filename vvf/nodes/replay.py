@@ -2,8 +2,9 @@
 """The `replay` node: publishes a recorded bag again, so that live nodes score it.
 
 Messages keep their header stamps and go out reliably, at the bag's pace times `rate`; what the
-graph itself makes (`/vvf/value`, `/vvf/episode`, `/vvf/action`) is left out. The node ends when the
-last frame was scored.
+graph itself makes (`/vvf/value`, `/vvf/episode`, `/vvf/action`) is left out. A value node that
+cannot keep up is waited for, so that no queue overflows. The node ends when the last frame was
+scored.
 """
 
 from __future__ import annotations
@@ -36,13 +37,14 @@ PARAMETERS = (
 OWN_OUTPUTS = ('/vvf/value', '/vvf/value/scalar', '/vvf/episode', '/vvf/action')
 _SETTLE_S = 1.0
 _QUIET_S = 2.0
+_AHEAD = 100  # frames that may be on their way; queues are ten times as long
 
 
 class ReplayNode(Node):
     """Waits for its listeners, plays, waits for the last value, and is done."""
 
-    def __init__(self) -> None:
-        super().__init__('replay')
+    def __init__(self, **options: Any) -> None:
+        super().__init__('replay', **options)
         p = declare(self, PARAMETERS)
         self.parameters = p
         self.task = load_task(p['task'])
@@ -50,6 +52,7 @@ class ReplayNode(Node):
         self.failure: str | None = None
         self.published = self.frames = 0
         self.values = 0
+        self._given_up = 0  # frames for which no value will come
         self._last_value = now_s(self)
         self._bag = open_bag(p['bag']).__enter__()
         cameras = {c.topic for c in self.task.cameras}
@@ -137,9 +140,14 @@ class ReplayNode(Node):
                 return
             self._pending.append((first[0], first[2], first[3]))
             self._offset = now - first[2] * 1e-9 / self.parameters['rate']
+            self._last_value = now
         while self._pending or self._fetch():
             topic, stamp_ns, data = self._pending[0]
-            if stamp_ns * 1e-9 / self.parameters['rate'] + self._offset > now:
+            due = stamp_ns * 1e-9 / self.parameters['rate']
+            if due + self._offset > now:
+                return
+            if self._too_far_ahead(now):
+                self._offset = now - due  # what is waited now is not made up for later
                 return
             self._outputs[topic].publish(data)
             self._pending.popleft()
@@ -147,6 +155,15 @@ class ReplayNode(Node):
             self.frames += topic == self.task.reference_camera.topic
         self._last_value = now
         self._go('draining')
+
+    def _too_far_ahead(self, now: float) -> bool:
+        """Whether to wait for values; a frame that the value node refuses is given up in time."""
+        if self.frames - self.values - self._given_up < _AHEAD:
+            return False
+        if now - self._last_value < _QUIET_S:
+            return True
+        self._given_up = self.frames - self.values
+        return False
 
     def _fetch(self) -> bool:
         assert self._messages is not None
@@ -166,7 +183,7 @@ class ReplayNode(Node):
         if self.values < self.frames:
             self.get_logger().warning(
                 f'{self.frames - self.values} of {self.frames} frames came back without a value: '
-                'see the diagnostics of the value node, or play slower with --rate'
+                'see the diagnostics of the value node'
             )
         if not self.parameters['episode']:
             self.done = True
