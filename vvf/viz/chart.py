@@ -42,8 +42,8 @@ class Panel:
         y_label: Left of the title, since text that stands on end is read by nobody.
         x_range: Lowest and highest x.
         y_range: Lowest and highest y.
-        x_names: What to write at which x, in place of round numbers.
         legend: Corner of the legend: 'nw', 'ne', 'sw' or 'se'; '' for the one with most room.
+        x_names: What to write at which x, in place of round numbers.
     """
 
     box: tuple[int, int, int, int]
@@ -52,8 +52,8 @@ class Panel:
     y_label: str = ''
     x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
-    x_names: Mapping[float, str] = field(default_factory=dict)
     legend: str = ''
+    x_names: Mapping[float, str] = field(default_factory=dict)
     _shapes: list[_Shape] = field(default_factory=list)
     _note: str = ''
 
