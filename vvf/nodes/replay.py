@@ -37,6 +37,7 @@ PARAMETERS = (
 OWN_OUTPUTS = ('/vvf/value', '/vvf/value/scalar', '/vvf/episode', '/vvf/action')
 _SETTLE_S = 1.0
 _QUIET_S = 2.0
+_RECORDED_S = 0.5  # for the recorder to have the last value, too
 _AHEAD = 100  # frames that may be on their way; queues are ten times as long
 
 
@@ -174,7 +175,8 @@ class ReplayNode(Node):
 
     def _draining(self) -> None:
         """Until no value came for a while: the last frames are still being scored."""
-        if now_s(self) - max(self._last_value, self._since) < _QUIET_S:
+        patience = _QUIET_S if self.values < self.frames else _RECORDED_S
+        if now_s(self) - max(self._last_value, self._since) < patience:
             return
         loss = self._bag.loss
         if loss:
