@@ -99,6 +99,7 @@ class EpisodeClient:
         self._domain = domain
         self.status: EpisodeStatus | None = None
         self.running = ''
+        self._reports = 0
         self.heard_s = time.monotonic()
         self.progress = float('nan')
 
@@ -152,8 +153,9 @@ class EpisodeClient:
             UserError: there is no graph, or its episode node is silent.
         """
         self.wait_for_graph()
-        self.status = None
-        if not self._until(lambda: self.status, _LOOK_FOR_S) or self.status is None:
+        before = self._reports
+        heard = self._until(lambda: self._reports > before, _LOOK_FOR_S)
+        if not heard or self.status is None:
             raise UserError('the episode node does not report: its log says why.')
         return self.status
 
@@ -214,7 +216,8 @@ class EpisodeClient:
             raise UserError('the episode node does not answer: its log says why.')
         response = future.result()
         if not response.success:
-            raise UserError(f'{response.message}.')
+            ended = response.message.endswith(('.', '?'))
+            raise UserError(response.message if ended else f'{response.message}.')
         return response
 
     def _until(self, done: Callable[[], object], timeout_s: float) -> bool:
@@ -231,6 +234,7 @@ class EpisodeClient:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name == '/episode':
+                self._reports += 1
                 self.status = parse_status(status.message, {v.key: v.value for v in status.values})
 
     def _on_value(self, message: ValueEstimate) -> None:

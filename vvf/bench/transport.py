@@ -10,22 +10,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import select
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vvf.bench.children import child
 from vvf.environment import ros_environment
 from vvf.errors import UserError
 
 _PROFILES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+_CAMERAS = 'vvf.bench.cameras'
 _DISCOVERY_S = 20.0
 #: With the defaults so little arrives that a camera may never be seen: then count all the same.
 _PATIENCE_S = 8.0
@@ -84,8 +80,8 @@ def measure(seconds: float, *, profile: bool) -> dict[str, float | None]:
     namespace = f'vvf_bench_{os.getpid()}'
     title = 'with the profile' if profile else 'with the defaults'
     with (
-        _child('receive', namespace, _PATIENCE_S, env) as receiver,
-        _child('publish', namespace, seconds, env) as publisher,
+        child(_CAMERAS, ['receive', namespace, str(_PATIENCE_S)], env) as receiver,
+        child(_CAMERAS, ['publish', namespace, str(seconds)], env) as publisher,
     ):
         publisher.answer(_DISCOVERY_S)
         receiver.answer(_PATIENCE_S + _DISCOVERY_S)
@@ -103,52 +99,6 @@ def measure(seconds: float, *, profile: bool) -> dict[str, float | None]:
         'latency_ms_p50': p50,
         'latency_ms_p99': p99,
     }
-
-
-class _Child:
-    """One of the two processes."""
-
-    def __init__(self, process: subprocess.Popen[str], errors: Any) -> None:
-        self._process = process
-        self._errors = errors
-
-    def answer(self, timeout_s: float) -> str:
-        """The next line that it says."""
-        stdout = self._process.stdout
-        assert stdout is not None
-        ready, _, _ = select.select([stdout], [], [], timeout_s)
-        line = stdout.readline() if ready else ''
-        if line:
-            return line
-        self._errors.seek(0)
-        said = self._errors.read().strip().splitlines()
-        reason = said[-1] if said else f'no answer within {timeout_s:g} s'
-        raise UserError(f'the measurement failed ({reason}); `vvf doctor` may know why.')
-
-    def go_on(self) -> None:
-        """Tell it to go on."""
-        assert self._process.stdin is not None
-        self._process.stdin.write('\n')
-        self._process.stdin.flush()
-
-
-@contextmanager
-def _child(role: str, namespace: str, seconds: float, env: dict[str, str]) -> Iterator[_Child]:
-    command = [sys.executable, '-m', 'vvf.bench.cameras', role, namespace, str(seconds)]
-    with tempfile.TemporaryFile('w+') as errors:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=env,
-        )
-        try:
-            yield _Child(process, errors)
-        finally:
-            process.terminate()
-            process.communicate()
 
 
 def _print_table(rows: dict[str, dict[str, float | None]]) -> None:

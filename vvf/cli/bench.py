@@ -11,6 +11,7 @@ from typing import Any
 BENCHMARKS = {
     'transport': 'do camera images arrive, and how late',
     'latency': 'from an image to its value and to the command, in the real graph',
+    'record': 'does the recorder lose messages, and what is left when it is killed',
 }
 
 
