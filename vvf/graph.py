@@ -168,6 +168,7 @@ def build_replay_graph(
     bag_dir: str = 'runs/replay',
     rate: float = 1.0,
     record: bool = True,
+    rviz: bool = False,
 ) -> list[NodeSpec]:
     """A recorded bag in the place of robot and cameras: the same value, episode and plot nodes.
 
@@ -175,7 +176,8 @@ def build_replay_graph(
         UserError: there is no such task, checkpoint or engine.
     """
     _check_choice('engine_device', engine_device, ENGINES)
-    model = _checkpoint(value_model or load_task(task).models.value, 'value_model')
+    spec = load_task(task)
+    model = _checkpoint(value_model or spec.models.value, 'value_model')
     common = {'task': task}
     # A replay is not a robot: nothing is lost by waiting, so no frame may be dropped on the way.
     lossless = {'reliable': True, 'queue_depth': 1000}
@@ -204,6 +206,7 @@ def build_replay_graph(
             parameters={'bag': str(bag), **common, 'rate': float(rate), 'episode': record},
             respawn=False,
         ),
+        *([_rviz(spec)] if rviz else []),
     ]
 
 
@@ -213,11 +216,16 @@ def _check_choice(name: str, given: str, known: Sequence[str]) -> None:
 
 
 def _rviz(spec: TaskSpec) -> NodeSpec:
+    view = config_path('rviz', f'{spec.name}.rviz')
+    if not view.is_file():
+        raise UserError(
+            f'rviz: there is no view {view}; copy that of another task and change its cameras.'
+        )
     return NodeSpec(
         'rviz2',
         'rviz2',
         package='rviz2',
-        parameters={'config': str(config_path('rviz', f'{spec.name}.rviz'))},
+        parameters={'config': str(view)},
         respawn=False,
     )
 

@@ -7,11 +7,13 @@ inside the functions, and by nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from vvf.environment import ros_environment
+from vvf.errors import UserError
 from vvf.graph import (
     ARGUMENT_HELP,
     GraphArguments,
@@ -55,40 +57,53 @@ REPLAY_ARGUMENTS = {
     'bag_dir': ('runs/replay', 'folder that the replay is recorded to'),
     'rate': ('1.0', 'pace relative to the recording'),
     'record': ('true', 'true: record the replay with its values'),
+    'rviz': ('false', ARGUMENT_HELP['rviz']),
 }
 
 
-def replay_launch_description() -> Any:
-    """The launch description of a replay; its arguments are those of `vvf up replay`."""
+def replay_launch_description(**defaults: str) -> Any:
+    """The launch description of a replay; its arguments are those of `vvf up replay`.
+
+    Args:
+        defaults: other defaults than those of `REPLAY_ARGUMENTS`.
+    """
     from launch.actions import DeclareLaunchArgument, OpaqueFunction
 
     from launch import LaunchDescription
 
     declared = [
-        DeclareLaunchArgument(name, default_value=default, description=text)
+        DeclareLaunchArgument(name, default_value=defaults.get(name, default), description=text)
         for name, (default, text) in REPLAY_ARGUMENTS.items()
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=_replay_actions)])
+    start = OpaqueFunction(
+        function=lambda context: launch_actions(replay_specs(context.launch_configurations))
+    )
+    return LaunchDescription([*declared, start])
 
 
-def _replay_actions(context: Any) -> list[Any]:
+def replay_specs(given: Mapping[str, str]) -> list[NodeSpec]:
+    """The nodes of a replay, from texts by the names of `REPLAY_ARGUMENTS`.
+
+    Raises:
+        UserError: there is no such bag, task, checkpoint or engine.
+    """
     from vvf.bags.reader import open_bag
     from vvf.bags.replay import replay_task
 
-    given = context.launch_configurations
+    if not given['bag']:
+        raise UserError('a replay needs bag:=DIR, the recorded bag.')
     bag = Path(given['bag']).absolute()
     with open_bag(bag) as reader:
         task = replay_task(reader, given['task_file'])
-    return launch_actions(
-        build_replay_graph(
-            bag,
-            task,
-            value_model=given['value_model'],
-            engine_device=given['engine_device'],
-            bag_dir=given['bag_dir'],
-            rate=float(given['rate']),
-            record=given['record'] == 'true',
-        )
+    return build_replay_graph(
+        bag,
+        task,
+        value_model=given['value_model'],
+        engine_device=given['engine_device'],
+        bag_dir=given['bag_dir'],
+        rate=float(given['rate']),
+        record=given['record'] == 'true',
+        rviz=given['rviz'] == 'true',
     )
 
 

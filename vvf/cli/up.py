@@ -68,7 +68,8 @@ def _replay(args: argparse.Namespace, given: dict[str, Any]) -> int:
 
     if args.bag is None:
         raise UserError('vvf up replay needs --bag DIR, the recorded bag.')
-    unknown = sorted(given.keys() - {'value_model', 'engine_device', 'bag_dir', 'record'})
+    own = {'value_model', 'engine_device', 'bag_dir', 'record', 'rviz'}
+    unknown = sorted(given.keys() - own)
     if unknown:
         raise UserError(f'--{unknown[0].replace("_", "-")} is for a robot, not for a replay.')
     if not 0.01 <= args.rate <= 100.0:
@@ -84,6 +85,7 @@ def _replay(args: argparse.Namespace, given: dict[str, Any]) -> int:
         bag_dir=bag_dir,
         rate=args.rate,
         record=given.get('record', True),
+        rviz=given.get('rviz', False),
     )
     return _supervise(specs, args.log_dir)
 
