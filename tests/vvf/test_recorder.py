@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.vvf.bag_factory import cdr, joints
+from vvf.bags.audit import AUDIT
 from vvf.bags.reader import open_bag
 from vvf.bags.recorder import Recorder, set_outcome
 from vvf.errors import UserError
@@ -59,7 +61,37 @@ def test_what_does_not_fit_into_the_queue_is_counted(tmp_path: Path) -> None:
     made = recorder(tmp_path / 'bag', queue_bytes=10)
     for k in range(5):
         made.write('/joint_states', k, MESSAGE)
-    assert made.close('success').dropped == 5
+    audit = made.close('success')
+    assert audit.dropped == audit.topics['/joint_states'].dropped == 5
+    assert '5 messages of /joint_states did not fit into the write queue' in audit.complaints
+
+
+def test_the_audit_finds_pauses_wherever_they_are(tmp_path: Path) -> None:
+    made = recorder(tmp_path / 'bag')
+    for k in range(101):  # ten seconds; one camera pauses in the middle, the other ends early
+        now = k * SECOND // 10
+        made.write('/joint_states', now, MESSAGE)
+        if not 30 <= k < 50:
+            made.write('/shoulder/image_raw', now, MESSAGE)
+        if k <= 60:
+            made.write('/wrist/image_raw', now, MESSAGE)
+    settled = made.settle({'/wrist/image_raw': 2})
+    audit = made.close('success', lost={'/wrist/image_raw': 2})
+    assert settled.topics == audit.topics
+    middle, early = audit.topics['/shoulder/image_raw'], audit.topics['/wrist/image_raw']
+    assert (middle.count, middle.longest_gap_s, middle.gap_at_s) == pytest.approx((81, 2.1, 2.9))
+    assert (early.count, early.longest_gap_s, early.gap_at_s) == pytest.approx((61, 4.0, 6.0))
+    assert early.lost == audit.lost == 2
+    paused = [line for line in audit.complaints if 'paused' in line]
+    assert paused == [
+        '/shoulder/image_raw paused for 2.10 s, 2.9 s after the start (8.0 Hz on average)',
+        '/wrist/image_raw paused for 4.00 s, 6.0 s after the start (10.0 Hz on average)',
+    ]
+    assert '2 messages of /wrist/image_raw were lost on the way to the recorder' in audit.complaints
+    with open_bag(tmp_path / 'bag') as bag:
+        kept = json.loads(bag.custom_data[AUDIT])
+    assert kept['topics']['/shoulder/image_raw']['longest_gap_s'] == 2.1
+    assert kept['complaints'] == list(audit.complaints)
 
 
 def test_a_full_disk_is_one_sentence_and_every_lost_message_is_counted(tmp_path: Path) -> None:
