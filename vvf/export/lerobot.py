@@ -138,7 +138,7 @@ def export_lerobot(
         summary.frames = info['total_frames']
         return summary
     jobs = [(source, number) for source in sources for number in range(len(source))]
-    records = []
+    records: list[dict[str, Any]] = []
     for place, (source, number) in enumerate(jobs):
         record = run.known(place)
         if record is None:
@@ -263,9 +263,6 @@ class _Run:
             (self.out / folder).mkdir()
         tasks = {text: n for n, text in enumerate(dict.fromkeys(r['instruction'] for r in records))}
         rows = self._write_data(records, tasks)
-        for name in _INDICES:
-            for row, record in zip(rows, records, strict=True):
-                record['stats'][name] = row.pop(name)
         stats = [record['stats'] for record in records]
         for row, one in zip(rows, stats, strict=True):
             for feature, columns in one.items():
@@ -329,7 +326,7 @@ class _Run:
     def _write_data(
         self, records: Sequence[Mapping[str, Any]], tasks: Mapping[str, int]
     ) -> list[dict[str, Any]]:
-        """Write the rows of all frames; return those of meta/episodes."""
+        """Write the rows of all frames; return those of meta/episodes, and complete the stats."""
         rows: list[dict[str, Any]] = []
         number, start, size = 0, 0, 0
         writer: pq.ParquetWriter | None = None
@@ -369,8 +366,8 @@ class _Run:
                 row[f'{key}/file_index'] = record['place'] % CHUNK
                 row[f'{key}/from_timestamp'] = 0.0
                 row[f'{key}/to_timestamp'] = count / self.fps
-            row.update({name: vector_stats(values) for name, values in indices.items()})
             rows.append(row)
+            record['stats'].update({k: vector_stats(v) for k, v in indices.items()})
             start += count
         assert writer is not None
         writer.close()

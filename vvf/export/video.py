@@ -23,6 +23,9 @@ _OPTIONS = {
 }
 
 
+_FEW_PIXELS = 200
+
+
 class VideoWriter:
     """An mp4 at a constant rate; use it as a context manager.
 
