@@ -3,8 +3,9 @@
 
 Value, policy, episode, plot and arm node run as for `vvf up`, around a simulated arm and two
 cameras at 30 Hz: of 640x480, playing a video of the scene (`--cameras video`), or the simulated
-ones (`--cameras sim`). Somebody looks at the plot meanwhile. `stamp_to_value` ends when a listener
-has the value, `stamp_to_command` when the arm hands the first command of an action to its driver.
+ones (`--cameras sim`). Somebody looks at plot and markers meanwhile. `stamp_to_value` ends when a
+listener has the value, `stamp_to_command` when the arm hands the first command of an action to its
+driver.
 """
 
 from __future__ import annotations

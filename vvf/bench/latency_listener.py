@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from PIL import Image as Picture
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
+from visualization_msgs.msg import MarkerArray
 from vvf_msgs.msg import EpisodeEvent, ValueEstimate
 
 from vvf.errors import UserError
@@ -42,7 +44,7 @@ class Listener:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self.episodes = 0
-        self._counts: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
         self._late: list[float] = []
         self._stamps: dict[str, list[float]] = {name: [] for name in cameras}
         self._arm: dict[str, float] = {}
@@ -52,6 +54,7 @@ class Listener:
         create, qos = self._node.create_subscription, stream_qos(depth=50)
         create(ValueEstimate, '/vvf/value', self._on_value, qos)
         create(Image, '/vvf/value/plot', self._on_plot, stream_qos())
+        create(MarkerArray, '/vvf/value/markers', self._on_markers, 2)
         create(EpisodeEvent, '/vvf/episode', self._on_event, LATCHED)
         create(DiagnosticArray, '/diagnostics', self._on_diagnostics, 50)
         for name in self._stamps:
@@ -105,7 +108,8 @@ class Listener:
             'frames': frames,
             'values': len(self._late),
             'value_hz': round(len(self._late) / lasted, 2),
-            'plot_hz': round(self._counts.get('plot', 0) / lasted, 2),
+            'plot_hz': round(self._counts['plot'] / lasted, 2),
+            'markers_hz': round(self._counts['markers'] / lasted, 2),
             'camera_offset_ms': self._offset_ms(),
             'stamp_to_value_ms_p50': p50,
             'stamp_to_value_ms_p99': p99,
@@ -134,8 +138,11 @@ class Listener:
         self._late.append((time.time() - seconds(message.header.stamp)) * 1e3)
 
     def _on_plot(self, message: Any) -> None:
-        self._counts['plot'] = self._counts.get('plot', 0) + 1
+        self._counts['plot'] += 1
         self._newest_plot = message
+
+    def _on_markers(self, message: Any) -> None:
+        self._counts['markers'] += 1
 
     def _on_event(self, event: Any) -> None:
         if event.event == EpisodeEvent.START:

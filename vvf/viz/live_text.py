@@ -44,6 +44,7 @@ def plain(text: str) -> str:
     return text.encode('latin-1', 'replace').decode('latin-1')
 
 
+@lru_cache(maxsize=512)
 def text_width(text: str, size: int) -> int:
     """Width of a text in pixels."""
     return int(_font(size).getlength(plain(text)) + 0.5)

@@ -112,6 +112,7 @@ class ValuePlot:
         self._large = max(18, round(40 * scale))
         self._line = max(1, round(2.4 * scale))
         self._strip = max(4, round(10 * scale))
+        self._blank = np.full((height, width, 3), PAPER, np.uint8)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -157,18 +158,18 @@ class ValuePlot:
 
     def draw(self) -> Pixels:
         """Return the plot, uint8 RGB (height, width, 3)."""
-        image = np.empty((self.height, self.width, 3), np.uint8)
-        image[:] = PAPER
+        image = self._blank.copy()
         view = self._view()
         rows = self._history.since(view.start)
+        gains = strength(rows[:, 3])
         marks = [m for m in self._marks if m.t >= view.start]
         self._human(image, view)
         self._axes(image, view)
         for piece in _pieces(rows):
             self._curve(image, view, piece)
-        self._advantages(image, view, rows)
+        self._advantages(image, view, rows[:, 0], gains)
         self._events(image, view, marks)
-        self._header(image, view, rows)
+        self._header(image, view, rows, gains)
         return image
 
     # -- what is shown -----------------------------------------------------------------------
@@ -253,21 +254,18 @@ class ValuePlot:
         line = _fixed(np.stack([x, y], 1))
         cv2.polylines(image, [line], False, CURVE, self._line, cv2.LINE_AA, _SUBPIXEL)
 
-    def _advantages(self, image: Pixels, view: _View, rows: FloatArray) -> None:
+    def _advantages(self, image: Pixels, view: _View, times: FloatArray, gains: FloatArray) -> None:
         top = view.bottom + 4
         image[top : top + self._strip, view.left : view.right] = GRID
-        if not len(rows):
+        if not len(times):
             return
-        x = np.clip(np.round(view.x(rows[:, 0])), view.left, view.right).astype(int)
-        known = np.isfinite(rows[:, 3])
-        # From one value to the next, as long as they follow each other.
+        x = np.clip(np.round(view.x(times)), view.left, view.right).astype(int)
+        # Each value fills the columns since the one before.
         columns = np.arange(view.left, x[-1])
-        if not known.any() or not len(columns):
-            return
         at = np.clip(np.searchsorted(x, columns, side='left'), 0, len(x) - 1)
-        seen = known[at]
-        colours = advantage_colours(strength(rows[:, 3]))[at]
-        image[top : top + self._strip, columns[seen]] = colours[seen]
+        seen = np.isfinite(gains)[at]
+        colours = advantage_colours(gains[at[seen]])
+        image[top : top + self._strip, columns[seen]] = colours
 
     def _events(self, image: Pixels, view: _View, marks: list[_Mark]) -> None:
         size, base = self._small, view.top - round(0.5 * self._small)
@@ -291,7 +289,7 @@ class ValuePlot:
                     taken.append((left - 0.5 * size, left + width + 0.5 * size))
                     break
 
-    def _header(self, image: Pixels, view: _View, rows: FloatArray) -> None:
+    def _header(self, image: Pixels, view: _View, rows: FloatArray, gains: FloatArray) -> None:
         base = round(1.02 * self._large)
         newest = rows[-1] if len(rows) else None
         if newest is None or not math.isfinite(newest[1]):
@@ -305,7 +303,7 @@ class ValuePlot:
             number = f'{newest[1]:.2f}'
             write(image, number, (view.right, base), self._large, BRIGHT, 'r')
             room = view.right - text_width('0.00', self._large) - self._small
-            gain = float(strength(rows[:, 3])[-1])
+            gain = float(gains[-1])
             if abs(gain) > _CLEAR and self.width >= 320:
                 word, colour = ('better', BETTER) if gain > 0 else ('worse', WORSE)
                 write(image, word, (room, base), self._small, colour, 'r')
