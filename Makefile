@@ -12,7 +12,7 @@ CODE := vvf vvf_models vvf_sim tests tools launch benchmarks setup.py
 CODE := $(wildcard $(CODE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format train-demo bench lock clean distclean
+.PHONY: help setup demo test test-browser lint types format train-demo bench lock clean distclean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -27,6 +27,9 @@ demo: setup  ## ten simulated episodes of pick-and-place: run, record, relabel, 
 
 test: setup  ## all tests
 	@$(PY) -m pytest $(ARGS)
+
+test-browser: setup  ## the report page in a real browser; wants a Chromium on the path
+	@$(PY) -m pytest -m browser tests/vvf $(ARGS)
 
 lint: setup  ## style and common mistakes
 	@$(PY) -m ruff check --quiet $(CODE)

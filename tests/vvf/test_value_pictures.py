@@ -14,7 +14,8 @@ from vvf.images import decode
 from vvf.value_evaluation import Evaluation, Judging, evaluate_values
 from vvf.viz.canvas import BLUE, ORANGE, PAPER, Figure, shorten, text_width
 from vvf.viz.chart import Panel, draw_heat
-from vvf.viz.parts import CURVES, Mark, NamedCurve, chart
+from vvf.viz.parts import CURVES, Mark, chart
+from vvf.viz.tracks import Track
 from vvf.viz.value_figure import draw_values
 from vvf.viz.value_report import pick_episodes, write_value_report
 
@@ -177,12 +178,12 @@ def test_a_page_about_unlabelled_clips_claims_nothing(tmp_path: Path) -> None:
 
 
 def test_labels_of_close_events_do_not_lie_on_each_other() -> None:
-    curve = NamedCurve('a', CURVES[0], [(0.0, 0.0), (10.0, 1.0)])
+    curve = (Track('a', np.array([0.0, 10.0]), np.array([0.0, 1.0])), CURVES[0])
     marks = [Mark(5.0 + i / 10, f'event number {i}', 'error') for i in range(6)]
     page = Page(chart([curve], 10.0, [*marks, Mark(9.9, 'at the very end')]))
-    names = page.of_class('name')
-    tops = [name['style'].rpartition('top:')[2] for name in names]
-    assert len(set(tops[:4])) == 4
+    names = [name for name in page.of_class('name') if 'wide' in name['class'].split()]
+    levels = [name['style'].rpartition('level:')[2] for name in names]
+    assert len(set(levels[:4])) == 4
     assert len(names) == 5  # four levels, and the last one far to the right
     assert len(page.of_class('event')) == 7  # every event keeps its line
-    assert 'right:' in names[-1]['style']
+    assert 'turned' in names[-1]['class']

@@ -6,31 +6,50 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
-from vvf.bags.frames import EVENT_TOPIC, VALUE_TOPIC, header_stamp
 from vvf.bags.reader import BagReader, DecodeError, is_bag, open_bag
 from vvf.errors import UserError
-from vvf.images import ImageError, encode_jpeg, to_rgb
-from vvf.viz.report import EpisodeReport, spearman_with_time
+from vvf.images import ImageError, to_rgb
+from vvf.viz.bag_notes import BagNotes, take_notes
+from vvf.viz.cards import EpisodeReport
+from vvf.viz.film import FilmFormat, film_format, film_picture, film_spots
+from vvf.viz.parts import Film
+from vvf.viz.tracks import spearman_with_time
 
-_IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
-_EVENTS = {3: 'takeover', 4: 'give back', 5: 'milestone', 6: 'error'}
 _DEPTH = 3
 
 
-def read_run(folder: Path, *, threshold: float | None = None, film: int = 8) -> list[EpisodeReport]:
-    """Read all episodes below a folder, each with its relabelled sibling where there is one.
+def read_run(
+    folder: Path,
+    *,
+    threshold: float | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[EpisodeReport]:
+    """Read all episodes below a folder, each with its relabelled siblings where there are any.
 
     Args:
         folder: A folder of bags, at most three levels deep, or one bag.
         threshold: Progress that counts as success.
-        film: Frames in the film strip.
+        progress: Told how many episodes of how many are read.
+
+    Raises:
+        UserError: There is no bag.
+    """
+    pairs = find_episodes(folder)
+    form = film_format(len(pairs))
+    episodes = []
+    for bag, siblings in pairs:
+        episodes.append(read_episode(bag, siblings, threshold=threshold, form=form))
+        progress(len(episodes), len(pairs))
+    return episodes
+
+
+def find_episodes(folder: Path) -> list[tuple[Path, list[Path]]]:
+    """Bags below a folder, each with those that relabelling made of it.
 
     Raises:
         UserError: There is no bag.
@@ -38,67 +57,66 @@ def read_run(folder: Path, *, threshold: float | None = None, film: int = 8) -> 
     if not folder.exists():
         raise UserError(f'{folder} does not exist: give a folder of recorded episodes')
     originals: dict[str, Path] = {}
-    siblings: dict[str, Path] = {}
+    siblings: dict[str, list[Path]] = {}
     for path in _bags(folder, _DEPTH):
         with open_bag(path) as reader:
-            again = 'relabel_topic' in reader.custom_data
-            (siblings if again else originals).setdefault(reader.episode_id, path)
+            if 'relabel_topic' in reader.custom_data:
+                siblings.setdefault(reader.episode_id, []).append(path)
+            else:
+                originals.setdefault(reader.episode_id, path)
     if not originals and not siblings:
         raise UserError(f'{folder} holds no bags: give a folder of recorded episodes')
-    return [
-        read_episode(
-            originals.get(key, siblings.get(key, folder)),
-            siblings.get(key),
-            threshold=threshold,
-            film=film,
-        )
-        for key in dict.fromkeys((*originals, *siblings))
-    ]
+    pairs = []
+    for key in dict.fromkeys((*originals, *siblings)):
+        made = siblings.get(key, [])
+        pairs.append((originals[key], made) if key in originals else (made[0], made[1:]))
+    return pairs
 
 
 def read_episode(
     bag: Path,
-    relabelled: Path | None = None,
+    relabelled: Sequence[Path] = (),
     *,
     threshold: float | None = None,
-    film: int = 8,
+    form: FilmFormat | None = None,
 ) -> EpisodeReport:
     """Read one episode.
 
     Args:
-        bag: The bag as it was recorded.
-        relabelled: Its sibling with offline values; None where there is none.
+        bag: The bag as it was recorded, or a relabelled one.
+        relabelled: Its siblings with offline values.
         threshold: Progress that counts as success.
-        film: Frames in the film strip.
+        form: Of the film strip; None for no film.
     """
     with open_bag(bag) as reader:
-        camera = _camera_topic(reader)
-        action = reader.task.action.topic if reader.task and reader.task.action else '/vvf/action'
-        stamps = [
-            header_stamp(cdr, kind) or recorded
-            for _, kind, recorded, cdr in reader.messages([camera])
-        ] if camera else []  # fmt: skip
-        live = [] if 'relabel_topic' in reader.custom_data else _values(reader, VALUE_TOPIC)
-        start = min([*stamps, *(t for t, _ in live)], default=0)
-        end = max([*stamps, *(t for t, _ in live)], default=0)
-        report = EpisodeReport(
+        notes = take_notes(reader)
+        films = []
+        if form is not None:
+            film = _film(reader, notes, form)
+            films = [('', film)] if film else []
+        episode = EpisodeReport(
             name=reader.episode_id,
             outcome=reader.custom_data.get('outcome', 'unlabelled'),
-            seconds=(end - start) * 1e-9,
-            frames=len(stamps),
-            live=_relative(live, start),
-            film=_film(reader, camera, stamps, start, film),
-            events=_events(reader, start),
+            seconds=notes.seconds,
+            frames=len(notes.stamps),
+            films=films,
+            marks=notes.marks,
+            human=notes.human,
             instruction=reader.custom_data.get('instruction', ''),
-            steps=sum(1 for _ in reader.messages([action])) or None,
+            steps=notes.steps or None,
             threshold=threshold,
-            note=f'The bag is damaged; {reader.loss}.' if reader.loss else '',
+            complaints=notes.complaints,
         )
-    if relabelled is not None:
-        with open_bag(relabelled) as reader:
-            topic = reader.custom_data.get('relabel_topic', VALUE_TOPIC)
-            report.relabelled = _relative(_values(reader, topic), start)
-    return report
+    tracks = [*notes.live, *notes.relabelled]
+    for sibling in relabelled:
+        with open_bag(sibling) as reader:
+            other = take_notes(reader)
+        shift = (other.start_ns - notes.start_ns) * 1e-9
+        for track in other.relabelled:
+            name, count = track.name, sum(t.name.startswith(track.name) for t in tracks)
+            name = f'{name} {count + 1}' if count else name
+            tracks.append(replace(track, name=name, times=track.times + shift))
+    return replace(episode, tracks=tracks)
 
 
 def summarise(episodes: Sequence[EpisodeReport], stored: Path | None = None) -> Mapping[str, Any]:
@@ -113,15 +131,20 @@ def summarise(episodes: Sequence[EpisodeReport], stored: Path | None = None) -> 
     successes = [e for e in episodes if e.outcome == 'success']
     failures = [e for e in episodes if e.outcome == 'failure']
     judged = len(successes) + len(failures)
-    order = [spearman_with_time(e.relabelled or e.live) for e in successes]
+    order = [spearman_with_time(e.tracks[-1]) for e in successes if e.tracks]
+    complaints = sum(len(e.complaints) for e in episodes)
+    by_hand = sum(len(e.human) for e in episodes)
     return {
         'episodes': len(episodes),
         'successes': len(successes),
         'success_rate': len(successes) / judged if judged else None,
         'value_spearman_mean': _mean(order),
-        'value_end_success_mean': _mean([_last(e) for e in successes]),
-        'value_end_failure_mean': _mean([_last(e) for e in failures]),
-        'seconds': sum(e.seconds for e in episodes),
+        'progress_end_success_mean': _mean([e.end for e in successes]),
+        'progress_end_failure_mean': _mean([e.end for e in failures]),
+        'largest_fall_mean': _mean([e.fall.size for e in episodes if any(e.tracks)]),
+        'interventions': by_hand or None,
+        'complaints': complaints or None,
+        'seconds': sum(e.seconds for e in episodes if e.unit == 's'),
     }
 
 
@@ -134,65 +157,19 @@ def _bags(folder: Path, depth: int) -> Iterator[Path]:
                 yield from _bags(inside, depth - 1)
 
 
-def _camera_topic(reader: BagReader) -> str:
-    task = reader.task
-    if task is not None and task.reference_camera.topic in reader.topics:
-        return task.reference_camera.topic
-    return next((t.topic for t in reader.topics.values() if t.type in _IMAGES), '')
-
-
-def _values(reader: BagReader, topic: str) -> list[tuple[int, float]]:
-    points = []
-    for _, kind, recorded, cdr in reader.messages([topic]):
-        try:
-            value = reader.deserialize(cdr, kind)
-        except DecodeError:
-            continue
-        points.append((header_stamp(cdr, kind) or recorded, float(value.progress)))
-    return sorted(points)
-
-
-def _relative(points: Sequence[tuple[int, float]], start: int) -> list[tuple[float, float]]:
-    return [((stamp - start) * 1e-9, value) for stamp, value in points]
-
-
-def _events(reader: BagReader, start: int) -> list[tuple[float, str]]:
-    events = []
-    for _, kind, recorded, cdr in reader.messages([EVENT_TOPIC]):
-        try:
-            event = reader.deserialize(cdr, kind)
-        except DecodeError:
-            continue
-        if event.event in _EVENTS:
-            stamp = header_stamp(cdr, kind) or recorded
-            events.append(((stamp - start) * 1e-9, event.detail or _EVENTS[event.event]))
-    return events
-
-
-def _film(
-    reader: BagReader, camera: str, stamps: Sequence[int], start: int, count: int
-) -> list[tuple[float, bytes]]:
-    if not stamps:
+def _film(reader: BagReader, notes: BagNotes, form: FilmFormat) -> Film:
+    if not notes.stamps:
         return []
-    wanted = {round(i) for i in np.linspace(0, len(stamps) - 1, min(count, len(stamps)))}
+    wanted = set(film_spots(len(notes.stamps), form).tolist())
     film = []
-    for index, (_, kind, _, cdr) in enumerate(reader.messages([camera])):
+    for index, (_, kind, _, cdr) in enumerate(reader.messages([notes.camera])):
         if index in wanted:
             try:
                 image = to_rgb(reader.deserialize(cdr, kind))
             except (DecodeError, ImageError):
                 continue
-            height, width = image.shape[:2]
-            if width > 200:
-                size = (200, max(1, round(height * 200 / width)))
-                image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-            film.append(((stamps[index] - start) * 1e-9, encode_jpeg(image, 82)))
+            film.append(((notes.stamps[index] - notes.start_ns) * 1e-9, film_picture(image, form)))
     return film
-
-
-def _last(episode: EpisodeReport) -> float:
-    curve = episode.relabelled or episode.live
-    return curve[-1][1] if curve else math.nan
 
 
 def _mean(values: Sequence[float]) -> float | None:

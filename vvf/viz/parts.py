@@ -6,43 +6,42 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from vvf.viz.page import CSS, JS
+import numpy as np
 
-Curve = Sequence[tuple[float, float]]
+from vvf.viz.page import CSS
+from vvf.viz.script import JS
+from vvf.viz.tracks import Fall, Numbers, Track, largest_fall
+
 Film = Sequence[tuple[float, bytes]]
+Span = tuple[float, float]
 
 #: Classes of curves, in the order in which they are given out.
 CURVES = ('live', 'again', 'third', 'fourth', 'fifth')
+#: Falls of progress from here on are marked on the curve.
+NOTABLE_FALL = 0.1
 
 _LEVELS = 4  # of labels of events that would lie on each other
 _LETTER = 6.2  # pixels, about
-_CHART_WIDTH = 940.0  # pixels on a wide screen
+_WIDTHS = {'wide': 940.0, 'narrow': 300.0}  # of a chart on a desk and on a phone, in pixels
 _LONGEST = 34  # letters of an event's label
 
 _LABELS = {
     'value_spearman_mean': 'order of successes',
-    'value_end_success_mean': 'end of successes',
-    'value_end_failure_mean': 'end of failures',
+    'value_end_success_mean': 'value at the end, successes',
+    'value_end_failure_mean': 'value at the end, failures',
+    'progress_end_success_mean': 'progress at the end, successes',
+    'progress_end_failure_mean': 'progress at the end, failures',
+    'largest_fall_mean': 'largest fall, mean',
     'value_hz': 'value rate',
     'value_latency_ms_p50': 'value latency, median',
     'value_latency_ms_p99': 'value latency, p99',
     'seconds': 'duration',
 }
-
-
-@dataclass(frozen=True)
-class NamedCurve:
-    """Progress over time; the style is one of `CURVES`."""
-
-    name: str
-    style: str
-    points: Curve
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,9 @@ def page(title: str, body: str, *, lead: str = '', footer: str = '') -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{escape(title)}</title><style>{CSS}</style></head><body><main>'
-        f'<h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>{body}'
+        f'<div class="top"><h1>{escape(title)}</h1>'
+        '<button type="button" class="theme" aria-label="dark or light">◐</button></div>'
+        f'<p class="lead">{escape(lead)}</p>{body}'
         f'<footer>{escape(footer)}</footer></main><script>{JS}</script></body></html>\n'
     )
 
@@ -76,34 +77,15 @@ def tiles(summary: Mapping[str, Any]) -> str:
     return f'<section class="tiles">{inner}</section>'
 
 
-def legend(names: Sequence[tuple[str, str]], *, threshold: bool = False) -> str:
-    """Names of curves with their styles."""
-    inner = ''.join(f'<span class="{style}">{escape(name)}</span>' for name, style in names)
-    if threshold:
-        inner += '<span class="t">success threshold</span>'
-    return f'<div class="legend">{inner}</div>'
-
-
-def filters(outcomes: Sequence[str]) -> str:
-    """Buttons that show the episodes of one outcome."""
-    buttons = [('all', len(outcomes)), *Counter(outcomes).most_common()]
-    inner = ''.join(
-        f'<button type="button" data-outcome="{escape(name)}" '
-        f'aria-pressed="{"true" if name == "all" else "false"}">{escape(name)} {count}</button>'
-        for name, count in buttons
-    )
-    return f'<div class="bar" role="group" aria-label="filter by outcome">{inner}</div>'
-
-
 def film_strip(film: Film, *, name: str = '', unit: str = 's') -> str:
     """Pictures (time, JPEG bytes) side by side, under a name if there are several strips."""
     if not film:
         return '<p class="none">No frames.</p>'
     what = name or 'camera'
     inner = ''.join(
-        f'<figure data-t="{t:.3f}"><img alt="{escape(what)} at {_time(t, unit)}" loading="lazy" '
+        f'<figure data-t="{t:.3f}"><img alt="{escape(what)} at {moment(t, unit)}" loading="lazy" '
         f'src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
-        f'<figcaption>{_time(t, unit)}</figcaption></figure>'
+        f'<figcaption>{moment(t, unit)}</figcaption></figure>'
         for t, jpeg in film
     )
     heading = f'<p class="strip">{escape(name)}</p>' if name else ''
@@ -111,26 +93,28 @@ def film_strip(film: Film, *, name: str = '', unit: str = 's') -> str:
 
 
 def chart(
-    curves: Sequence[NamedCurve],
+    tracks: Sequence[tuple[Track, str]],
     seconds: float,
     marks: Sequence[Mark] = (),
     *,
     threshold: float | None = None,
+    spans: Sequence[Span] = (),
     unit: str = 's',
 ) -> str:
-    """Curves in [0, 1] over time, to be read off with the pointer or the arrow keys.
+    """Progress over time, to be read off with the pointer or the keyboard.
 
     Args:
-        curves: What is finite of them is drawn; those without a point are left out.
+        tracks: With the style of each, one of `CURVES`; what is finite of them is drawn.
         seconds: Length of the time axis at least.
         marks: Vertical lines with labels.
         threshold: A dashed line; None for no line.
+        spans: From when to when a human was in control; shaded.
         unit: Of the time.
     """
-    curves = [NamedCurve(c.name, c.style, _finite(c.points)) for c in curves]
-    curves = [curve for curve in curves if curve.points]
-    span = max([seconds, 0.1, *(t for curve in curves for t, _ in curve.points)])
-    lines = [
+    tracks = [(_finite(track), style) for track, style in tracks if track]
+    span = max([seconds, 0.1, *(float(track.times[-1]) for track, _ in tracks)])
+    lines = [_shade(begin, end, span) for begin, end in spans]
+    lines += [
         f'<line class="grid" x1="0" x2="1000" y1="{y}" y2="{y}"/>' for y in (0, 50, 100, 150, 200)
     ]
     if threshold is not None:
@@ -141,9 +125,9 @@ def chart(
         x = 1000 * mark.t / span
         kind = escape(f'event {mark.kind}'.strip())
         lines.append(f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="200"/>')
-    for curve in reversed(curves):
-        points = ' '.join(f'{1000 * t / span:.1f},{200 * (1 - p):.1f}' for t, p in curve.points)
-        lines.append(f'<polyline class="curve {curve.style}" points="{points}"/>')
+    if tracks:
+        lines.append(_fall(*tracks[0], largest_fall(tracks[0][0]), span))
+    lines += [_line(t, f'curve {style}', span) for t, style in reversed(tracks)]
     y_labels = ''.join(
         f'<span class="y" style="bottom:{value * 100:.0f}%">{value:g}</span>'
         for value in (0.0, 0.5, 1.0)
@@ -154,17 +138,20 @@ def chart(
         for i in range(int(span / tick + 1e-9) + 1)
     )
     data = {
-        'span': span,
+        'span': round(span, 3),
         'unit': unit,
-        'curves': [{'name': c.name, 'style': c.style, 'points': c.points} for c in curves],
+        'curves': [_data(track, style) for track, style in tracks],
+        'marks': [[round(mark.t, 3), mark.label] for mark in sorted(marks, key=lambda m: m.t)],
     }
-    spoken = ', '.join(f'{c.name} ends at {c.points[-1][1]:.2f}' for c in curves)
+    spoken = ', '.join(f'{track.name} ends at {track.end:.2f}' for track, _ in tracks)
+    text = json.dumps(data, separators=(',', ':'), ensure_ascii=False)
     return (
-        f'<div class="chart" tabindex="0" role="img" data-curves="{escape(json.dumps(data))}" '
+        f'<div class="chart" tabindex="0" role="slider" data-curves="{escape(text)}" '
+        f'aria-valuemin="0" aria-valuemax="{span:.1f}" aria-valuenow="{span:.1f}" '
         f'aria-label="progress over {span:.1f} {unit}, {escape(spoken)}">'
         f'<svg viewBox="0 0 1000 200" preserveAspectRatio="none" aria-hidden="true">'
         f'{"".join(lines)}</svg>{y_labels}{x_labels}{_names(marks, span)}'
-        '<div class="cursor"></div><div class="tip"></div></div>'
+        f'<div class="cursor"></div></div>{_reading([track for track, _ in tracks], span, unit)}'
     )
 
 
@@ -173,35 +160,106 @@ def pill(outcome: str) -> str:
     return f'<span class="pill {escape(outcome)}">{escape(outcome)}</span>'
 
 
+def number(value: float, digits: int = 2) -> str:
+    """A number for a table; a dash where there is none."""
+    return f'{value:.{digits}f}' if math.isfinite(value) else '–'
+
+
+def moment(t: float, unit: str = 's') -> str:
+    """A time in words."""
+    return f'{t:.1f} s' if unit == 's' else f'{unit} {t:.0f}'
+
+
+def _finite(track: Track) -> Track:
+    kept = track.at(np.flatnonzero(np.isfinite(track.progress)))
+    return Track(
+        kept.name, kept.times, kept.progress.clip(0, 1), kept.value, kept.advantage,
+        kept.uncertainty,
+    )  # fmt: skip
+
+
+def _line(track: Track, style: str, span: float) -> str:
+    points = ' '.join(
+        f'{1000 * t / span:.1f},{200 * (1 - p):.1f}'
+        for t, p in zip(track.times, track.progress, strict=True)
+    )
+    return f'<polyline class="{style}" points="{points}"/>'
+
+
+def _fall(track: Track, style: str, fall: Fall, span: float) -> str:
+    """The part of the curve along which it falls, if it falls far."""
+    if fall.size < NOTABLE_FALL:
+        return ''
+    inside = (track.times >= fall.begin) & (track.times <= fall.end)
+    return _line(track.at(np.flatnonzero(inside)), f'fall {style}', span)
+
+
+def _shade(begin: float, end: float, span: float) -> str:
+    left, right = (1000 * min(max(t, 0.0), span) / span for t in (begin, end))
+    return f'<rect class="human" x="{left:.1f}" y="0" width="{right - left:.1f}" height="200"/>'
+
+
+def _data(track: Track, style: str) -> dict[str, Any]:
+    """A curve for the script: t, p(rogress), v(alue), a(dvantage), u(ncertainty)."""
+    columns = {
+        't': (track.times, 2),
+        'p': (track.progress, 3),
+        'v': (track.value, 3),
+        'a': (track.advantage, 3),
+        'u': (track.uncertainty, 3),
+    }
+    listed = {k: _listed(v, digits) for k, (v, digits) in columns.items()}
+    return {'name': track.name, 'style': style, **{k: v for k, v in listed.items() if v}}
+
+
+def _listed(values: Numbers, digits: int) -> list[float | None]:
+    if not np.isfinite(values).any():
+        return []
+    return [round(float(v), digits) if math.isfinite(v) else None for v in values]
+
+
+def _reading(tracks: Sequence[Track], span: float, unit: str) -> str:
+    """The numbers at the end; the script puts those at the cursor in their place."""
+    rows = []
+    for track in tracks:
+        value = number(float(track.value[-1])) if len(track.value) else '–'
+        spread = float(track.uncertainty[-1]) if len(track.uncertainty) else math.nan
+        value += f' ± {spread:.2f}' if math.isfinite(spread) else ''
+        gain = float(track.advantage[-1]) if len(track.advantage) else math.nan
+        cells = (number(track.end), value, f'{gain:+.2f}' if math.isfinite(gain) else '–')
+        inner = ''.join(f'<td>{cell}</td>' for cell in cells)
+        rows.append(f'<tr><th>{escape(track.name)}</th>{inner}</tr>')
+    return (
+        f'<table class="read"><thead><tr><th>{moment(span, unit)}</th><th>progress</th>'
+        f'<th>value</th><th>advantage</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    )
+
+
 def _names(marks: Sequence[Mark], span: float) -> str:
-    """Labels of events, one above the other where they are close."""
+    """Labels of events, one above the other where they are close; laid out for both widths."""
+    ordered = sorted(marks, key=lambda mark: mark.t)
+    return ''.join(_layout(ordered, span, style, width) for style, width in _WIDTHS.items())
+
+
+def _layout(marks: Sequence[Mark], span: float, style: str, wide: float) -> str:
     ends = [-math.inf] * _LEVELS
     names = []
-    for mark in sorted(marks, key=lambda mark: mark.t):
+    for mark in marks:
         text = mark.label if len(mark.label) <= _LONGEST else mark.label[: _LONGEST - 1] + '…'
         width = _LETTER * len(text) + 10
-        spot, share = _CHART_WIDTH * mark.t / span, 100 * mark.t / span
-        fits = spot + width <= _CHART_WIDTH
-        left = spot if fits else spot - width
+        spot = wide * mark.t / span
+        turned = spot + width > wide and spot >= width
+        left = spot - width if turned else spot
         level = next((i for i, end in enumerate(ends) if left >= end), None)
         if level is None:
-            continue  # The line stays.
+            continue  # The line stays, and the reading names it.
         ends[level] = left + width
-        place = f'left:{share:.2f}%' if fits else f'right:{100 - share:.2f}%;margin:0 4px 0 0'
-        kind = escape(f'name {mark.kind}'.strip())
+        kind = escape(' '.join(f'name {style} {mark.kind} {"turned" if turned else ""}'.split()))
         names.append(
-            f'<span class="{kind}" style="{place};top:{2 + 15 * level}px" '
+            f'<span class="{kind}" style="left:{100 * mark.t / span:.2f}%;--level:{level}" '
             f'title="{escape(mark.label)}">{escape(text)}</span>'
         )
     return ''.join(names)
-
-
-def _finite(curve: Curve) -> list[tuple[float, float]]:
-    return [(round(t, 3), round(min(max(p, 0.0), 1.0), 4)) for t, p in curve if math.isfinite(p)]
-
-
-def _time(t: float, unit: str) -> str:
-    return f'{t:.1f} s' if unit == 's' else f'{unit} {t:.0f}'
 
 
 def _tick(span: float) -> float:

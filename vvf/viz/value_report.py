@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
@@ -18,23 +18,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vvf import advantage
 from vvf.images import encode_jpeg
 from vvf.value_data import rows_of
 from vvf.value_evaluation import Evaluation, Scored
 from vvf.value_table import notes, rows, title_of
-from vvf.viz.parts import (
-    CURVES,
-    Film,
-    Mark,
-    NamedCurve,
-    chart,
-    film_strip,
-    filters,
-    legend,
-    page,
-    pill,
-)
-from vvf.viz.report import READING
+from vvf.viz.cards import READING, EpisodeReport, episodes_section
+from vvf.viz.data_episodes import outcome_of, report_of
+from vvf.viz.film import FilmFormat, film_format, film_spots, fitted
+from vvf.viz.parts import Film, page
+from vvf.viz.tracks import Track
 from vvf.viz.value_figure import draw_values
 from vvf_models.data.augment import to_float
 from vvf_models.data.episode import Episode
@@ -42,8 +35,6 @@ from vvf_models.evaluation.gradcam import gradcam, overlay
 from vvf_models.evaluation.scoring import encode_frames, goals_of
 from vvf_models.evaluation.value_metrics import spearman
 
-_FILM = 8  # frames in a strip
-_WIDE = 200  # pixels of a frame
 _HEAT = (
     'Heat shows which places of an image speak for a high value (Grad-CAM), from none to the most '
     'of all cameras of that moment. It tells where a model looks, not whether it is right.'
@@ -75,8 +66,8 @@ def write_value_report(
     scene = evaluation.scene
     picks = pick_episodes(evaluation, episodes)
     names = ', '.join(model.name for model in evaluation.models)
-    styles = [(model.name, CURVES[i % len(CURVES)]) for i, model in enumerate(evaluation.models)]
-    cards = ''.join(_card(evaluation, pick, styles, heat=heat) for pick in picks)
+    form = film_format(len(picks))
+    reports = [_report(evaluation, pick, form, heat=heat) for pick in picks]
     said = [*notes(evaluation), *([_HEAT] if heat else [])]
     picture = base64.b64encode(_png(evaluation)).decode()
     body = (
@@ -84,8 +75,7 @@ def write_value_report(
         f'<h2>Numbers</h2>{_table(evaluation)}'
         '<h2>All episodes</h2><img class="picture" alt="curves of all episodes" '
         f'src="data:image/png;base64,{picture}">'
-        f'<h2>{_shown(len(picks), len(scene.names))}</h2>'
-        f'{filters([_outcome(scene.success[pick.index]) for pick in picks])}{legend(styles)}{cards}'
+        f'{episodes_section(reports, _shown(len(picks), len(scene.names)))}'
     )
     sources = ', '.join(p.name for p in evaluation.data.paths)
     text = page(
@@ -125,62 +115,45 @@ def pick_episodes(evaluation: Evaluation, count: int) -> list[_Pick]:
     return [result[e] for e in sorted(result)]
 
 
-def _card(evaluation: Evaluation, pick: _Pick, styles: list[tuple[str, str]], *, heat: bool) -> str:
+def _report(evaluation: Evaluation, pick: _Pick, form: FilmFormat, *, heat: bool) -> EpisodeReport:
     scene, e = evaluation.scene, pick.index
-    episode = _episode(evaluation, e)
+    episode = evaluation.data.episodes()[scene.numbers[e]]
     rate, length = scene.rates[e], scene.lengths[e]
-    unit, step = ('s', 1 / rate) if math.isfinite(rate) else ('frame', 1.0)
-    outcome = _outcome(scene.success[e])
-    facts = [scene.instructions[e]] if scene.instructions[e] else []
-    facts += [scene.failure_kinds[e].replace('_', ' ')] if scene.failure_kinds[e] else []
-    facts += [f'{length * step:.1f} s'] if unit == 's' else []
-    facts.append(f'{length} frames')
+    timed = math.isfinite(rate)
+    step = 1 / rate if timed else 1.0
+    times = np.arange(length, dtype=np.float64) * step
+    tracks = []
     for model in evaluation.models:
-        facts.append(
-            f'{model.name}: correlation {spearman(model.values[e]):.2f}, '
-            f'end {model.progress[e][-1]:.2f}'
+        assert model.runtime is not None
+        value = np.asarray(model.values[e], np.float64)
+        gain = np.zeros(0)
+        if timed:
+            cost = model.runtime.model.step_cost_of(scene.instructions[e])
+            gamma = model.runtime.gamma
+            gain = advantage.lookback(times, value, gamma=gamma, rate_hz=rate, step_cost=cost)
+        tracks.append(
+            Track(model.name, times, np.asarray(model.progress[e], np.float64), value, gain)
         )
-    spots = np.unique(np.linspace(0, length - 1, _FILM).round().astype(np.int64))
     main = evaluation.models[0].runtime
     assert main is not None
-    strips = film_strip(_film(episode, main.cameras[0], spots, step), unit=unit)
+    # Through the camera that the first model looks through.
+    episode.images = {main.cameras[0]: episode.images[main.cameras[0]], **episode.images}
+    report = report_of(episode, tracks, form=form)
+    films = list(report.films)
+    spots = film_spots(length, form)
     if heat:
         for model in evaluation.models:
-            for camera, film in _heat(evaluation, model, e, episode, spots, step).items():
-                strips += film_strip(film, name=f'{model.name}, {camera}', unit=unit)
-    curves = [
-        NamedCurve(name, style, [(i * step, float(p)) for i, p in enumerate(model.progress[e])])
-        for (name, style), model in zip(styles, evaluation.models, strict=True)
-    ]
-    marks = [
-        Mark(event.frame * step, event.name.replace('_', ' '), event.kind)
-        for event in scene.events[e]
-    ]
-    drawn = chart(curves, (length - 1) * step, marks, unit=unit)
-    note = f'<p class="warn">{escape(pick.reason)}</p>' if pick.reason else ''
-    return (
-        f'<article class="card" data-episode="{escape(outcome)}"><header>'
-        f'<h3>{escape(scene.names[e])}</h3>{pill(outcome)}</header>'
-        f'<p class="facts">{escape(" · ".join(facts))}</p>{strips}{drawn}{note}</article>'
+            for camera, film in _heat(evaluation, model, e, episode, spots, step, form).items():
+                films.append((f'{model.name}, {camera}', film))
+    return replace(
+        report,
+        name=scene.names[e],
+        outcome=outcome_of(scene.success[e]),
+        seconds=(length - 1) * step,
+        films=films,
+        facts=[*report.facts, *([pick.reason] if pick.reason else [])],
+        unit='s' if timed else 'frame',
     )
-
-
-def _episode(evaluation: Evaluation, index: int) -> Episode:
-    """One episode at its full size."""
-    return evaluation.data.episodes()[evaluation.scene.numbers[index]]
-
-
-def _film(episode: Episode, camera: str, spots: npt.NDArray[np.int64], step: float) -> Film:
-    frames = episode.images[camera]
-    return [(int(i) * step, encode_jpeg(_fitted(frames[i]), 82)) for i in spots]
-
-
-def _fitted(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    if width <= _WIDE:
-        return image
-    size = (_WIDE, max(1, round(height * _WIDE / width)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _heat(
@@ -190,6 +163,7 @@ def _heat(
     episode: Episode,
     spots: npt.NDArray[np.int64],
     step: float,
+    form: FilmFormat,
 ) -> dict[str, Film]:
     """Per camera, the frames with what speaks for a high value."""
     runtime = scored.runtime
@@ -212,9 +186,9 @@ def _heat(
     heats = gradcam(model, images, state, goal)
     films: dict[str, Film] = {}
     for camera, heat in heats.items():
-        pictures = [_fitted(episode.images[camera][i]) for i in spots]
+        pictures = [fitted(episode.images[camera][i], form.width) for i in spots]
         films[camera] = [
-            (int(i) * step, encode_jpeg(overlay(picture, warm), 82))
+            (int(i) * step, encode_jpeg(overlay(picture, warm), form.quality))
             for i, picture, warm in zip(spots, pictures, heat, strict=True)
         ]
     return films
@@ -244,10 +218,6 @@ def _png(evaluation: Evaluation) -> bytes:
     ok, data = cv2.imencode('.png', draw_values(evaluation, columns=3).image()[:, :, ::-1])
     assert ok
     return data.tobytes()
-
-
-def _outcome(success: bool | None) -> str:
-    return {True: 'success', False: 'failure', None: 'unlabelled'}[success]
 
 
 def _shown(count: int, total: int) -> str:

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real headless browser, driven over a pipe with the Chrome DevTools Protocol.
+
+No driver package and no port: Chromium reads commands from file descriptor 3 and answers on 4,
+JSON between zero bytes. Events are the browser's own, as if a person had moved the pointer.
+"""
+
+import base64
+import itertools
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
+QUIET = (
+    '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+    '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    '--disable-dev-shm-usage', '--hide-scrollbars', '--remote-debugging-pipe',
+)  # fmt: skip
+PHONE = (390, 844)
+DESKTOP = (1280, 900)
+
+
+def find_browser() -> str | None:
+    """The browser: that of $VVF_BROWSER, or the first known one on the path."""
+    named = os.environ.get('VVF_BROWSER')
+    return named or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+class Browser:
+    """One tab; a context manager."""
+
+    def __init__(self, program: str, profile: Path) -> None:
+        down, up = os.pipe(), os.pipe()
+
+        def take_over() -> None:
+            # 3 and 4 may be ends of these pipes themselves.
+            read, write = os.dup(down[0]), os.dup(up[1])
+            os.dup2(read, 3)
+            os.dup2(write, 4)
+
+        self._process = subprocess.Popen(
+            [program, *QUIET, f'--user-data-dir={profile}', 'about:blank'],
+            preexec_fn=take_over, pass_fds=(3, 4, down[0], up[1]),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(down[0])
+        os.close(up[1])
+        self._down, self._up = os.fdopen(down[1], 'wb', 0), os.fdopen(up[0], 'rb')
+        self._numbers = itertools.count(1)
+        self._rest = b''
+        self.events: list[dict[str, Any]] = []
+        target = self._send('Target.createTarget', url='about:blank')['targetId']
+        self._session = ''
+        self._session = self._send('Target.attachToTarget', targetId=target, flatten=True)[
+            'sessionId'
+        ]
+        for domain in ('Page', 'Runtime', 'Network'):
+            self._send(f'{domain}.enable')
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._down.close()
+        self._up.close()
+        self._process.terminate()
+        self._process.wait()
+
+    def open(self, page: Path, size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> None:
+        """Show a file in a window of some size, and wait until it is loaded."""
+        self._send(
+            'Emulation.setDeviceMetricsOverride', width=size[0], height=size[1],
+            deviceScaleFactor=1, mobile=size[0] < 600,
+        )  # fmt: skip
+        scheme = {'name': 'prefers-color-scheme', 'value': 'dark' if dark else 'light'}
+        self._send('Emulation.setEmulatedMedia', features=[scheme])
+        self.events.clear()
+        self._send('Page.navigate', url=page.resolve().as_uri())
+        while not any(e['method'] == 'Page.loadEventFired' for e in self.events):
+            self._receive()
+
+    def run(self, script: str) -> Any:
+        """The value of an expression in the page."""
+        answer = self._send(
+            'Runtime.evaluate', expression=script, returnByValue=True, awaitPromise=True
+        )
+        assert 'exceptionDetails' not in answer, answer['exceptionDetails']
+        return answer['result'].get('value')
+
+    def place(self, query: str) -> tuple[float, float, float, float]:
+        """Scroll an element into view; its left, top, width and height."""
+        x, y, width, height = self.run(
+            f'(() => {{ const e = document.querySelector({json.dumps(query)});'
+            "e.scrollIntoView({block: 'center', behavior: 'instant'});"
+            'const b = e.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; })()'
+        )
+        return x, y, width, height
+
+    def move(self, x: float, y: float) -> None:
+        """Move the pointer."""
+        self._send('Input.dispatchMouseEvent', type='mouseMoved', x=x, y=y)
+
+    def click(self, query: str) -> None:
+        """Click into the middle of an element."""
+        x, y, width, height = self.place(query)
+        spot = {'x': x + width / 2, 'y': y + height / 2}
+        self.move(**spot)
+        for kind in ('mousePressed', 'mouseReleased'):
+            self._send('Input.dispatchMouseEvent', type=kind, button='left', clickCount=1, **spot)
+
+    def press(self, key: str) -> None:
+        """Press a key."""
+        for kind in ('keyDown', 'keyUp'):
+            self._send('Input.dispatchKeyEvent', type=kind, key=key)
+
+    def screenshot(self, path: Path, *, whole: bool = False) -> None:
+        """Write what is seen, or the whole page, as PNG."""
+        answer = self._send('Page.captureScreenshot', captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(answer['data']))
+
+    def requests(self) -> list[str]:
+        """Addresses that the page asked for, other than its own and those inside it."""
+        asked = [
+            e['params']['request']['url']
+            for e in self.events
+            if e['method'] == 'Network.requestWillBeSent'
+        ]
+        return [url for url in asked if not url.startswith(('file:', 'data:'))]
+
+    def errors(self) -> list[Any]:
+        """What went wrong in scripts."""
+        return [e['params'] for e in self.events if e['method'] == 'Runtime.exceptionThrown']
+
+    def _send(self, method: str, **params: Any) -> dict[str, Any]:
+        number = next(self._numbers)
+        message: dict[str, Any] = {'id': number, 'method': method, 'params': params}
+        if getattr(self, '_session', ''):
+            message['sessionId'] = self._session
+        self._down.write(json.dumps(message).encode() + b'\0')
+        while True:
+            answer = self._receive()
+            if answer.get('id') == number:
+                assert 'error' not in answer, f'{method}: {answer["error"]}'
+                return dict(answer['result'])
+
+    def _receive(self) -> dict[str, Any]:
+        while b'\0' not in self._rest:
+            part = self._up.read1(1 << 20)
+            assert part, f'the browser ended with {self._process.poll()}'
+            self._rest += part
+        text, _, self._rest = self._rest.partition(b'\0')
+        message = json.loads(text)
+        if 'method' in message:
+            self.events.append(message)
+        return dict(message)

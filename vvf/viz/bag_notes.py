@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that a page or a video tells about a bag besides its images, in one pass over it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vvf.bags.frames import EVENT_TOPIC, VALUE_TOPIC, header_stamp
+from vvf.bags.reader import BagReader, DecodeError
+from vvf.bags.sibling import VALUE_TYPE
+from vvf.bags.topics import TopicAudit
+from vvf.bags.writer import COMPLETE
+from vvf.viz.parts import Mark, Span
+from vvf.viz.tracks import Track
+
+IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+LIVE, RELABELLED = 'live', 'relabelled'
+
+_GAP = 5.0  # periods of a camera without an image that are worth a complaint
+_JOIN_NS = 500_000_000  # a human's chunks this close together are one intervention
+
+#: By topic and model: stamp in ns, then progress, value, advantage and uncertainty.
+_Values = dict[tuple[str, str], list[tuple[int, tuple[float, ...]]]]
+
+
+@dataclass
+class BagNotes:
+    """What a bag holds. Times are seconds since `start_ns`.
+
+    Attributes:
+        camera: Topic of the reference camera; '' without one.
+        stamps: Of its frames, ns.
+        start_ns: The first stamp of a frame or value.
+        seconds: From there to the last one.
+        live: Values as they were published in the episode.
+        relabelled: Values that were added afterwards, one track per model.
+        marks: Milestones and errors.
+        human: From when to when a human was in control.
+        steps: Actions sent.
+        complaints: What is wrong with the recording.
+    """
+
+    camera: str
+    stamps: list[int] = field(default_factory=list)
+    start_ns: int = 0
+    seconds: float = 0.0
+    live: list[Track] = field(default_factory=list)
+    relabelled: list[Track] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    human: list[Span] = field(default_factory=list)
+    steps: int = 0
+    complaints: list[str] = field(default_factory=list)
+
+
+def camera_topics(reader: BagReader) -> dict[str, str]:
+    """Topic of each camera by its name: the task's, in its order, else every topic of images."""
+    task = reader.task
+    if task is not None:
+        named = {c.name: c.topic for c in task.cameras if c.topic in reader.topics}
+        if named:
+            return named
+    return {t.topic.strip('/'): t.topic for t in reader.topics.values() if t.type in IMAGES}
+
+
+def take_notes(reader: BagReader) -> BagNotes:
+    """Read everything but the images' pixels."""
+    notes = BagNotes(next(iter(camera_topics(reader).values()), ''))
+    task = reader.task
+    action = task.action.topic if task and task.action else '/vvf/action'
+    watched = {c.topic for c in task.cameras} | {s.topic for s in task.state} if task else set()
+    audits: dict[str, TopicAudit] = defaultdict(TopicAudit)
+    values: _Values = defaultdict(list)
+    marks: list[tuple[int, str, str]] = []
+    switches: list[tuple[int, bool]] = []
+    acted: list[tuple[int, int]] = []
+    for topic, kind, recorded, cdr in reader.messages():
+        if topic in watched:
+            audits[topic].add(recorded)
+        stamp = header_stamp(cdr, kind) or recorded
+        if topic == notes.camera:
+            notes.stamps.append(stamp)
+        elif topic == action:
+            notes.steps += 1
+        if topic not in (EVENT_TOPIC, action) and kind != VALUE_TYPE:
+            continue
+        try:
+            message = reader.deserialize(cdr, kind)
+        except DecodeError:
+            continue
+        if kind == VALUE_TYPE:
+            row = (message.progress, message.value, message.advantage, message.uncertainty)
+            values[topic, message.model].append((stamp, row))
+        elif topic == action:
+            if message.source == message.SOURCE_HUMAN:
+                acted.append((stamp, stamp + round(message.horizon * message.dt * 1e9)))
+        elif message.event == message.MILESTONE:
+            marks.append((stamp, message.detail or 'milestone', 'milestone'))
+        elif message.event == message.ERROR:
+            marks.append((stamp, message.detail or 'error', 'error'))
+        elif message.event in (message.INTERVENTION_START, message.INTERVENTION_END):
+            switches.append((stamp, message.event == message.INTERVENTION_START))
+    stamps = [*notes.stamps, *(row[0] for rows in values.values() for row in rows)]
+    notes.start_ns = start = min(stamps, default=0)
+    end = max(stamps, default=0)
+    notes.seconds = (end - start) * 1e-9
+    _sort_tracks(reader, notes, values)
+    notes.marks = [Mark((stamp - start) * 1e-9, label, kind) for stamp, label, kind in marks]
+    notes.human = [
+        ((begin - start) * 1e-9, (min(last, end) - start) * 1e-9)
+        for begin, last in _joined([*_spans(switches, end), *acted])
+    ]
+    notes.complaints = [*_of_the_bag(reader), *_of_the_topics(reader, audits)]
+    return notes
+
+
+def _sort_tracks(
+    reader: BagReader,
+    notes: BagNotes,
+    values: _Values,
+) -> None:
+    """Live values apart from those that relabelling added."""
+    added = reader.custom_data.get('relabel_topic')
+    models = {model for topic, model in values if topic != VALUE_TOPIC or added == VALUE_TOPIC}
+    for (topic, model), rows in sorted(values.items()):
+        live = topic == VALUE_TOPIC and added != VALUE_TOPIC
+        name = LIVE if live else f'{RELABELLED}, {model}' if len(models) > 1 else RELABELLED
+        rows = sorted(rows)
+        times = np.array([stamp - notes.start_ns for stamp, _ in rows]) * 1e-9
+        progress, value, advantage, uncertainty = np.array([row for _, row in rows], np.float64).T
+        track = Track(name, times, progress, value, advantage, uncertainty)
+        (notes.live if live else notes.relabelled).append(track)
+
+
+def _spans(switches: Sequence[tuple[int, bool]], end: int) -> list[tuple[int, int]]:
+    """From each takeover to the give-back after it, or to the end."""
+    spans, begin = [], None
+    for stamp, taken in sorted(switches):
+        if taken and begin is None:
+            begin = stamp
+        elif not taken and begin is not None:
+            spans.append((begin, stamp))
+            begin = None
+    return spans if begin is None else [*spans, (begin, end)]
+
+
+def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if joined and begin <= joined[-1][1] + _JOIN_NS:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((begin, end))
+    return joined
+
+
+def _of_the_bag(reader: BagReader) -> list[str]:
+    custom = reader.custom_data
+    found = []
+    if reader.loss:
+        found.append(f'The bag is damaged; {reader.loss}.')
+    elif custom.get('relabel_source_loss'):
+        found.append(f'The original was damaged; {custom["relabel_source_loss"]}.')
+    if custom.get(COMPLETE) == 'false':
+        found.append('The recording was not closed.')
+    if custom.get('dropped', '0') != '0':
+        found.append(f'{custom["dropped"]} messages did not fit into the write queue.')
+    if custom.get('note'):
+        found.append(custom['note'])
+    return found
+
+
+def _of_the_topics(reader: BagReader, audits: dict[str, TopicAudit]) -> list[str]:
+    task = reader.task
+    if task is None:
+        return []
+    found = [f'Nothing was recorded of {s.topic}.' for s in task.state if not audits[s.topic].count]
+    for camera in task.cameras:
+        audit = audits[camera.topic]
+        if not audit.count:
+            found.append(f'Nothing was recorded of {camera.topic}.')
+        elif camera.rate_hz and audit.longest_gap_s > _GAP / camera.rate_hz:
+            found.append(
+                f'{camera.topic} paused for {audit.longest_gap_s:.2f} s '
+                f'({audit.rate_hz:.1f} of {camera.rate_hz:g} Hz).'
+            )
+    return found
