@@ -154,7 +154,9 @@ def evaluate_values(
     scene: Scene | None = None
     models = []
     for folder in checkpoints:
-        runtime = load_value(folder, judging.threads)
+        runtime = load_value(
+            folder, judging.threads, engine='torch'
+        )  # its module is what is judged
         store = _store_for(runtime, source)
         own = scene_of(store, _chosen(store, judging.balance))
         if scene is not None and own.numbers != scene.numbers:
