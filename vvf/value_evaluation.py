@@ -154,9 +154,8 @@ def evaluate_values(
     scene: Scene | None = None
     models = []
     for folder in checkpoints:
-        runtime = load_value(
-            folder, judging.threads, engine='torch'
-        )  # its module is what is judged
+        # Its module is judged, on the CPU, where Grad-CAM looks into it, too.
+        runtime = load_value(folder, judging.threads, engine='torch')
         store = _store_for(runtime, source)
         own = scene_of(store, _chosen(store, judging.balance))
         if scene is not None and own.numbers != scene.numbers:
