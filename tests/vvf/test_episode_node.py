@@ -15,6 +15,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from vvf_msgs.msg import EpisodeEvent
 from vvf_msgs.srv import EndEpisode, StartEpisode
@@ -38,6 +39,7 @@ state:
   - {topic: /joint_states, type: joint_state, names: [waist]}
 record:
   - {topic: /vvf/episode, type: vvf_msgs/msg/EpisodeEvent, qos: latched}
+  - {topic: /plan, type: std_msgs/msg/String, qos: latched}
 """
 
 
@@ -142,6 +144,31 @@ def test_an_episode_ends_with_an_audit_in_its_bag_and_in_its_last_event(begin) -
     assert note == 'a note'
     assert head.split() == ['topic', 'messages', 'Hz', 'longest', 'gap', 'dropped', 'lost']
     assert [line.split()[:2] for line in table[:2]] == [[RAW, '3'], ['/joint_states', '3']]
+
+
+def test_what_was_latched_before_the_episode_belongs_to_it(begin) -> None:
+    bench = begin()
+    plan = bench.other.create_publisher(String, '/plan', LATCHED)
+    plan.publish(String(data='old'))
+    plan.publish(String(data='new'))
+    bench.wait(lambda: bench.node.topics.counts['/plan'] == 2)
+    bench.start()
+    with open_bag(Path(bench.end().path)) as bag:
+        ((_, kind, stamp, data),) = bag.messages(['/plan'])
+        assert bag.deserialize(data, kind).data == 'new'
+        assert stamp <= next(bag.messages(['/vvf/episode']))[2]
+
+
+def test_the_time_of_a_message_is_that_of_its_arrival(begin) -> None:
+    bench = begin(ring_seconds=60.0)
+    bench.wait(lambda: not bench.node.silent_topics())
+    bench.wait(lambda: bench.joints.get_subscription_count())
+    bench.joints.publish(JointState(name=['waist'], position=[0.5]))
+    published_ns = time.time_ns()  # within one process it has arrived, and nobody has taken it yet
+    bench.wait(lambda: bench.node.topics.counts['/joint_states'])
+    with open_bag(Path(bench.ask(Trigger, 'save', Trigger.Request()).message)) as bag:
+        ((*_, stamp, _),) = bag.messages(['/joint_states'])
+    assert stamp <= published_ns
 
 
 def test_what_was_judged_wrongly_is_labelled_anew(begin) -> None:

@@ -95,7 +95,7 @@ class EpisodeNode(Node):
         self.progress = 0.0
         self._count = 0
         self.starting = False
-        self._began = 0.0
+        self._began_ns = 0
         self._looked_at_disk = time.monotonic()
 
         topics = self.task.recorded_topics()
@@ -225,7 +225,11 @@ class EpisodeNode(Node):
         self.recorder = recorder
         self.episode_id, self.steps = name, 0
         self._count += 1
-        self.progress, self._began = float('nan'), now_s(self)
+        self.progress = float('nan')
+        self._began_ns = self.get_clock().now().nanoseconds
+        if recorder is not None:
+            for topic, data in self.topics.latched.items():
+                recorder.write(topic, self._began_ns, data)
         self._publish_event(EpisodeEvent.START, '', '')
         self._beat()
         self.get_logger().info(f'episode {name} began')
@@ -282,15 +286,13 @@ class EpisodeNode(Node):
 
     # -- messages --------------------------------------------------------------------------
 
-    def _on_message(self, topic: str, data: bytes) -> None:
+    def _on_message(self, topic: str, stamp_ns: int, data: bytes) -> None:
         if self.task.action is not None and topic == self.task.action.topic:
             self.steps += 1
-        if self.recorder is not None or self._ring is not None:
-            now = self.get_clock().now().nanoseconds
-            if self.recorder is not None:
-                self.recorder.write(topic, now, data)
-            if self._ring is not None:
-                self._ring.add(topic, now, data)
+        if self.recorder is not None and stamp_ns >= self._began_ns:
+            self.recorder.write(topic, stamp_ns, data)
+        if self._ring is not None:
+            self._ring.add(topic, stamp_ns, data)
 
     def _on_value(self, message: ValueEstimate) -> None:
         self.progress = float(message.progress)
@@ -339,7 +341,7 @@ class EpisodeNode(Node):
         values: dict[str, Any] = {
             'episode': self.episode_id,
             'episodes': self._count,
-            'seconds': now_s(self) - self._began if self.episode_id else 0.0,
+            'seconds': now_s(self) - self._began_ns * 1e-9 if self.episode_id else 0.0,
             'written': r.written if r else 0,
             'dropped': r.dropped if r else 0,
             'lost': (self.topics.lost - self._lost_before).total(),

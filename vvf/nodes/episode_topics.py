@@ -25,20 +25,21 @@ class RecordedTopics:
     Args:
         node: owns the subscriptions.
         topics: what to subscribe to.
-        on_message: gets (topic, serialized message).
+        on_message: gets (topic, time of reception in ns, serialized message).
         reliable: subscribe to everything reliably.
         depth: messages that wait for each camera; of other topics at least a thousand do.
 
     Attributes:
         counts: messages by topic so far.
         lost: messages by topic of which the middleware says that they never arrived.
+        latched: newest message of each latched topic, which holds until the next one.
     """
 
     def __init__(
         self,
         node: Node,
         topics: Iterable[RecordTopic],
-        on_message: Callable[[str, bytes], None],
+        on_message: Callable[[str, int, bytes], None],
         *,
         reliable: bool,
         depth: int,
@@ -52,6 +53,8 @@ class RecordedTopics:
         self._rates: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
+        self.latched: dict[str, bytes] = {}
+        self._sim_time = node.get_parameter('use_sim_time').value
         for topic in topics:
             self._subscriptions[topic.topic] = self._subscribe(topic)
 
@@ -73,11 +76,13 @@ class RecordedTopics:
         return self._rates
 
     def _subscribe(self, topic: RecordTopic) -> Subscription:
-        name = topic.topic
+        name, latched = topic.topic, topic.qos == 'latched'
 
-        def receive(data: bytes) -> None:
+        def receive(data: bytes, info: dict[str, int]) -> None:
             self.counts[name] += 1
-            self._on_message(name, data)
+            if latched:
+                self.latched[name] = data
+            self._on_message(name, self._received_ns(info), data)
 
         def lose(info: QoSMessageLostInfo) -> None:
             self.lost[name] += info.total_count_change
@@ -90,6 +95,11 @@ class RecordedTopics:
             event_callbacks=SubscriptionEventCallbacks(message_lost=lose),
             raw=True,
         )
+
+    def _received_ns(self, info: dict[str, int]) -> int:
+        """When the middleware received a message: a busy executor may take it much later."""
+        received = 0 if self._sim_time else info['received_timestamp']
+        return received or int(self._node.get_clock().now().nanoseconds)
 
     def _qos(self, topic: RecordTopic) -> QoSProfile:
         if topic.qos == 'latched':
