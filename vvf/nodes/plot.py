@@ -48,6 +48,8 @@ _EVENTS = {
     EpisodeEvent.MILESTONE: 'milestone',
     EpisodeEvent.ERROR: 'error',
 }
+# These say in `detail` what happened, the others in `outcome`.
+_DETAILED = ('takeover', 'give back', 'milestone', 'error')
 _REPLAY_S = 10.0  # no value is that late: such a one is from a recording
 
 
@@ -140,10 +142,6 @@ class PlotNode(Node):
 
     def _report(self) -> tuple[int, str, dict[str, Any]]:
         return 0, 'ok', {'draw_ms_p95': self._meter.latency_ms(95), 'drawn': self._meter.count}
-
-
-#: Events that say in `detail` what happened, and not in `outcome`.
-_DETAILED = ('takeover', 'give back', 'milestone', 'error')
 
 
 def main() -> None:
