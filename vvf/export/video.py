@@ -23,6 +23,7 @@ _OPTIONS = {
 }
 
 
+# Below it, colour at half the resolution, which most players want, loses small things.
 _FEW_PIXELS = 200
 
 
@@ -83,10 +84,11 @@ class VideoWriter:
 
     def _open(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
-        # Colour at half the resolution needs even sides.
-        self.pixel_format = 'yuv420p' if shape[0] % 2 == shape[1] % 2 == 0 else 'yuv444p'
-        if self._encoder == 'libsvtav1' and self.pixel_format != 'yuv420p':
+        even = shape[0] % 2 == shape[1] % 2 == 0
+        if self._encoder == 'libsvtav1' and not even:
             raise UserError(f'AV1 needs even sides, not {shape[1]}x{shape[0]}: choose --codec h264')
+        halved = even and (min(shape[:2]) >= _FEW_PIXELS or self._encoder == 'libsvtav1')
+        self.pixel_format = 'yuv420p' if halved else 'yuv444p'
         self._container = av.open(str(self._draft), 'w', format='mp4')
         self._stream = self._container.add_stream(self._encoder, rate=self.fps)
         self._stream.height, self._stream.width = shape[:2]
