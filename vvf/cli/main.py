@@ -38,6 +38,8 @@ COMMANDS = {
     'eval': 'measure a value model or a policy',
     'bench': 'measure speed and losses on this machine',
     'report': 'write an HTML page about recorded episodes',
+    'overlay': 'write videos of episodes with their value',
+    'view': 'show a bag in the Rerun viewer: cameras, joints and values on one time line',
 }
 
 
