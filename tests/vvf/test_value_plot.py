@@ -14,6 +14,7 @@ from vvf.viz.live_text import shorten, text_width, write
 from vvf.viz.plot import (
     BAND,
     BETTER,
+    BRIGHT,
     CURVE,
     EVENTS,
     HUMAN,
@@ -149,6 +150,14 @@ def test_no_drop_is_lost_between_pixels() -> None:
         plot.push(i / 30, 0.1 if i == 10_000 else 0.8)
     columns = where(plot.draw(), CURVE).sum(axis=0)
     assert columns.max() > 100
+
+
+def test_a_value_that_stays_away_is_missed() -> None:
+    plot = rising(ValuePlot(threshold=None))
+    assert count(plot.draw(0.5), LIMIT) == 0
+    image = plot.draw(4.0)
+    assert count(image, LIMIT) > 20, 'for how long, in words'
+    assert count(image[:50], BRIGHT) == 0, 'the number is dimmed'
 
 
 def test_a_plot_that_is_too_small_is_refused() -> None:

@@ -72,6 +72,7 @@ class PlotNode(Node):
         self._model = ''
         self._meter = Meter()
         self._newest = 0.0  # stamp of the newest value, s; 0 before the first
+        self._heard = now_s(self)  # when it came
         self._started: float | None = None  # stamp of the episode's start, until its first value
         self._in_episode = False
         self._joints: bytes | None = None
@@ -93,7 +94,7 @@ class PlotNode(Node):
         if self._started is not None and abs(stamp - self._started) > _REPLAY_S:
             self._plot.mark(stamp, 'start')  # a replay: values have the stamps of the recording
         self._started = None
-        self._newest = stamp
+        self._newest, self._heard = stamp, now_s(self)
         if message.model != self._model:
             self._model, self._map = message.model, ProgressMap()
         self._map.learn(message.value, message.progress)
@@ -132,7 +133,7 @@ class PlotNode(Node):
         began = now_s(self)
         stamp = self.get_clock().now().to_msg()
         if self._image_output.get_subscription_count():
-            message = fill_image(Image(), self._plot.draw())
+            message = fill_image(Image(), self._plot.draw(began - self._heard))
             message.header.stamp = stamp
             message.header.frame_id = 'vvf_plot'
             self._image_output.publish(message)

@@ -47,6 +47,7 @@ EVENTS: dict[str, tuple[Colour, int]] = {
 
 _SUBPIXEL = 4
 _CLEAR = 0.3  # an advantage so strong is put into words
+_SILENT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,12 @@ class ValuePlot:
             self._ended = t
         self._marks.append(_Mark(t, event, label or event))
 
-    def draw(self) -> Pixels:
-        """Return the plot, uint8 RGB (height, width, 3)."""
+    def draw(self, silent_s: float = 0.0) -> Pixels:
+        """Return the plot, uint8 RGB (height, width, 3).
+
+        Args:
+            silent_s: For how long no value has come; from a second on the plot says so.
+        """
         image = self._blank.copy()
         view = self._view()
         rows = self._history.since(view.start)
@@ -169,7 +174,7 @@ class ValuePlot:
             self._curve(image, view, piece)
         self._advantages(image, view, rows[:, 0], gains)
         self._events(image, view, marks)
-        self._header(image, view, rows, gains)
+        self._header(image, view, rows, gains, silent_s)
         return image
 
     # -- what is shown -----------------------------------------------------------------------
@@ -289,27 +294,35 @@ class ValuePlot:
                     taken.append((left - 0.5 * size, left + width + 0.5 * size))
                     break
 
-    def _header(self, image: Pixels, view: _View, rows: FloatArray, gains: FloatArray) -> None:
-        base = round(1.02 * self._large)
+    def _header(
+        self, image: Pixels, view: _View, rows: FloatArray, gains: FloatArray, silent_s: float
+    ) -> None:
+        base, room = round(1.02 * self._large), view.right
         newest = rows[-1] if len(rows) else None
-        if newest is None or not math.isfinite(newest[1]):
-            text = 'waiting for values' if newest is None else 'no value'
-            write(image, text, (view.right, base), self._small, TEXT, 'r')
-            room = view.right - text_width(text, self._small)
-        else:
+        word, colour = 'waiting for values', TEXT
+        if newest is not None and math.isfinite(newest[1]):
             center = _fixed(np.stack([view.x(newest[0]), view.y(newest[1])]))
             radius = (self._line + 2) << _SUBPIXEL
             cv2.circle(image, center.tolist(), radius, BRIGHT, -1, cv2.LINE_AA, _SUBPIXEL)
             number = f'{newest[1]:.2f}'
-            write(image, number, (view.right, base), self._large, BRIGHT, 'r')
-            room = view.right - text_width('0.00', self._large) - self._small
+            bright = BRIGHT if silent_s < _SILENT_S else TEXT
+            write(image, number, (room, base), self._large, bright, 'r')
+            room -= text_width(number, self._large) + self._small
+            word = ''
             gain = float(gains[-1])
             if abs(gain) > _CLEAR and self.width >= 320:
                 word, colour = ('better', BETTER) if gain > 0 else ('worse', WORSE)
-                write(image, word, (room, base), self._small, colour, 'r')
-                room -= text_width('better', self._small)
+        if newest is not None and silent_s >= _SILENT_S:
+            word, colour = f'{silent_s:.0f} s ago', LIMIT
+            if self.width >= 320:
+                word = f'no value for {silent_s:.0f} s'
+        elif newest is not None and not math.isfinite(newest[1]):
+            word = 'no value'
+        write(image, word, (room, base), self._small, colour, 'r')
+        # As much room as the usual words take, so that the title does not jump about.
+        room -= max(text_width(word, self._small), text_width('better', self._small))
         left = round(0.6 * self._small)
-        title = shorten(self.title, room - left - 1.5 * self._small, self._small)
+        title = shorten(self.title, room - left - self._small, self._small)
         write(image, title, (left, base), self._small, TEXT)
 
 
