@@ -127,7 +127,8 @@ class Recorder:
         """
         written = threading.Event()
         self._queue.put(written)
-        written.wait()
+        while not written.wait(_IDLE_S) and self._thread.is_alive():
+            pass
         return self._audit(lost)
 
     def close(

@@ -36,7 +36,7 @@ _LAST_MESSAGES_S = 5.0
 _KILL_AFTER_S = (0.5, 4.0)
 _DOMAINS = range(50, 100)
 _FOREVER_S = 600.0
-_LOOK_S = 1.0
+_LOOK_S = 0.5
 _STREAMS = 'vvf.bench.streams'
 
 
