@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `vvf bench latency`."""
     parser.add_argument('--task', default='pick_place', help='a task with a simulation')
     parser.add_argument('--value', default='', metavar='DIR', help='value checkpoint [of the task]')
+    parser.add_argument('--engine-device', default='auto', help='what it runs on [auto]')
     parser.add_argument('--cameras', choices=['video', 'sim'], default='video', help='[video]')
     parser.add_argument('--width', type=int, default=640, help='of the video, pixels [640]')
     parser.add_argument('--height', type=int, default=480, help='of the video, pixels [480]')
@@ -76,7 +77,10 @@ def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from vvf.bench.latency_listener import Listener
 
     arguments = GraphArguments(
-        value_model=args.value, record=args.record, bag_dir=str(folder / 'bags')
+        value_model=args.value,
+        engine_device=args.engine_device,
+        record=args.record,
+        bag_dir=str(folder / 'bags'),
     )
     if args.cameras == 'sim':
         specs = simulated(args.task, folder, arguments, args.rate)
@@ -112,6 +116,7 @@ def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     model = next(s.parameters['model'] for s in specs if s.name == 'value')
     return {
         'value_model': Path(model).name,
+        'engine_device': args.engine_device,
         'cameras': args.cameras,
         'camera_rate_hz': args.rate,
         'recorded': args.record,

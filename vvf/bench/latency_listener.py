@@ -24,12 +24,14 @@ from vvf.errors import UserError
 from vvf.images import to_rgb
 from vvf.nodes.common import LATCHED, seconds, stream_qos
 
+_WITH_THE_END = 2  # the plot after an episode's end that surely shows it
+
 
 class Listener:
     """A node of this process that takes down when things arrive.
 
     Args:
-        cameras: names of the two cameras, the reference first.
+        cameras: their names, the reference first.
         alive: says whether the graph still runs.
 
     Attributes:
@@ -50,6 +52,7 @@ class Listener:
         self._arm: dict[str, float] = {}
         self._newest_plot: Any = None
         self._episode_plot: Any = None
+        self._plots_after_end = _WITH_THE_END
         self._began = time.monotonic()
         create, qos = self._node.create_subscription, stream_qos(depth=50)
         create(ValueEstimate, '/vvf/value', self._on_value, qos)
@@ -127,9 +130,10 @@ class Listener:
 
     def _offset_ms(self) -> float | None:
         """How far the second camera is behind the first: what a frame may have to wait."""
-        first, second = (np.array(s) for s in list(self._stamps.values())[:2])
-        if not len(first) or not len(second):
+        stamps = [np.array(s) for s in self._stamps.values()]
+        if len(stamps) < 2 or not all(map(len, stamps)):
             return None
+        first, second = stamps[:2]
         after = np.searchsorted(second, first)
         known = after < len(second)
         return round(float(np.median(second[after[known]] - first[known])) * 1e3, 2)
@@ -140,6 +144,9 @@ class Listener:
     def _on_plot(self, message: Any) -> None:
         self._counts['plot'] += 1
         self._newest_plot = message
+        self._plots_after_end += 1
+        if self._plots_after_end == _WITH_THE_END:
+            self._episode_plot = message
 
     def _on_markers(self, message: Any) -> None:
         self._counts['markers'] += 1
@@ -147,7 +154,8 @@ class Listener:
     def _on_event(self, event: Any) -> None:
         if event.event == EpisodeEvent.START:
             self.episodes += 1
-            self._episode_plot = self._newest_plot if self.episodes > 1 else None
+        elif event.event == EpisodeEvent.END:
+            self._plots_after_end = 0
 
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:
