@@ -103,6 +103,19 @@ def test_each_step_draws_its_own_batch_whatever_was_drawn_before(store):
     assert not torch.equal(first.images[0][:4], batch_of(3).images[0][:4])
 
 
+def test_held_out_losses_are_of_the_weights_that_are_kept(store):
+    trainer = LearnerTrainer(IcvfLearner.create(small_icvf(), store, 0))
+    try:
+        first = trainer.evaluate()
+        with torch.no_grad():
+            for parameter in trainer.learner.model.parameters():
+                parameter.add_(1.0)
+        second = trainer.evaluate()
+    finally:
+        trainer.close()
+    assert first['held_out_loss'] == second['held_out_loss']
+
+
 def test_held_out_losses_are_of_the_same_samples_each_time(store):
     trainer = LearnerTrainer(IcvfLearner.create(small_icvf(), store, 0))
     try:

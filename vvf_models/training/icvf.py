@@ -2,7 +2,7 @@
 """Trains an ICVF: its transitions, its target network, and what it finds in the data."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -91,6 +91,7 @@ class IcvfLearner(ValueLearner):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of some transitions."""
         data, config = batch.data, self.config
+        model = cast(Icvf, self.active)
         differs = data['differs']
         count = len(differs)
         sizes = [count, int(differs.sum()), count, count]
@@ -100,7 +101,7 @@ class IcvfLearner(ValueLearner):
         with torch.autocast(device, torch.bfloat16, enabled=config.bfloat16):
             with torch.no_grad():
                 latents = self.target.encode(batch.images, state, hide)
-            online = self.model.encode(
+            online = model.encode(
                 [image[:learned] for image in batch.images],
                 None if state is None else state[:learned],
                 None if hide is None else hide[:learned],
@@ -108,7 +109,7 @@ class IcvfLearner(ValueLearner):
         intent, other, current = torch.split(online, sizes[:3])
         goal = intent.clone()
         goal[differs] = other
-        value = self.model.intent_values(current, goal, intent)
+        value = model.intent_values(current, goal, intent)
         with torch.no_grad():
             intent, other, current, following = torch.split(latents, sizes)
             goal = intent.clone()
