@@ -18,11 +18,13 @@ from pathlib import Path
 
 from rosbags.interfaces import QosDurability
 
+from vvf.bags.audit import AUDIT, audit_recording
 from vvf.bags.frames import EVENT_TOPIC
 from vvf.bags.reader import BagReader, DecodeError, open_bag
 from vvf.bags.topics import TopicSpec
 from vvf.bags.writer import COMPLETE, OUTCOMES, BagWriter
 from vvf.errors import UserError
+from vvf.task import TaskSpec
 
 #: Key of custom_data: what was done to a bag since it was recorded, as a JSON list.
 EDITS = 'edits'
@@ -260,6 +262,8 @@ def _origin(reader: BagReader) -> dict[str, object]:
         'episode_id': reader.episode_id,
         'sha256': digest.hexdigest(),
     }
+    if AUDIT in reader.custom_data:
+        found['audit'] = reader.custom_data[AUDIT]
     return {**found, 'loss': str(reader.loss)} if reader.loss else found
 
 
@@ -310,7 +314,9 @@ def _counted(rows: Iterable[Message], progress: Progress) -> Iterator[Message]:
 def _write(
     target: Path, topics: Iterable[TopicSpec], custom: Mapping[str, str], rows: Iterable[Message]
 ) -> None:
-    """Write a bag, complete or not at all."""
+    """Write a bag, complete or not at all, with an audit of its own."""
+    text = custom.get('task_file', '')
+    task = TaskSpec.from_yaml(text, f'embedded in {target.name}') if text else None
     draft = target.with_name(f'.{target.name}.partial')
     if draft.exists():
         shutil.rmtree(draft)
@@ -322,7 +328,10 @@ def _write(
         with writer:
             for topic, stamp, raw in rows:
                 writer.write(topic, stamp, raw)
-            writer.close({'outcome': outcome if outcome in OUTCOMES else 'unlabelled'})
+            changes = {'outcome': outcome if outcome in OUTCOMES else 'unlabelled'}
+            if task is not None:
+                changes[AUDIT] = audit_recording(task, writer.audit).to_json()
+            writer.close(changes)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise

@@ -33,6 +33,7 @@ COMMANDS = {
     'collect': 'record episodes of the scripted expert in simulation',
     'train': 'train a value model or a policy',
     'relabel': 'score recorded bags with a value model',
+    'episodes': 'list recorded episodes: outcome, length, value, interventions, complaints',
     'edit': 'split, trim, merge or label recorded episodes, into new bags',
     'export': 'write episodes as a LeRobot data set',
     'eval': 'measure a value model or a policy',
