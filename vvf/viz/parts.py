@@ -132,10 +132,10 @@ def chart(
         f'<span class="y" style="bottom:{value * 100:.0f}%">{value:g}</span>'
         for value in (0.0, 0.5, 1.0)
     )
-    tick = _tick(span)
+    step = tick(span)
     x_labels = ''.join(
-        f'<span class="x" style="left:{i * tick / span * 100:.2f}%">{i * tick:g} {unit}</span>'
-        for i in range(int(span / tick + 1e-9) + 1)
+        f'<span class="x" style="left:{i * step / span * 100:.2f}%">{i * step:g} {unit}</span>'
+        for i in range(int(span / step + 1e-9) + 1)
     )
     data = {
         'span': round(span, 3),
@@ -262,7 +262,8 @@ def _layout(marks: Sequence[Mark], span: float, style: str, wide: float) -> str:
     return ''.join(names)
 
 
-def _tick(span: float) -> float:
+def tick(span: float) -> float:
+    """A round distance between numbers on an axis, so that there are three to seven of them."""
     power: float = 10.0 ** math.floor(math.log10(span / 6))
     return next(f * power for f in (1.0, 2.0, 5.0, 10.0) if f * power >= span / 6 * (1 - 1e-9))
 
