@@ -14,7 +14,9 @@ from scipy.stats import spearmanr
 from tests.vvf_models.toy import small_distributional, small_icvf, small_viva
 from vvf_models.checkpoints import save_checkpoint
 from vvf_models.errors import UserError
-from vvf_models.runtime import ENGINES, engine, load_value, openvino_parts
+from vvf_models.runtime import ENGINES, gpu, int8, load_value, openvino_parts
+from vvf_models.runtime.engine import Engine
+from vvf_models.values.base import Goal
 from vvf_models.values.distributional import DistributionalValue
 from vvf_models.values.icvf import Icvf
 from vvf_models.values.vip import Vip, VipConfig
@@ -200,7 +202,7 @@ def test_what_openvino_does_not_know_runs_on_torch(resnet, monkeypatch):
 
 
 def test_an_int8_that_mixes_up_the_frames_says_so(small, frames, monkeypatch):
-    monkeypatch.setattr(engine, 'rank_agreement', lambda *_: 0.5)
+    monkeypatch.setattr(int8, 'rank_agreement', lambda *_: 0.5)
     runtime = load_value(small, engine='openvino-int8', calibration=frames[0])
     assert 'rank correlation of 0.50' in runtime.engine_note
 
@@ -240,15 +242,15 @@ def test_a_folder_that_cannot_be_written_costs_the_cache_only(small, frames, mon
 
 def test_compiled_parts_give_the_values_of_eager_torch(small, frames, monkeypatch):
     # What runs on a GPU, with the CPU in its place, and without generating code.
-    monkeypatch.setattr(engine, '_WORTH_COMPILING', 0)
+    monkeypatch.setattr(gpu, 'WORTH_COMPILING', 0)
     images, state = frames
     model = load_value(small, engine='torch').model
-    reference = engine.Engine('torch', model)
-    compiled = engine.cuda(model, device='cpu', backend='eager')
+    reference = Engine('torch', model)
+    compiled = gpu.gpu_engine(model, device='cpu', backend='eager')
     assert compiled.note == ''
     pixels = torch.from_numpy(images['wrist']).permute(0, 3, 1, 2)
     numbers = torch.from_numpy(state)
-    goal = engine.Goal(latents=reference.encode([pixels[-1:]], numbers[-1:]))
+    goal = Goal(latents=reference.encode([pixels[-1:]], numbers[-1:]))
     for cut in (slice(0, 1), slice(0, 7), slice(0, None)):
         found, exact = (
             each.estimate(each.encode([pixels[cut]], numbers[cut]), goal)[0]
@@ -258,13 +260,13 @@ def test_compiled_parts_give_the_values_of_eager_torch(small, frames, monkeypatc
 
 
 def test_where_nothing_can_be_compiled_it_runs_all_the_same(small, monkeypatch):
-    monkeypatch.setattr(engine, '_WORTH_COMPILING', 0)
+    monkeypatch.setattr(gpu, 'WORTH_COMPILING', 0)
     model = load_value(small, engine='torch').model
 
     def broken(*_):
         raise RuntimeError('no C compiler')
 
-    found = engine.cuda(model, device='cpu', backend=broken)
+    found = gpu.gpu_engine(model, device='cpu', backend=broken)
     assert found.name == 'cuda'
     assert 'torch.compile failed' in found.note
     black = torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models at run time: load a checkpoint, encode observations once, ask for values or actions."""
 
-from vvf_models.runtime.engine import ENGINES
+from vvf_models.runtime.choice import ENGINES
 from vvf_models.runtime.policy import PolicyRuntime, load_policy
 from vvf_models.runtime.value import ValueRuntime, Values, load_value
 

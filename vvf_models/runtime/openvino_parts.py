@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vvf_models.errors import UserError
-from vvf_models.runtime.parts import Part, Plain, Replacement
+from vvf_models.runtime.parts import Part, Plain, Replacement, parts_of
 from vvf_models.values.base import ValueModel
 
 # At once: on one core, ResNet-v2-26 at 128 px takes 5.5 ms per image of 16, and 7.8 ms of 32, whose
@@ -60,6 +60,21 @@ class OpenvinoPart(Replacement):
             # Inputs that are sometimes shared and sometimes copied are refused; outputs are copied.
             answers.append(self._request.infer(given, share_inputs=True)[0])
         return torch.from_numpy(np.concatenate(answers))
+
+
+def convertible_parts(model: ValueModel) -> list[Part]:
+    """The parts of a model that can go to OpenVINO.
+
+    Raises:
+        NotConvertibleError: There are none.
+    """
+    parts = parts_of(model)
+    if not parts:
+        raise NotConvertibleError(
+            'OpenVINO is only for models with an image encoder of vvf and for ViVa; use the '
+            'engine "torch".'
+        )
+    return parts
 
 
 def openvino_parts(

@@ -14,7 +14,8 @@ from torch import Tensor
 from vvf_models.checkpoints import MODULES, Checkpoint, load_checkpoint, load_config
 from vvf_models.encoders.resnet_v2 import fold
 from vvf_models.errors import UserError
-from vvf_models.runtime.engine import Engine, make_engine
+from vvf_models.runtime.choice import make_engine
+from vvf_models.runtime.engine import Engine
 from vvf_models.runtime.observation import prepare_images, prepare_state
 from vvf_models.values.base import Goal, GoalSet, ValueModel
 
@@ -227,7 +228,7 @@ def load_value(
     Args:
         path: The checkpoint's folder.
         threads: CPU threads of the whole process; one is immune to contention.
-        engine: One of `ENGINES`; see `vvf_models.runtime.engine.make_engine`.
+        engine: One of `ENGINES`; see `vvf_models.runtime.choice.make_engine`.
         calibration: For 'openvino-int8': per camera, (N, H, W, 3) uint8 RGB frames of any size,
             like those to be scored.
 
