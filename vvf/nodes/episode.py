@@ -17,11 +17,10 @@ from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from std_msgs.msg import String
 from vvf_msgs.msg import EpisodeEvent, ValueEstimate
-from vvf_msgs.srv import EndEpisode, StartEpisode
 
 from vvf.bags.audit import RecordingAudit
 from vvf.bags.disk import free_gib
-from vvf.bags.recorder import EpisodeRecorder, set_outcome
+from vvf.bags.recorder import EpisodeRecorder
 from vvf.bags.ring import Message, Ring
 from vvf.bags.rosbag2 import NODE_NAME, Rosbag2Recorder
 from vvf.bags.store import EpisodeStore, recorded_task
@@ -30,8 +29,8 @@ from vvf.errors import UserError
 from vvf.nodes.common import LATCHED, now_s, run, stream_qos
 from vvf.nodes.episode_ring import RingSaver
 from vvf.nodes.episode_runner import EpisodeRunner, until
+from vvf.nodes.episode_services import EpisodeServices
 from vvf.nodes.episode_topics import RecordedTopics
-from vvf.nodes.messages import OUTCOMES
 from vvf.parameters import Parameter, declare
 from vvf.task import load_task
 
@@ -116,76 +115,13 @@ class EpisodeNode(Node):
         )
         self._lost_before = self.topics.lost.copy()
         self.create_subscription(ValueEstimate, VALUE_TOPIC, self._on_value, stream_qos())
-        self.create_service(StartEpisode, '/vvf/episode/start', self._on_start)
-        self.create_service(EndEpisode, '/vvf/episode/end', self._on_end)
-        self.create_service(EndEpisode, '/vvf/episode/label', self._on_label)
         self._saver = RingSaver(self, self._ring, self._save_ring)
         self._runner = EpisodeRunner(self)
+        self._asked = EpisodeServices(self, self._runner)
         self.create_timer(0.2, self._beat)
         self._diagnostics = Diagnostics(self, self._report)
         # Whoever still believes in an episode of an earlier life of this node is put right.
-        self._publish_event(EpisodeEvent.END, 'aborted', 'episode node started')
-
-    # -- services --------------------------------------------------------------------------
-
-    async def _on_start(
-        self, request: StartEpisode.Request, response: StartEpisode.Response
-    ) -> StartEpisode.Response:
-        problem = ''
-        if self.episode_id:
-            problem = f'episode {self.episode_id} is still running: end it first'
-        elif self._runner.busy or self.starting:
-            problem = 'an episode is about to begin'
-        elif request.task not in ('', self.task.name):
-            problem = f'this graph runs task {self.task.name}, not {request.task}'
-        elif silent := self.silent_topics():
-            problem = self.explain_silence(silent[0])
-        if problem:
-            response.success, response.message = False, problem
-            return response
-        try:
-            await self.begin(request.instruction, request.episode_id)
-        except (UserError, ValueError) as error:
-            self.get_logger().error(f'cannot start an episode: {error}')
-            response.success, response.message = False, str(error)
-            return response
-        response.success = True
-        response.episode_id = self.episode_id
-        response.path = str(self.recorder.path) if self.recorder else ''
-        return response
-
-    def _on_end(
-        self, request: EndEpisode.Request, response: EndEpisode.Response
-    ) -> EndEpisode.Response:
-        if not self.episode_id:
-            response.success, response.message = False, 'no episode is running'
-        elif request.outcome not in OUTCOMES:
-            response.success, response.message = False, f'there is no outcome {request.outcome}'
-        else:
-            self.end(OUTCOMES[request.outcome], request.note)
-            response.success = True
-            response.path = str(self.last_path or '')
-        return response
-
-    def _on_label(
-        self, request: EndEpisode.Request, response: EndEpisode.Response
-    ) -> EndEpisode.Response:
-        if request.outcome not in OUTCOMES:
-            response.success, response.message = False, f'there is no outcome {request.outcome}'
-        elif self.episode_id or self.last_path is None:
-            response.success = False
-            response.message = 'end the episode first: labels are for the last recorded one'
-        else:
-            outcome = OUTCOMES[request.outcome]
-            response.path = str(self.last_path)
-            try:
-                set_outcome(self.last_path, outcome)
-            except (UserError, OSError) as error:
-                response.success, response.message = False, str(error)
-                return response
-            self._publish_event(EpisodeEvent.LABEL, outcome, request.note)
-            response.success = True
-        return response
+        self.publish_event(EpisodeEvent.END, 'aborted', 'episode node started')
 
     def silent_topics(self) -> list[str]:
         """What an episode cannot be without and nobody publishes (yet): it would be lost."""
@@ -230,7 +166,7 @@ class EpisodeNode(Node):
         if recorder is not None:
             for topic, data in self.topics.latched.items():
                 recorder.write(topic, self._began_ns, data)
-        self._publish_event(EpisodeEvent.START, '', '')
+        self.publish_event(EpisodeEvent.START, '', '')
         self._beat()
         self.get_logger().info(f'episode {name} began')
 
@@ -241,7 +177,7 @@ class EpisodeNode(Node):
         lost = self.topics.lost - self._lost_before
         known = recorder.settle(lost) if recorder else None
         detail = '\n'.join(part for part in (note, known.table() if known else '') if part)
-        self._publish_event(EpisodeEvent.END, outcome, detail)
+        self.publish_event(EpisodeEvent.END, outcome, detail)
         name, self.episode_id = self.episode_id, ''
         self.recorder = None
         if recorder is not None:
@@ -316,7 +252,8 @@ class EpisodeNode(Node):
             self.get_logger().error(f'episode {self.episode_id} is ended: {problem}')
             self.end('aborted', problem)
 
-    def _publish_event(self, event: int, outcome: str, detail: str) -> None:
+    def publish_event(self, event: int, outcome: str, detail: str) -> None:
+        """Publish what happened to the episode, and record it."""
         message = EpisodeEvent(
             event=event,
             episode_id=self.episode_id,
