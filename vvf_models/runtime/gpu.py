@@ -67,6 +67,7 @@ def _try(engine: Engine) -> None:
     size, dim = config.image_size, config.state_dim
     black = [torch.zeros(2, 3, size, size, dtype=torch.uint8) for _ in config.cameras]
     latents = engine.encode(black, torch.zeros(2, dim) if dim else None)
-    if isinstance(engine.model, Viva):
-        tokens, numbers = engine.model.config.text_shape
+    model = engine.model
+    if isinstance(model, Viva) and model.config.objective == 'value':
+        tokens, numbers = model.config.text_shape
         engine.estimate(latents, Goal(text=torch.zeros(tokens * numbers)))
