@@ -180,21 +180,21 @@ def _end_of_way(array: MarkerArray) -> float:
 
 
 def _x(node: PlotNode) -> float:
-    pose = node._markers._pose
+    pose = node._pose()
     return float(pose.pose.position.x) if pose else -1.0
 
 
 def test_a_resting_gripper_adds_no_points_and_a_new_episode_takes_the_way_away() -> None:
-    stamp = PoseStamped().header.stamp
+    pose = PoseStamped()
+    stamp = pose.header.stamp
     markers = ValueMarkers(trail=10)
-    empty = by_name(markers.message(stamp, None))
+    empty = by_name(markers.message(stamp, None, None))
     assert all(m.action == Marker.DELETE for m in empty.values())
     for x in (0.0, 0.1, 0.1, 0.1, 0.2):
         pose = PoseStamped()
         pose.pose.position.x = x
-        markers.gripper(pose)
-        markers.value(0.5, float('nan'))
-    assert len(by_name(markers.message(stamp, None))['way'].points) == 3
+        markers.value(pose, 0.5, float('nan'))
+    assert len(by_name(markers.message(stamp, pose, None))['way'].points) == 3
     markers.clear()
-    after = by_name(markers.message(stamp, None))
+    after = by_name(markers.message(stamp, pose, None))
     assert after['way'].action == after['gripper'].action == Marker.DELETE

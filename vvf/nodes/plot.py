@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image, JointState
 from visualization_msgs.msg import MarkerArray
 from vvf_msgs.msg import EpisodeEvent, ValueEstimate
@@ -22,6 +21,7 @@ from vvf_msgs.msg import EpisodeEvent, ValueEstimate
 from vvf.diagnostics import Diagnostics, Meter
 from vvf.images import fill_image
 from vvf.nodes.common import LATCHED, now_s, run, seconds, stream_qos
+from vvf.nodes.newest import Newest
 from vvf.nodes.value_markers import ValueMarkers
 from vvf.parameters import Parameter, declare
 from vvf.task import load_task
@@ -75,17 +75,14 @@ class PlotNode(Node):
         self._heard = now_s(self)  # when it came
         self._started: float | None = None  # stamp of the episode's start, until its first value
         self._in_episode = False
-        self._joints: bytes | None = None
         self._image_output = self.create_publisher(Image, '/vvf/value/plot', stream_qos())
         self._marker_output = self.create_publisher(MarkerArray, '/vvf/value/markers', 2)
         self.create_subscription(ValueEstimate, '/vvf/value', self._on_value, stream_qos(depth=10))
         self.create_subscription(EpisodeEvent, '/vvf/episode', self._on_event, LATCHED)
-        self.create_subscription(PoseStamped, '/vvf/ee_pose', self._markers.gripper, stream_qos())
+        self._pose = Newest(self, PoseStamped, '/vvf/ee_pose')
         self._line = LINES.get(self._task.robot)
-        joints = [s.topic for s in self._task.state if s.type == 'joint_state']
-        if self._line and joints:
-            # As bytes: of a hundred joint states a second, five are looked at.
-            self.create_subscription(JointState, joints[0], self._on_joints, stream_qos(), raw=True)
+        topics = [s.topic for s in self._task.state if s.type == 'joint_state']
+        self._joints = Newest(self, JointState, topics[0]) if self._line and topics else None
         self.create_timer(1.0 / p['rate_hz'], self._draw)
         self._diagnostics = Diagnostics(self, self._report)
 
@@ -100,7 +97,7 @@ class PlotNode(Node):
         self._map.learn(message.value, message.progress)
         band = self._map.half_width(message.value, message.uncertainty)
         self._plot.push(stamp, message.progress, band, message.advantage)
-        self._markers.value(message.progress, message.advantage)
+        self._markers.value(self._pose(), message.progress, message.advantage)
 
     def _on_event(self, event: EpisodeEvent) -> None:
         stamp = seconds(event.header.stamp)
@@ -116,15 +113,12 @@ class PlotNode(Node):
             name = event.outcome if event.outcome in EVENTS else kind
             self._plot.mark(stamp, name, event.detail if kind in _DETAILED else event.outcome)
 
-    def _on_joints(self, data: bytes) -> None:
-        self._joints = data
-
     def _arm(self) -> npt.NDArray[np.float64] | None:
         """The arm's line, where the robot is known and has been heard of."""
-        if self._line is None or self._joints is None:
+        message = self._joints() if self._joints else None
+        if self._line is None or message is None:
             return None
         names, line = self._line
-        message = deserialize_message(self._joints, JointState)
         positions = dict(zip(message.name, message.position, strict=False))
         angles = [positions.get(name, np.nan) for name in names]
         return line(angles) if np.isfinite(angles).all() else None
@@ -139,7 +133,7 @@ class PlotNode(Node):
             self._image_output.publish(message)
             self._meter.add(now_s(self), now_s(self) - began)
         if self._marker_output.get_subscription_count():
-            self._marker_output.publish(self._markers.message(stamp, self._arm()))
+            self._marker_output.publish(self._markers.message(stamp, self._pose(), self._arm()))
 
     def _report(self) -> tuple[int, str, dict[str, Any]]:
         return 0, 'ok', {'draw_ms_p95': self._meter.latency_ms(95), 'drawn': self._meter.count}

@@ -35,7 +35,6 @@ class ValueMarkers:
     def __init__(self, trail: int) -> None:
         self._points: deque[Point] = deque(maxlen=trail)
         self._gains: deque[float] = deque(maxlen=trail)
-        self._pose: PoseStamped | None = None
         self._progress = math.nan
 
     def clear(self) -> None:
@@ -44,44 +43,43 @@ class ValueMarkers:
         self._gains.clear()
         self._progress = math.nan
 
-    def gripper(self, pose: PoseStamped) -> None:
-        """Where the gripper is now."""
-        self._pose = pose
-
-    def value(self, progress: float, advantage: float) -> None:
+    def value(self, pose: PoseStamped | None, progress: float, advantage: float) -> None:
         """What the model says of where the gripper is now; the advantage may be NaN."""
         self._progress = progress
-        if self._pose is None:
+        if pose is None:
             return
-        here = self._pose.pose.position
+        here = pose.pose.position
         if self._points and _distance(self._points[-1], here) < _STEP_M:
             self._gains[-1] = advantage
             return
         self._points.append(here)
         self._gains.append(advantage)
 
-    def message(self, stamp: Any, arm: npt.NDArray[np.float64] | None) -> MarkerArray:
+    def message(
+        self, stamp: Any, pose: PoseStamped | None, arm: npt.NDArray[np.float64] | None
+    ) -> MarkerArray:
         """All markers; those of which nothing is known are taken away.
 
         Args:
             stamp: `builtin_interfaces/Time`.
+            pose: of the gripper, or None.
             arm: the arm's line (N, 3) in `base_link`, metres, or None.
         """
         rgb = advantage_colours(strength(np.array(self._gains, np.float64))) / 255.0
         colours = [ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in rgb.tolist()]
-        frame = (self._pose.header.frame_id if self._pose else '') or 'base_link'
+        frame = (pose.header.frame_id if pose else '') or 'base_link'
         markers = []
         if len(self._points) > 1:
             way = _marker('way', Marker.LINE_STRIP, 0.006, colours[-1])
             way.points, way.colors = list(self._points), colours
             markers.append(way)
-        if self._points and self._pose is not None:
+        if self._points and pose is not None:
             tip = _marker('gripper', Marker.SPHERE, 0.03, colours[-1])
-            tip.pose.position = self._pose.pose.position
+            tip.pose.position = pose.pose.position
             markers.append(tip)
-        if self._pose is not None and math.isfinite(self._progress):
+        if pose is not None and math.isfinite(self._progress):
             number = _marker('progress', Marker.TEXT_VIEW_FACING, 0.05, _grey(0.95))
-            p = self._pose.pose.position
+            p = pose.pose.position
             number.pose.position = Point(x=p.x, y=p.y, z=p.z + 0.08)
             number.text = f'{self._progress:.2f}'
             markers.append(number)
