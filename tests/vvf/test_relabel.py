@@ -4,47 +4,46 @@
 import hashlib
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 from tests.shared_data import shared_data
-from tests.vvf.bag_factory import FRAME_NS, START_NS, pixels, state, write_episode
+from tests.vvf.bag_factory import (
+    FRAME_NS,
+    START_NS,
+    cdr,
+    header,
+    make,
+    pixels,
+    state,
+    write_episode,
+)
+from tests.vvf.relabel_models import write_icvf
 from vvf.advantage import lookahead, lookback
 from vvf.bags import BagWriter, open_bag
-from vvf.bags.relabel import RelabelOptions, find_bags, relabel
+from vvf.bags.folders import find_bags
 from vvf.cli import main as cli
-from vvf.cli.relabel import load_model
 from vvf.errors import UserError
+from vvf.relabelling import ModelSpec, RelabelOptions, RelabelSummary, relabel
 from vvf_models.checkpoints import save_checkpoint
 from vvf_models.policies.bc import BcConfig, BcPolicy
-from vvf_models.values.icvf import Icvf, IcvfConfig
+from vvf_models.runtime import ValueRuntime, load_value
 
 TAG = 'icvf_test'
+MILESTONE = 5
 
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained value model of both cameras and the state."""
-    return _icvf(tmp_path_factory.mktemp('checkpoints') / TAG, ('shoulder', 'wrist'), 16)
+    return write_icvf(tmp_path_factory.mktemp('checkpoints') / TAG, dim=16)
 
 
 @pytest.fixture(scope='module')
 def image_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _icvf(tmp_path_factory.mktemp('checkpoints') / 'icvf_image', ('image_0',), 0)
-
-
-def _icvf(folder: Path, cameras: tuple[str, ...], dim: int) -> Path:
-    torch.manual_seed(0)
-    config = IcvfConfig(cameras=cameras, state_dim=dim, image_size=32, latent_dim=32, d_max=20.0)
-    goals = {c: torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8) for c in cameras}
-    if dim:
-        goals['state'] = torch.rand(3, dim)
-    save_checkpoint(folder, 'icvf', config, Icvf(config).state_dict(), 'untrained', goals)
-    return folder
+    return write_icvf(tmp_path_factory.mktemp('checkpoints') / 'icvf_image', ('image_0',))
 
 
 def digests(folder: Path) -> dict[str, tuple[str, int]]:
@@ -58,8 +57,9 @@ def digests(folder: Path) -> dict[str, tuple[str, int]]:
     }
 
 
-def options(out: Path, fingerprint: str, **changes: object) -> RelabelOptions:
-    return RelabelOptions(out=out, fingerprint=fingerprint, tag=TAG, batch=5, **changes)
+def label(bags: list[Path], checkpoint: Path, out: Path, **changes: object) -> RelabelSummary:
+    options = RelabelOptions(out=out, batch=5, engine_device='torch', threads=1, **changes)
+    return relabel(bags, [ModelSpec(checkpoint)], options)
 
 
 def values_of(bag: Path, topic: str = '/vvf/value') -> list:
@@ -71,9 +71,8 @@ def test_scores_are_those_of_the_model_on_the_recorded_frames(
     tmp_path: Path, checkpoint: Path
 ) -> None:
     bag = write_episode(tmp_path / 'bags' / 'ep', frames=23)
-    model, fingerprint = load_model(checkpoint)
-    out = tmp_path / 'out'
-    summary = relabel([bag], model, options(out, fingerprint))
+    model, out = load_value(checkpoint, engine='torch'), tmp_path / 'out'
+    summary = label([bag], checkpoint, out)
     assert summary.numbers()['frames_scored'] == summary.numbers()['frames_read'] == 23
     assert summary.numbers()['frames_lost'] == 0
     messages = values_of(out / 'ep')
@@ -91,14 +90,13 @@ def test_scores_are_those_of_the_model_on_the_recorded_frames(
         assert (message.model, message.task, message.episode_id) == (TAG, 'pick_place', 'ep')
         expected.append(message.value)
     seconds = np.arange(23) * 0.1
-    back = lookback(seconds, np.array(expected), gamma=model.gamma, rate_hz=5.0)
+    back = lookback(seconds, np.array(expected), gamma=model.gamma, rate_hz=5.0, done=22)
     np.testing.assert_allclose([m.advantage for m in messages], back, atol=1e-3)
 
 
 def test_the_sibling_holds_every_original_message(tmp_path: Path, checkpoint: Path) -> None:
     bag = write_episode(tmp_path / 'bags' / 'ep', outcome='failure')
-    model, fingerprint = load_model(checkpoint)
-    relabel([bag], model, options(tmp_path / 'out', fingerprint))
+    label([bag], checkpoint, tmp_path / 'out')
     with open_bag(bag) as old, open_bag(tmp_path / 'out' / 'ep') as new:
         before = list(old.messages())
         assert [m for m in new.messages() if m[0] != '/vvf/value'] == before
@@ -114,8 +112,7 @@ def test_the_sibling_holds_every_original_message(tmp_path: Path, checkpoint: Pa
 
 def test_live_values_are_kept_beside_the_new_ones(tmp_path: Path, checkpoint: Path) -> None:
     bag = write_episode(tmp_path / 'bags' / 'ep', live=True)
-    model, fingerprint = load_model(checkpoint)
-    relabel([bag], model, options(tmp_path / 'out', fingerprint))
+    label([bag], checkpoint, tmp_path / 'out')
     assert [m.model for m in values_of(tmp_path / 'out' / 'ep')] == ['live'] * 12
     again = values_of(tmp_path / 'out' / 'ep', '/vvf/value/relabelled')
     assert [m.model for m in again] == [TAG] * 12
@@ -127,8 +124,7 @@ def test_the_table_has_the_columns_of_the_field(tmp_path: Path, checkpoint: Path
         write_episode(tmp_path / 'bags' / 'b', frames=15, outcome='failure', takeover=(4, 9)),
         write_episode(tmp_path / 'bags' / 'c', frames=10, outcome='unlabelled', seed=5),
     ]
-    model, fingerprint = load_model(checkpoint)
-    relabel(bags, model, options(tmp_path / 'out', fingerprint, positive_ratio=0.2))
+    label(bags, checkpoint, tmp_path / 'out', positive_ratio=0.2)
     table = pq.read_table(tmp_path / 'out' / 'values.parquet').to_pydict()
     assert list(table) == [
         'episode_index',
@@ -157,7 +153,7 @@ def test_the_table_has_the_columns_of_the_field(tmp_path: Path, checkpoint: Path
     values = np.array(table[f'complementary_info.value_{TAG}'])
     gain = np.array(table[f'complementary_info.advantage_{TAG}'])
     seconds = np.arange(20) * 0.1
-    first = lookahead(seconds, values[:20], gamma=model.gamma, rate_hz=5.0, end_value=0.0)
+    first = lookahead(seconds, values[:20], gamma=0.98, rate_hz=5.0, done=19)
     np.testing.assert_allclose(gain[:20], first, atol=1e-4)
     positive = np.array(table[f'complementary_info.acp_indicator_{TAG}']).astype(bool)
     limit = np.quantile(gain, 0.8)
@@ -172,17 +168,16 @@ def test_originals_are_untouched_and_work_is_not_done_twice(
     write_episode(bags / 'a')
     write_episode(bags / 'b', seed=3)
     before = digests(bags)
-    model, fingerprint = load_model(checkpoint)
     out = tmp_path / 'out'
-    relabel([bags / 'a'], model, options(out, fingerprint))
+    label([bags / 'a'], checkpoint, out)
     one = digests(out / 'a')
     # Episode a is scored already; its bag is written anew only if the threshold moved.
-    second = relabel(find_bags([bags]), model, options(out, fingerprint))
+    second = label([bags], checkpoint, out)
     assert (second.episodes, second.skipped, second.frames_scored_now) == (2, 1, 12)
     assert one.keys() == digests(out / 'a').keys()
     done = digests(out)
-    monkeypatch.setattr(model, 'encode', lambda *_: pytest.fail('scored again'))
-    third = relabel(find_bags([bags]), model, options(out, fingerprint))
+    monkeypatch.setattr(ValueRuntime, 'encode', lambda *_: pytest.fail('scored again'))
+    third = label([bags], checkpoint, out)
     assert (third.skipped, third.frames_scored, third.frames_scored_now) == (2, 24, 0)
     after = digests(out)
     assert {k: v for k, v in after.items() if k != 'values.parquet'} == {
@@ -191,42 +186,85 @@ def test_originals_are_untouched_and_work_is_not_done_twice(
     assert digests(bags) == before
 
 
-def test_an_interrupted_run_is_taken_up(tmp_path: Path, checkpoint: Path) -> None:
-    bags = tmp_path / 'bags'
+def test_an_interrupted_run_is_taken_up(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bags, out = tmp_path / 'bags', tmp_path / 'out'
     write_episode(bags / 'a')
     write_episode(bags / 'b', seed=3)
-    model, fingerprint = load_model(checkpoint)
     calls = 0
+    encode = ValueRuntime.encode
 
-    def encode(*args: object) -> object:
+    def stopped(*args: object) -> object:
         nonlocal calls
         calls += 1
-        if calls == 4:
+        if calls == 5:  # once for the goals, three times for the first bag
             raise KeyboardInterrupt
-        return type(model).encode(model, *args)
+        return encode(*args)
 
-    stopped = SimpleNamespace(
-        **{k: getattr(model, k) for k in ('name', 'cameras', 'image_size', 'state_dim', 'gamma')},
-        step_cost=model.step_cost,
-        failure_value=model.failure_value,
-        set_instruction=model.set_instruction,
-        encode=encode,
-        value=model.value,
-    )
-    out = tmp_path / 'out'
-    with pytest.raises(KeyboardInterrupt):
-        relabel(find_bags([bags]), stopped, options(out, fingerprint))
-    summary = relabel(find_bags([bags]), model, options(out, fingerprint))
-    assert (summary.skipped, summary.frames_scored, summary.frames_scored_now) == (1, 24, 12)
+    monkeypatch.setattr(ValueRuntime, 'encode', stopped)
+    assert run(bags, '--value', checkpoint, '--out', out, '--batch', 5) == 130
+    monkeypatch.setattr(ValueRuntime, 'encode', encode)
+    numbers = tmp_path / 'numbers.json'
+    assert run(bags, '--value', checkpoint, '--out', out, '--batch', 5, '--json', numbers) == 0
+    found = json.loads(numbers.read_text())
+    assert (found['episodes'], found['episodes_skipped'], found['frames_scored']) == (2, 1, 24)
     assert sorted(p.name for p in out.iterdir()) == ['.scores', 'a', 'b', 'values.parquet']
 
 
-def test_another_checkpoint_scores_anew(tmp_path: Path, checkpoint: Path) -> None:
+def test_labels_of_another_checkpoint_are_not_mixed(
+    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     bag = write_episode(tmp_path / 'bags' / 'a')
-    model, fingerprint = load_model(checkpoint)
-    relabel([bag], model, options(tmp_path / 'out', fingerprint))
-    again = relabel([bag], model, options(tmp_path / 'out', 'other'))
-    assert again.frames_scored_now == 12
+    out = tmp_path / 'out'
+    words = (bag, '--value', checkpoint, '--out', out)
+    assert run(*words) == 0
+    before = digests(out)
+    other = write_icvf(tmp_path / 'other' / TAG, dim=16, seed=1)
+    for changed, what in [
+        ((bag, '--value', other, '--out', out), f'another checkpoint ({TAG})'),
+        ((*words, '--n-steps', 3), 'other --n-steps (10)'),
+        ((*words, '--engine-device', 'torch'), 'another --engine-device (auto)'),
+        ((*words, '--task', 'pick_place'), 'another --task'),
+    ]:
+        capsys.readouterr()
+        assert run(*changed) == 2
+        said = capsys.readouterr().err
+        assert f'{out} holds labels of {what}: choose another folder' in said
+        assert said.count('\n') == 1
+    assert digests(out) == before
+    numbers = tmp_path / 'numbers.json'
+    assert run(bag, '--value', other, '--out', out, '--overwrite', '--json', numbers) == 0
+    assert json.loads(numbers.read_text())['episodes_skipped'] == 0
+    assert digests(out)['values.parquet'] != before['values.parquet']
+
+
+def test_what_follows_a_success_is_no_setback(tmp_path: Path, checkpoint: Path) -> None:
+    plain = write_episode(tmp_path / 'plain' / 'ep', frames=20)
+    bag = tmp_path / 'bags' / 'ep'
+    done = START_NS + 12 * FRAME_NS - 5
+    event = make('vvf_msgs/msg/EpisodeEvent', header(done), MILESTONE, 'e', 'pick_place', '', '',
+                 'success')  # fmt: skip
+    with (
+        open_bag(plain) as reader,
+        BagWriter(bag, reader.topics.values(), dict(reader.custom_data)) as writer,
+    ):
+        for topic, _, stamp, raw in reader.messages():
+            if stamp == done + 4:  # the joints of frame 12 come right after
+                writer.write('/vvf/episode', done, cdr(event))
+            writer.write(topic, stamp, raw)
+    label([bag], checkpoint, tmp_path / 'out')
+    table = pq.read_table(tmp_path / 'out' / 'values.parquet').to_pydict()
+    values = np.array(table[f'complementary_info.value_{TAG}'])
+    gain = np.array(table[f'complementary_info.advantage_{TAG}'])
+    np.testing.assert_allclose(gain[12:], -values[12:], atol=1e-5)
+    expected = lookahead(np.arange(20) * 0.1, values, gamma=0.98, rate_hz=5.0, done=12)
+    np.testing.assert_allclose(gain, expected, atol=1e-4)
+    # The threshold is that of the frames up to the success.
+    limit = np.quantile(gain[:13], 0.7)
+    positive = np.array(table[f'complementary_info.acp_indicator_{TAG}']).astype(bool)
+    clear = np.abs(gain - limit) > 1e-5
+    np.testing.assert_array_equal(positive[clear], (gain >= limit)[clear])
 
 
 def test_frames_that_cannot_be_scored_are_counted(tmp_path: Path, checkpoint: Path) -> None:
@@ -243,8 +281,7 @@ def test_frames_that_cannot_be_scored_are_counted(tmp_path: Path, checkpoint: Pa
             if topic == '/joint_states' and index >= 5:
                 continue
             writer.write(topic, stamp, raw)
-    model, fingerprint = load_model(checkpoint)
-    summary = relabel([broken], model, options(tmp_path / 'out', fingerprint))
+    summary = label([broken], checkpoint, tmp_path / 'out')
     numbers = summary.numbers()
     assert (numbers['frames_read'], numbers['frames_scored'], numbers['frames_lost']) == (8, 5, 3)
     # Joints are gone from frame 5 on; 150 ms later they are too old.

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vvf.bags.folders import find_bags
 from vvf.bags.frames import EVENT_TOPIC, Frame, FrameSource, header_stamp
 from vvf.bags.reader import BagReader, DecodeError, open_bag
-from vvf.bags.relabel import find_bags
 from vvf.errors import UserError
 from vvf.task import ActionSpec, TaskSpec
 from vvf_models.data.chain import LazyEpisodes, files_fingerprint

@@ -6,8 +6,9 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Generator, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -25,7 +26,9 @@ from vvf.task import TaskSpec
 from vvf_models.data.options import make_small
 
 VALUE_TOPIC = '/vvf/value'
+VALUE_TYPE = 'vvf_msgs/msg/ValueEstimate'
 EVENT_TOPIC = '/vvf/episode'
+_SUCCESS = 'success'
 
 T = TypeVar('T')
 UInt8Array = npt.NDArray[np.uint8]
@@ -38,14 +41,14 @@ class Frame:
     Attributes:
         stamp_ns: Stamp of the reference camera's image.
         recorded_ns: When the recorder wrote that image.
-        images: (size, size, 3) uint8 RGB by the model's camera name.
+        images: (size, size, 3) uint8 RGB by what the source calls the view.
         state: (D,) float32; None where the model needs none.
         intervention: Whether a human was in control.
     """
 
     stamp_ns: int
     recorded_ns: int
-    images: dict[str, UInt8Array]
+    images: dict[Any, UInt8Array]
     state: npt.NDArray[np.float32] | None
     intervention: bool
 
@@ -65,8 +68,9 @@ class FrameSource:
     Args:
         reader: The bag.
         task: The task; its topics must be those of the bag.
-        cameras: The task's camera by the model's camera.
-        size: Images are resized to this side, as the model would; 0 keeps their shape.
+        cameras: The task's camera by whatever the view is to be called.
+        size: Images are resized to this side, as the model would; 0 keeps their shape. One for all
+            views, or one for each; several views of one camera share the decoding.
         state: Whether the model needs the state.
 
     Attributes:
@@ -74,6 +78,9 @@ class FrameSource:
         lost: Frames that cannot be scored, by reason; complete after the iteration.
         live_values: Whether the bag holds values already.
         wanted: Stamps of the frames to decode, in ns; all where it is None.
+        success_ns: When the task was done: the first milestone called 'success', else the end of an
+            episode that succeeded; None where no event says so. Complete after the iteration.
+        decode_seconds: What decoding and scaling took, over all threads.
 
     Raises:
         UserError: The bag lacks a topic that is needed.
@@ -83,22 +90,26 @@ class FrameSource:
         self,
         reader: BagReader,
         task: TaskSpec,
-        cameras: Mapping[str, str],
-        size: int,
+        cameras: Mapping[Any, str],
+        size: int | Mapping[Any, int],
         *,
         state: bool,
     ) -> None:
-        self.reader, self.task, self.cameras, self.size = reader, task, cameras, size
+        self.reader, self.task, self.cameras = reader, task, cameras
+        self._sizes = size if isinstance(size, Mapping) else dict.fromkeys(cameras, size)
         self.frames_read = 0
         self.workers = min(4, len(os.sched_getaffinity(0)))
         self.lost: Counter[str] = Counter()
         self.live_values = False
         self.wanted: Container[int] | None = None
-        self.sync = Synchroniser(task, list(cameras.values()), state=state)
+        self.decode_seconds = 0.0
+        self._milestone_ns: int | None = None
+        self._end_ns: int | None = None
+        self.sync = Synchroniser(task, list(dict.fromkeys(cameras.values())), state=state)
         self.reference_topic = task.camera(self.sync.reference).topic
         self._assembler = StateAssembler(task) if state else None
         # A slow camera's frame may serve several observations, but is decoded once.
-        self._decoded: dict[str, tuple[_Raw, UInt8Array]] = {}
+        self._decoded: dict[Hashable, tuple[_Raw, UInt8Array]] = {}
         for topic in self.sync.topics:
             if topic not in reader.topics:
                 raise UserError(
@@ -106,14 +117,19 @@ class FrameSource:
                     'choose another task with --task'
                 )
 
+    @property
+    def success_ns(self) -> int | None:
+        """See the attributes."""
+        return self._end_ns if self._milestone_ns is None else self._milestone_ns
+
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames in order; several are decoded at once."""
-        waiting: deque[Future[Frame | str]] = deque()
+        waiting: deque[Future[tuple[Frame | str, float]]] = deque()
         with ThreadPoolExecutor(self.workers, 'vvf-decode') as pool:
             for observation, human in self._observations():
                 if self.wanted is not None and observation.stamp_ns not in self.wanted:
                     continue
-                waiting.append(pool.submit(self._decode, observation, human))
+                waiting.append(pool.submit(self._timed, observation, human))
                 if len(waiting) > 4 * self.workers:
                     yield from self._counted(waiting.popleft().result())
             while waiting:
@@ -133,7 +149,7 @@ class FrameSource:
                 self.live_values = True
                 continue
             if topic == EVENT_TOPIC:
-                human = self._human_after(cdr, kind, human)
+                human = self._after_event(cdr, kind, recorded_ns, human)
                 continue
             if topic == self.reference_topic:
                 self.frames_read += 1
@@ -143,19 +159,23 @@ class FrameSource:
         for observation in self.sync.flush():
             yield observation, human
 
-    def _counted(self, result: Frame | str) -> Iterator[Frame]:
+    def _counted(self, timed: tuple[Frame | str, float]) -> Iterator[Frame]:
+        result, seconds = timed
+        self.decode_seconds += seconds
         if isinstance(result, str):
             self.lost[result] += 1
         else:
             yield result
 
+    def _timed(self, observation: Observation, human: bool) -> tuple[Frame | str, float]:
+        began = time.perf_counter()
+        result = self._decode(observation, human)
+        return result, time.perf_counter() - began
+
     def _decode(self, observation: Observation, human: bool) -> Frame | str:
         """Return the frame, or the reason why there is none."""
         try:
-            images = {
-                model: self._image(task, observation.images[task])
-                for model, task in self.cameras.items()
-            }
+            images = self._images(observation)
             state = None
             if self._assembler is not None:
                 decoded = {
@@ -170,19 +190,30 @@ class FrameSource:
         recorded_ns = observation.images[self.sync.reference].recorded_ns
         return Frame(observation.stamp_ns, recorded_ns, images, state, human)
 
-    def _image(self, camera: str, raw: _Raw) -> UInt8Array:
-        held = self._decoded.get(camera)
-        if held is None or held[0] is not raw:
-            full = to_rgb(self.reader.deserialize(raw.cdr, raw.type))
-            held = (raw, make_small(full, self.size, crop=False))
-            self._decoded[camera] = held
-        return held[1]
+    def _images(self, observation: Observation) -> dict[Any, UInt8Array]:
+        images, full = {}, {}
+        for view, camera in self.cameras.items():
+            raw = observation.images[camera]
+            held = self._decoded.get(view)
+            if held is None or held[0] is not raw:
+                if camera not in full:
+                    full[camera] = to_rgb(self.reader.deserialize(raw.cdr, raw.type))
+                held = (raw, make_small(full[camera], self._sizes[view], crop=False))
+                self._decoded[view] = held
+            images[view] = held[1]
+        return images
 
-    def _human_after(self, cdr: bytes, kind: str, before: bool) -> bool:
+    def _after_event(self, cdr: bytes, kind: str, recorded_ns: int, before: bool) -> bool:
+        """Note an event; say whether a human is in control from it on."""
         try:
             event = self.reader.deserialize(cdr, kind)
         except DecodeError:
             return before
+        stamp = header_stamp(cdr, kind) or recorded_ns
+        if event.event == event.MILESTONE and event.detail == _SUCCESS:
+            self._milestone_ns = stamp if self._milestone_ns is None else self._milestone_ns
+        elif event.event == event.END and event.outcome == _SUCCESS:
+            self._end_ns = stamp
         if event.event in (event.INTERVENTION_START, event.INTERVENTION_END):
             return bool(event.event == event.INTERVENTION_START)
         return before
@@ -211,7 +242,7 @@ def batches(frames: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def in_background(items: Iterable[T], ahead: int = 4) -> Iterator[T]:
+def in_background(items: Iterable[T], ahead: int = 4) -> Generator[T]:
     """Iterate in a thread, `ahead` items in advance, so that decoding overlaps with the model.
 
     What the iteration raises is raised here; the thread ends when this generator is closed.

@@ -11,6 +11,7 @@ from typing import Any
 BENCHMARKS = {
     'transport': 'do camera images arrive, and how late',
     'latency': 'from an image to its value and to the command, in the real graph',
+    'relabel': 'how fast are recorded bags scored, beside a plain loop',
     'record': 'does the recorder lose messages, and what is left when it is killed',
 }
 

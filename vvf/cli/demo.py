@@ -42,10 +42,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `vvf demo`."""
-    from vvf.bags.relabel import RelabelOptions, relabel
-    from vvf.cli.relabel import load_model
+    from vvf.cli.relabel import model_specs
     from vvf.demo import fresh_folder, read_live_values, run_episodes, summarise
     from vvf.graph import GraphArguments
+    from vvf.relabelling import RelabelOptions, relabel
     from vvf.task import load_task
     from vvf.viz.episodes import read_run
     from vvf.viz.report import write_report
@@ -75,12 +75,8 @@ def run(args: argparse.Namespace) -> int:
     if len(bags) < len(results):
         raise UserError(f'not every episode was recorded; the logs in {out / "log"} say why.')
     console.print('relabelling', highlight=False)
-    model, fingerprint = load_model(args.value_model or task.models.value)
-    relabelled = relabel(
-        bags,
-        model,
-        RelabelOptions(out=out / 'relabelled', fingerprint=fingerprint, task=task, tag=model.name),
-    )
+    models = model_specs([args.value_model or task.models.value])
+    relabelled = relabel(bags, models, RelabelOptions(out=out / 'relabelled', task=task))
     values = [read_live_values(bag) for bag in bags]
     numbers = summarise(results, values, time.monotonic() - began)
     numbers['relabelled_frames'] = relabelled.frames_scored

@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from vvf.bags import edit
+from vvf.bags.folders import find_bags
 from vvf.bags.reader import open_bag
-from vvf.bags.relabel import find_bags
 from vvf.bags.writer import OUTCOMES
 from vvf.cli.output import progress_bar
 from vvf.errors import UserError

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vvf.bags.frames import EVENT_TOPIC, VALUE_TOPIC, header_stamp
+from vvf.bags.frames import EVENT_TOPIC, VALUE_TOPIC, VALUE_TYPE, header_stamp
 from vvf.bags.reader import BagReader, DecodeError
-from vvf.bags.sibling import VALUE_TYPE
 from vvf.bags.topics import TopicAudit
 from vvf.bags.writer import COMPLETE
 from vvf.viz.parts import Mark, Span
