@@ -164,7 +164,7 @@ class OverlayPainter:
 
     def _progress(self, figure: Figure, t: float) -> None:
         """The bar, its number, the time, and the alarm."""
-        y, right = self._bar, self.width - _MARGIN
+        y, right = self._bar, float(self.width - _MARGIN)
         track = self.tracks[0] if self.tracks else None
         now = _latest(track, t) if track else float('nan')
         alarm = any(_at(self.tracks[0].times, on, t) for on in self._alarms)
