@@ -95,6 +95,16 @@ def test_without_intents_every_sample_has_the_upper_weight():
     assert float(loss) == pytest.approx(2 * 0.9, rel=1e-4)
 
 
+@pytest.mark.parametrize('head', ['monolithic', 'multilinear'])
+def test_without_intents_a_value_does_not_depend_on_them(head):
+    model = Icvf(small_icvf(head=head, no_intent=True))
+    state, goal, intent = torch.randn(3, 4, model.latent_size)
+    value = model.intent_values(state, goal, intent)
+    torch.testing.assert_close(value, model.intent_values(state, goal, goal))
+    pairs = model.pairwise_values(state, goal[:3])
+    torch.testing.assert_close(pairs[:, range(3), range(3)], value[:, :3])
+
+
 def test_the_target_moves_by_its_rate():
     model = Icvf(small_icvf())
     target = make_target(model)

@@ -159,9 +159,9 @@ class GoalSampler:
         """Steps until the episode of each current frame is at the goal; a huge number if never.
 
         A goal is reached in its own frame. One in which the task is done is also reached in every
-        frame in which the task is done: with task goals, of any episode of the instruction; without
-        them, as in the original, of the goal's own episode only, where what follows a success is
-        all the goal.
+        frame in which the task is done (the original knows no labels): with task goals, of any
+        episode of the instruction; without them, of the goal's own episode only, where what
+        follows a success is all the goal.
         """
         never = np.iinfo(np.int64).max
         same = self.last[current] == self.last[goal]

@@ -14,8 +14,12 @@ Where this differs from the authors' code:
 - the heads' output is multiplied by `value_scale`, which lets a small network reach -1/(1-γ) early;
 - the last layer starts at a tenth of its size;
 - with `n_step` above 1 the backup is over several steps of the data, for budgets of minutes;
-- AdamW at 5e-4 with warm-up and cosine instead of Adam at 5e-5 for a million steps, γ = .98 for
-  episodes of some 30 steps; random shifts and colour jitter drawn anew for s, s', g and z.
+- an episode that is known to succeed may rest in its last frame, and every frame in which the task
+  is done counts as the goal in any other such frame of the episode;
+- with `no_intent`, latents of z are set to one, not its pixels;
+- AdamW at 5e-4 with ε = 1e-8, warm-up and cosine instead of Adam at 5e-5 with ε = 3.125e-4 for a
+  million steps, γ = .98 for episodes of some 30 steps; random shifts and colour jitter drawn anew
+  for s, s', g and z, but once where g is z.
 """
 
 import copy
@@ -51,7 +55,7 @@ class IcvfConfig(ValueConfig):
     target_rate: float = 0.005
     periodic_target: bool = False  # copy the weights every 1 / target_rate steps instead
     min_heads: bool = True  # the advantage uses the smaller head for the next state
-    no_intent: bool = False
+    no_intent: bool = False  # z is all ones and weights do not depend on it: an ablation
     # Goals.
     p_random: float = 0.3
     p_trajectory: float = 0.5
@@ -203,11 +207,18 @@ class Icvf(ValueModel):
 
     def intent_values(self, state: Tensor, goal: Tensor, intent: Tensor) -> Tensor:
         """V(s, g, z) of (B, L) latents, per head: (E, B)."""
+        if self.config.no_intent:
+            intent = torch.ones_like(intent)
         heads = [head(state, goal, intent) for head in self.heads]
         return torch.stack(heads) * self.config.value_scale
 
     def pairwise_values(self, state: Tensor, goal: Tensor) -> Tensor:
         """V(s, g, g) of (B, L) states against (G, L) goals, per head: (E, B, G)."""
+        if self.config.no_intent:
+            size = len(state), len(goal)
+            goals = goal.repeat(size[0], 1)
+            values = self.intent_values(state.repeat_interleave(size[1], 0), goals, goals)
+            return values.unflatten(1, size)
         heads = [
             head.pairwise(state, goal)
             for head in self.heads
