@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from vvf.bags.audit import AUDIT, audit_recording
 from vvf.bags.frames import EVENT_TOPIC, VALUE_TOPIC, VALUE_TYPE, header_stamp
 from vvf.bags.reader import BagReader, DecodeError
 from vvf.bags.topics import TopicAudit
@@ -19,7 +21,6 @@ from vvf.viz.tracks import Track
 IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 LIVE, RELABELLED = 'live', 'relabelled'
 
-_GAP = 5.0  # periods of a camera without an image that are worth a complaint
 _JOIN_NS = 500_000_000  # a human's chunks this close together are one intervention
 
 #: By topic and model: stamp in ns, then progress, value, advantage and uncertainty.
@@ -112,26 +113,36 @@ def take_notes(reader: BagReader) -> BagNotes:
         ((begin - start) * 1e-9, (min(last, end) - start) * 1e-9)
         for begin, last in _joined([*_spans(switches, end), *acted])
     ]
-    notes.complaints = [*_of_the_bag(reader), *_of_the_topics(reader, audits)]
+    notes.complaints = _complaints(reader, audits)
     return notes
 
 
-def _sort_tracks(
-    reader: BagReader,
-    notes: BagNotes,
-    values: _Values,
-) -> None:
-    """Live values apart from those that relabelling added."""
-    added = reader.custom_data.get('relabel_topic')
-    models = {model for topic, model in values if topic != VALUE_TOPIC or added == VALUE_TOPIC}
-    for (topic, model), rows in sorted(values.items()):
-        live = topic == VALUE_TOPIC and added != VALUE_TOPIC
-        name = LIVE if live else f'{RELABELLED}, {model}' if len(models) > 1 else RELABELLED
+def _sort_tracks(reader: BagReader, notes: BagNotes, values: _Values) -> None:
+    """Live values apart from those that relabelling added, which are named by their models."""
+    added = _added(reader)
+    several = len(added) > 1
+    for (topic, model), rows in sorted(values.items(), key=lambda item: item[0]):
+        live = topic == VALUE_TOPIC and topic not in added
+        tag = added.get(topic, model)
+        name = LIVE if live else f'{RELABELLED}, {tag}' if several else RELABELLED
         rows = sorted(rows)
         times = np.array([stamp - notes.start_ns for stamp, _ in rows]) * 1e-9
         progress, value, advantage, uncertainty = np.array([row for _, row in rows], np.float64).T
         track = Track(name, times, progress, value, advantage, uncertainty)
         (notes.live if live else notes.relabelled).append(track)
+
+
+def _added(reader: BagReader) -> dict[str, str]:
+    """The model of each topic that relabelling wrote."""
+    custom = reader.custom_data
+    try:
+        tags = json.loads(custom.get('relabel_topics', '{}'))
+        found = {str(topic): str(tag) for tag, topic in tags.items()}
+    except (ValueError, AttributeError):
+        found = {}
+    if 'relabel_topic' in custom:
+        found.setdefault(custom['relabel_topic'], custom.get('relabel_model', ''))
+    return found
 
 
 def _spans(switches: Sequence[tuple[int, bool]], end: int) -> list[tuple[int, int]]:
@@ -156,34 +167,22 @@ def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _of_the_bag(reader: BagReader) -> list[str]:
-    custom = reader.custom_data
+def _complaints(reader: BagReader, audits: dict[str, TopicAudit]) -> list[str]:
+    """What the recorder found wrong; of other recorders' bags, what can be seen from here."""
+    custom, task = reader.custom_data, reader.task
     found = []
     if reader.loss:
-        found.append(f'The bag is damaged; {reader.loss}.')
+        found.append(f'the bag is damaged; {reader.loss}')
     elif custom.get('relabel_source_loss'):
-        found.append(f'The original was damaged; {custom["relabel_source_loss"]}.')
+        found.append(f'the original was damaged; {custom["relabel_source_loss"]}')
     if custom.get(COMPLETE) == 'false':
-        found.append('The recording was not closed.')
-    if custom.get('dropped', '0') != '0':
-        found.append(f'{custom["dropped"]} messages did not fit into the write queue.')
+        found.append('the recording was not closed')
     if custom.get('note'):
         found.append(custom['note'])
-    return found
-
-
-def _of_the_topics(reader: BagReader, audits: dict[str, TopicAudit]) -> list[str]:
-    task = reader.task
-    if task is None:
-        return []
-    found = [f'Nothing was recorded of {s.topic}.' for s in task.state if not audits[s.topic].count]
-    for camera in task.cameras:
-        audit = audits[camera.topic]
-        if not audit.count:
-            found.append(f'Nothing was recorded of {camera.topic}.')
-        elif camera.rate_hz and audit.longest_gap_s > _GAP / camera.rate_hz:
-            found.append(
-                f'{camera.topic} paused for {audit.longest_gap_s:.2f} s '
-                f'({audit.rate_hz:.1f} of {camera.rate_hz:g} Hz).'
-            )
-    return found
+    try:
+        return [*found, *map(str, json.loads(custom[AUDIT])['complaints'])]
+    except (KeyError, TypeError, ValueError):
+        pass
+    if custom.get('dropped', '0') != '0':
+        found.append(f'{custom["dropped"]} messages did not fit into the write queue')
+    return [*found, *(audit_recording(task, audits).complaints if task else ())]
