@@ -3,6 +3,8 @@
 
 import hashlib
 import json
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,27 @@ def test_what_lies_behind_the_damage_is_found_by_the_index(tmp_path: Path) -> No
         expected = {stamp: raw for _, _, stamp, raw in reader.messages([CAMERA])}
     assert {stamps[0], stamps[-1]} == {min(expected), max(expected)}
     assert all(expected[stamp] == raw for stamp, raw in frames)
+
+
+def test_what_a_killed_recorder_left_in_the_log_is_read(tmp_path: Path) -> None:
+    """SQLite's write-ahead log holds the newest messages, and is not put into the database."""
+    bag = by_rosbags(write_episode(tmp_path / 'ep', FRAMES), StoragePlugin.SQLITE3)
+    killed = tmp_path / 'killed'
+    base = sqlite3.connect(data_file(bag))
+    base.execute('PRAGMA journal_mode = WAL')
+    base.execute('PRAGMA wal_autocheckpoint = 0')
+    base.execute('INSERT INTO messages (topic_id, timestamp, data) SELECT topic_id, timestamp + 1, '
+                 'data FROM messages')  # fmt: skip
+    base.commit()
+    killed.mkdir()
+    for suffix in ('', '-wal'):
+        shutil.copy(f'{data_file(bag)}{suffix}', killed)
+    base.close()
+    before = digests(killed)
+    with open_bag(killed) as reader:
+        assert reader.counts()[CAMERA] == 2 * FRAMES
+        assert not reader.loss
+    assert digests(killed) == before
 
 
 @pytest.mark.parametrize('version', [4, 5, 6, 8])

@@ -69,7 +69,8 @@ class LabelTable:
 
         Args:
             episode_id: The episode.
-            stamps_ns: (T,) of the frames; relative to the first where the data have no clock.
+            stamps_ns: (T,) of the frames, as the table has them: a bag's clock, or seconds of the
+                data's own.
 
         Raises:
             UserError: The table lacks the episode, or some of its frames.

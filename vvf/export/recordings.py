@@ -245,7 +245,7 @@ class OtherRecordings(Recordings):
                 raise UserError(f"{where} has no camera '{camera}': its cameras are {known}")
         images = ({c: episode.images[c][row] for c in cameras} for row in range(len(episode)))
         stamps = episode.stamps if len(episode.stamps) else np.arange(len(episode)) / self.fps
-        nanoseconds = np.round((stamps - stamps[0]) * 1e9).astype(np.int64)
+        nanoseconds = np.round(stamps * 1e9).astype(np.int64)
         yield Recording(images, lambda: (nanoseconds, replace(episode, images={})))
 
 
