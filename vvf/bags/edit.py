@@ -19,6 +19,7 @@ from pathlib import Path
 from rosbags.interfaces import QosDurability
 
 from vvf.bags.audit import AUDIT, audit_recording
+from vvf.bags.folders import bag_name
 from vvf.bags.frames import EVENT_TOPIC
 from vvf.bags.reader import BagReader, DecodeError, open_bag
 from vvf.bags.topics import TopicSpec
@@ -59,7 +60,7 @@ def split(
                     f'{(end - begin) * 1e-9:.3f} s long'
                 )
         edges = [begin, *cuts, end + 1]
-        targets = [_target(path, out, f'{_name(path)}_{n}') for n in range(len(cuts) + 1)]
+        targets = [_target(path, out, f'{bag_name(path)}_{n}') for n in range(len(cuts) + 1)]
         origin = _origin(reader)
         for number, target in enumerate(targets):
             start, stop = edges[number], edges[number + 1]
@@ -108,7 +109,7 @@ def trim(
         kept_s = (max(0, first - begin) * 1e-9, (min(stop, last) - begin) * 1e-9)
         what = f'trim: {kept_s[0]:.3f} to {kept_s[1]:.3f} s'
         custom = _custom(reader, what, [_origin(reader)])
-        target = _target(path, out, _name(path))
+        target = _target(path, out, bag_name(path))
         rows = _between(reader, first, stop + 1)
         _write(target, reader.topics.values(), custom, _counted(rows, progress))
     return target
@@ -133,7 +134,7 @@ def merge(
     """
     if len(paths) < 2:
         raise UserError('merge needs two bags or more: name them one after the other')
-    name = name or f'{_name(paths[0])}_merged'
+    name = name or f'{bag_name(paths[0])}_merged'
     target = _target(paths[0], out, name)
     with ExitStack() as stack:
         readers = [stack.enter_context(open_bag(path)) for path in paths]
@@ -182,7 +183,7 @@ def label(
         )
         custom = {**_custom(reader, what, [_origin(reader)]), **changes}
         rows = _between(reader, 0, 1 << 63)
-        target = _target(path, out, _name(path))
+        target = _target(path, out, bag_name(path))
         _write(target, reader.topics.values(), custom, _counted(rows, progress))
     return target
 
@@ -281,11 +282,6 @@ def _custom(
     custom[EDITS] = json.dumps([*before, {'edit': what, 'from': list(origins)}])
     custom['episode_id'] = episode_id or reader.episode_id
     return custom
-
-
-def _name(path: Path) -> str:
-    name = path.resolve().name
-    return name if path.is_dir() else name.split('.')[0]
 
 
 def _target(source: Path, out: Path, name: str) -> Path:

@@ -77,7 +77,7 @@ class BagReader:
         self._own_types: dict[str, Typestore] = {}
         self._unread: dict[str, str] = {}
         self._unread_bytes = 0
-        self._spoilt = 0
+        self._spoilt: set[tuple[str, int]] = set()
         self._loss: tuple[tuple[int, ...], Loss] | None = None
         try:
             self._open()
@@ -160,13 +160,12 @@ class BagReader:
         """
         # Splits follow one another, but a recorder with several threads may overlap them a little.
         streams = [file.messages(topics) for file in self._files]
-        self._spoilt = 0
         for topic, stamp, raw in heapq.merge(*streams, key=lambda message: message[1]):
             if self._per_message:
                 try:
                     raw = zstandard.ZstdDecompressor().decompressobj().decompress(raw)
                 except zstandard.ZstdError:
-                    self._spoilt += 1
+                    self._spoilt.add((topic, stamp))
                     continue
             yield topic, self.topics[topic].type, stamp, raw
 
@@ -214,6 +213,8 @@ class BagReader:
         if info == Metadata():
             stored = (parse_metadata(file.information()) for file in self._files)
             info = next((i for i in stored if i != Metadata()), info)
+            if len(self._files) > 1:  # what a split says of itself is not what the bag holds
+                info = Metadata(type_hashes=info.type_hashes, custom_data=info.custom_data)
         self.topics: dict[str, TopicSpec] = {}
         for file in self._files:
             self.topics.update(file.topics)
@@ -264,7 +265,7 @@ class BagReader:
     def _damage_so_far(self) -> tuple[int, ...]:
         """Changes as reading reveals more."""
         lost = [file.bytes_lost + file.messages_lost for file in self._files]
-        return (self._spoilt, *lost, *(bool(file.damage) for file in self._files))
+        return (len(self._spoilt), *lost, *(bool(file.damage) for file in self._files))
 
     def _measure_loss(self) -> Loss:
         info = self._info
@@ -294,12 +295,12 @@ class BagReader:
         share = lost_bytes / read
         seconds = max(seconds, (last - first) * 1e-9 * share)
         messages = max(round(found * share), sum(f.messages_lost for f in self._files))
-        return Loss(True, damage, lost_bytes, messages + self._spoilt, seconds, False)
+        return Loss(True, damage, lost_bytes, messages + len(self._spoilt), seconds, False)
 
     def _damage(self) -> str:
         """What is known to be wrong, '' if nothing is."""
         if self._spoilt:
-            return f'{self._spoilt} messages cannot be decompressed'
+            return f'{len(self._spoilt)} messages cannot be decompressed'
         return next((f.damage for f in self._files if f.damage), '') or next(
             iter(self._unread.values()), ''
         )

@@ -31,20 +31,16 @@ import pyarrow.parquet as pq
 from vvf import __version__
 from vvf.errors import UserError, is_user_error
 from vvf.export.labels import LabelTable
-from vvf.export.recordings import Recordings
-from vvf.export.stats import ImageStats, combined, vector_stats
+from vvf.export.recordings import Names, Recordings
+from vvf.export.stats import ImageStats, vector_stats
+from vvf.export.tables import CHUNK, VIDEO_PATH, Tables, write_json
 from vvf.export.video import VideoWriter
 from vvf_models.data.episode import Episode
 
-CHUNK = 1000
-DATA_MB = 100
-DATA_PATH = 'data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet'
-VIDEO_PATH = 'videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4'
+PLAN = 'export.json'
 
 _WORK = '.export'
-_PLAN = 'export.json'
 _OUTCOMES = {True: 'success', False: 'failure', None: None}
-_INDICES = ('frame_index', 'episode_index', 'index', 'task_index')
 
 Columns = dict[str, npt.NDArray[Any]]
 Progress = Callable[[int, int], None]
@@ -168,8 +164,7 @@ def export_lerobot(
     if not records:
         raise UserError('no episode could be used: there is nothing to export')
     summary.episodes = len(records)
-    names = sources[0].names
-    run.finish(records, names.robot, {'observation.state': names.state, 'action': names.action})
+    run.finish(records, sources[0].names)
     summary.seconds = time.perf_counter() - started
     return summary
 
@@ -184,7 +179,7 @@ class _Run:
         self._schema: dict[str, Any] = {}
         self.finished = False
         if (self.out / 'meta' / 'info.json').exists():
-            if _stored(self.out / 'meta' / _PLAN) != fingerprint:
+            if _stored(self.out / 'meta' / PLAN) != fingerprint:
                 raise UserError(
                     f'{self.out} holds a data set already: choose another folder with --out'
                 )
@@ -193,13 +188,13 @@ class _Run:
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             if not (self.out.is_dir() and self.work.is_dir()):
                 raise UserError(f'{self.out} is not empty: choose another folder with --out')
-            if _stored(self.work / _PLAN) != fingerprint:
+            if _stored(self.work / PLAN) != fingerprint:
                 raise UserError(
                     f'{self.out} holds an unfinished export of other data or with other options: '
                     'choose another folder with --out, or delete it'
                 )
         self.work.mkdir(parents=True, exist_ok=True)
-        _write_json(self.work / _PLAN, {'fingerprint': fingerprint})
+        write_json(self.work / PLAN, {'fingerprint': fingerprint})
 
     def known(self, place: int) -> dict[str, Any] | None:
         """What an earlier run wrote of an episode."""
@@ -251,35 +246,19 @@ class _Run:
             }
             self._check_alike(record)
         pq.write_table(_table(columns), self.work / f'{place:06d}.parquet', compression='zstd')
-        _write_json(self.work / f'{place:06d}.json', record)  # last: this says that all is there
+        write_json(self.work / f'{place:06d}.json', record)  # last: this says that all is there
         return record
 
-    def finish(
-        self, records: Sequence[Mapping[str, Any]], robot: str, names: Mapping[str, Sequence[str]]
-    ) -> None:
+    def finish(self, records: Sequence[dict[str, Any]], names: Names) -> None:
         """Write the tables of all episodes and the metadata."""
-        for folder in ('data', 'meta'):  # left by a run that was stopped in here
-            shutil.rmtree(self.out / folder, ignore_errors=True)
-            (self.out / folder).mkdir()
-        tasks = {text: n for n, text in enumerate(dict.fromkeys(r['instruction'] for r in records))}
-        rows = self._write_data(records, tasks)
-        stats = [record['stats'] for record in records]
-        for row, one in zip(rows, stats, strict=True):
-            for feature, columns in one.items():
-                row.update({f'stats/{feature}/{key}': value for key, value in columns.items()})
-            row.update({'meta/episodes/chunk_index': 0, 'meta/episodes/file_index': 0})
-        _write_episodes(self.out / 'meta/episodes/chunk-000/file-000.parquet', rows)
-        _write_tasks(self.out / 'meta' / 'tasks.parquet', tasks)
-        _write_json(self.out / 'meta' / 'stats.json', combined(stats))
         provenance = {
             'fingerprint': self._fingerprint,
             'vvf': __version__,
             'values': str(self.options.labels.path) if self.options.labels else '',
             'episodes': [{'source': r['source'], 'id': r['episode_id']} for r in records],
         }
-        _write_json(self.out / 'meta' / _PLAN, provenance)
-        info = self._info(records, len(tasks), robot, names)
-        _write_json(self.out / 'meta' / 'info.json', info)
+        tables = Tables(self.out, self.work, self.fps, self.options.codec, names)
+        tables.write(records, {PLAN: provenance})
         shutil.rmtree(self.work)
 
     def _video(self, camera: str, place: int) -> Path:
@@ -323,115 +302,6 @@ class _Run:
                         'kind of data'
                     )
 
-    def _write_data(
-        self, records: Sequence[Mapping[str, Any]], tasks: Mapping[str, int]
-    ) -> list[dict[str, Any]]:
-        """Write the rows of all frames; return those of meta/episodes, and complete the stats."""
-        rows: list[dict[str, Any]] = []
-        number, start, size = 0, 0, 0
-        writer: pq.ParquetWriter | None = None
-        for index, record in enumerate(records):
-            table = pq.read_table(self.work / f'{record["place"]:06d}.parquet')
-            count = record['length']
-            indices = {
-                'frame_index': np.arange(count),
-                'episode_index': np.full(count, index),
-                'index': np.arange(start, start + count),
-                'task_index': np.full(count, tasks[record['instruction']]),
-            }
-            for name, values in indices.items():
-                table = table.append_column(name, pa.array(values.astype(np.int64)))
-            if writer is not None and size + table.nbytes > DATA_MB << 20:
-                writer.close()
-                writer, number, size = None, number + 1, 0
-            place = {'chunk_index': number // CHUNK, 'file_index': number % CHUNK}
-            if writer is None:
-                file = self.out / DATA_PATH.format(**place)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                writer = pq.ParquetWriter(file, table.schema, compression='snappy')
-            writer.write_table(table)
-            size += table.nbytes
-            row: dict[str, Any] = {
-                'episode_index': index,
-                'tasks': [record['instruction']],
-                'length': count,
-                'dataset_from_index': start,
-                'dataset_to_index': start + count,
-                **{f'data/{key}': value for key, value in place.items()},
-                **{key: record[key] for key in _KEPT},
-            }
-            for camera in record['schema']['cameras']:
-                key = f'videos/observation.images.{camera}'
-                row[f'{key}/chunk_index'] = record['place'] // CHUNK
-                row[f'{key}/file_index'] = record['place'] % CHUNK
-                row[f'{key}/from_timestamp'] = 0.0
-                row[f'{key}/to_timestamp'] = count / self.fps
-            rows.append(row)
-            record['stats'].update({k: vector_stats(v) for k, v in indices.items()})
-            start += count
-        assert writer is not None
-        writer.close()
-        return rows
-
-    def _info(
-        self,
-        records: Sequence[Mapping[str, Any]],
-        tasks: int,
-        robot: str,
-        names: Mapping[str, Sequence[str]],
-    ) -> dict[str, Any]:
-        features: dict[str, Any] = {}
-        for camera, (height, width, _, pixel_format) in self._schema['cameras'].items():
-            features[f'observation.images.{camera}'] = {
-                'dtype': 'video',
-                'shape': [height, width, 3],
-                'names': ['height', 'width', 'channels'],
-                'info': {
-                    'video.height': height,
-                    'video.width': width,
-                    'video.codec': self.options.codec,
-                    'video.pix_fmt': pixel_format,
-                    'video.is_depth_map': False,
-                    'video.fps': self.fps,
-                    'video.channels': 3,
-                    'has_audio': False,
-                },
-            }
-        columns = {**self._schema['columns'], **{name: ['int64', 1] for name in _INDICES}}
-        for name, (dtype, size) in columns.items():
-            called = list(names.get(name, ()))
-            features[name] = {
-                'dtype': dtype,
-                'shape': [size],
-                'names': called if len(called) == size else None,
-                'fps': self.fps,
-            }
-        return {
-            'codebase_version': 'v3.0',
-            'robot_type': robot or 'unknown',
-            'total_episodes': len(records),
-            'total_frames': sum(record['length'] for record in records),
-            'total_tasks': tasks,
-            'chunks_size': CHUNK,
-            'data_files_size_in_mb': DATA_MB,
-            'video_files_size_in_mb': 200,
-            'fps': self.fps,
-            'splits': {'train': f'0:{len(records)}'},
-            'data_path': DATA_PATH,
-            'video_path': VIDEO_PATH,
-            'features': features,
-        }
-
-
-#: What is kept of an episode in meta/episodes besides LeRobot's own, and its type.
-_KEPT = {
-    'episode_id': pa.string(),
-    'episode_success': pa.string(),
-    'success_index': pa.int64(),
-    'failure_kind': pa.string(),
-    'events': pa.string(),
-}
-
 
 def _facts(where: str, stamps: npt.NDArray[np.int64], episode: Episode, fps: int) -> dict[str, Any]:
     """What of an episode is not a row."""
@@ -458,35 +328,6 @@ def _table(columns: Columns) -> pa.Table:
         many = rows.ndim > 1 and rows.shape[1] > 1
         arrays[name] = pa.FixedSizeListArray.from_arrays(flat, rows.shape[1]) if many else flat
     return pa.table(arrays)
-
-
-def _write_episodes(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True)
-    table = pa.Table.from_pylist(list(rows))
-    for name, kind in _KEPT.items():  # columns without any value have no type of their own
-        column = pa.array([row[name] for row in rows], kind)
-        table = table.set_column(table.column_names.index(name), name, column)
-    pq.write_table(table, path, compression='snappy')
-
-
-def _write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
-    """The texts are the index of a pandas table, which is not needed to write one."""
-    table = pa.table(
-        {'task_index': pa.array(list(tasks.values()), pa.int64()), 'task': list(tasks)}
-    )
-    columns = [
-        {'name': name, 'field_name': name, 'pandas_type': kind, 'numpy_type': numpy,
-         'metadata': None}
-        for name, kind, numpy in (('task_index', 'int64', 'int64'), ('task', 'unicode', 'object'))
-    ]  # fmt: skip
-    notes = {'index_columns': ['task'], 'column_indexes': [], 'columns': columns}
-    pq.write_table(table.replace_schema_metadata({'pandas': json.dumps(notes)}), path)
-
-
-def _write_json(path: Path, content: Any) -> None:
-    draft = path.with_name(f'.{path.name}.partial')
-    draft.write_text(json.dumps(content, indent=1) + '\n', 'utf-8')
-    draft.replace(path)
 
 
 def _stored(path: Path) -> str:
