@@ -177,9 +177,11 @@ def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
         (('merge', bag, same, '--name', 'a/b', '--out', out), "'a/b' is no name for a bag"),
         (('instruct', bag, '--set', ' ', '--out', out), 'an instruction cannot be empty'),
         (('trim', tmp_path / 'none', '--out', out), 'does not exist'),
+        (('outcome', bag.parent, '--set', 'failure', '--out', asked), 'other exists already'),
     ]:
         assert edit(*words) == 2, words
         error = [line for line in capsys.readouterr().err.splitlines() if line.startswith('vvf: ')]
         assert len(error) == 1
         assert said in error[0]
     assert not out.exists()
+    assert [p.name for p in asked.iterdir()] == ['other']  # none is copied where one cannot be

@@ -188,6 +188,16 @@ def label(
     return target
 
 
+def check_targets(paths: Sequence[Path], out: Path) -> None:
+    """Make sure that each bag can be copied to OUT/<name>, before the first one is.
+
+    Raises:
+        UserError: Something is there already, or OUT lies inside of a bag.
+    """
+    for path in paths:
+        _target(path, out, bag_name(path))
+
+
 def _between(reader: BagReader, start: int, stop: int) -> Iterator[Message]:
     """The messages of [start, stop), after what still held from before."""
     latched = {

@@ -86,6 +86,7 @@ def _edit(args: argparse.Namespace, bags: list[Path], progress: edit.Progress) -
         return [edit.trim(bags[0], args.out, args.start, args.end, progress)]
     if args.edit == 'merge':
         return [edit.merge(bags, args.out, args.name, progress)]
+    edit.check_targets(bags, args.out)
     if args.edit == 'outcome':
         return [edit.label(b, args.out, outcome=args.outcome, progress=progress) for b in bags]
     return [edit.label(b, args.out, instruction=args.text, progress=progress) for b in bags]
