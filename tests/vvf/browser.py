@@ -3,14 +3,18 @@
 
 No driver package and no port: Chromium reads commands from file descriptor 3 and answers on 4,
 JSON between zero bytes. Events are the browser's own, as if a person had moved the pointer.
+
+`python -m tests.vvf.browser PAGE.html OUT.png` takes a screenshot.
 """
 
+import argparse
 import base64
 import itertools
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -123,9 +127,15 @@ class Browser:
         for kind in ('keyDown', 'keyUp'):
             self._send('Input.dispatchKeyEvent', type=kind, key=key)
 
-    def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        """Write what is seen, or the whole page, as PNG."""
-        answer = self._send('Page.captureScreenshot', captureBeyondViewport=whole)
+    def screenshot(self, path: Path, element: str = '') -> None:
+        """Write what is seen, or one element of it, as PNG."""
+        area = {}
+        if element:
+            x, y, width, height = self.place(element)
+            spot = {'x': x - 8, 'y': y - 8, 'width': width + 16, 'height': height + 16, 'scale': 1}
+            x, y = self.run('[scrollX, scrollY]')
+            area['clip'] = spot | {'x': spot['x'] + x, 'y': spot['y'] + y}
+        answer = self._send('Page.captureScreenshot', **area)
         path.write_bytes(base64.b64decode(answer['data']))
 
     def requests(self) -> list[str]:
@@ -163,3 +173,30 @@ class Browser:
         if 'method' in message:
             self.events.append(message)
         return dict(message)
+
+
+def main() -> None:
+    """Take a screenshot of a page."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument('page', type=Path)
+    parser.add_argument('out', type=Path)
+    parser.add_argument('--size', default='1180x900', help='of the window [1180x900]')
+    parser.add_argument('--element', default='', help='show only this one, a CSS selector')
+    parser.add_argument('--at', default='', help='scroll to this one, and point into it')
+    parser.add_argument('--share', type=float, default=0.6, help='how far to the right [0.6]')
+    parser.add_argument('--dark', action='store_true')
+    args = parser.parse_args()
+    program = find_browser()
+    if program is None:
+        parser.error('no chromium on the path: install one, or name it in $VVF_BROWSER')
+    width, height = map(int, args.size.split('x'))
+    with tempfile.TemporaryDirectory() as profile, Browser(program, Path(profile)) as browser:
+        browser.open(args.page, (width, height), dark=args.dark)
+        if args.at:
+            x, y, wide, tall = browser.place(args.at)
+            browser.move(x + args.share * wide, y + tall / 2)
+        browser.screenshot(args.out, args.element)
+
+
+if __name__ == '__main__':
+    main()

@@ -27,7 +27,7 @@ from vvf.viz.tracks import Track, largest_fall, spearman_with_time
 from vvf_models.checkpoints import save_checkpoint
 from vvf_models.values.icvf import Icvf, IcvfConfig
 
-VOID = {'meta', 'img', 'br', 'line', 'polyline', 'rect'}
+VOID = {'meta', 'img', 'wbr', 'line', 'polyline', 'rect'}
 HOSTILE = '<script>alert("1")</script> & \'x\''
 
 

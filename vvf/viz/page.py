@@ -29,12 +29,12 @@ h1 { font-size: 30px; line-height: 1.15; letter-spacing: -.02em; margin: 0; font
   color: var(--soft); background: none; border: 1px solid var(--line); border-radius: 8px; }
 h2 { font-size: 19px; letter-spacing: -.01em; margin: 44px 0 14px; font-weight: 640; }
 .lead { color: var(--soft); margin: 6px 0 26px; max-width: 68ch; }
-.tiles { display: grid; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(134px, 1fr)); }
+.tiles { display: grid; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); }
 .tile, .card, .table {
   background: var(--card); border: 1px solid var(--line); border-radius: 12px;
   box-shadow: var(--shadow);
 }
-.tile { padding: 13px 16px 12px; }
+.tile { padding: 12px 14px 11px; }
 .tile b { display: block; font-size: 21px; line-height: 1.25; font-weight: 640;
   letter-spacing: -.015em; overflow-wrap: anywhere; }
 .tile span { color: var(--soft); font-size: 13px; }
@@ -135,7 +135,9 @@ p.below { margin-top: 8px; }
   max-width: 240px; overflow: hidden; text-overflow: ellipsis; }
 .read thead th { font-size: 12px; font-weight: 500; }
 .read tbody tr:hover { background: none; }
-.read .swatch { color: var(--own); }
+.read tbody th { position: relative; padding-left: 14px; }
+.read tbody th::before { content: ""; position: absolute; left: 0; top: .55em; width: 8px;
+  height: 8px; border-radius: 50%; background: var(--own); }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; font-size: 13px; color: var(--soft);
   margin: 0 0 16px; }
 .legend span::before {
@@ -177,7 +179,7 @@ footer { color: var(--soft); font-size: 13px; margin-top: 36px; }
   .read th, .read td { min-width: 0; padding-right: 0; }
   .read th:first-child { min-width: 0; width: 33%; overflow-wrap: anywhere; white-space: normal; }
   .read thead th { font-size: 11.5px; }
-  .read th:nth-child(2) { width: 17%; } .read th:nth-child(4) { width: 20%; }
+  .read th:nth-child(2) { width: 16%; } .read th:nth-child(4) { width: 21%; }
   .name.narrow { display: inline; } .name.wide { display: none; }
   .episodes { max-height: 420px; }
 }

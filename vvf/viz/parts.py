@@ -151,7 +151,7 @@ def chart(
         f'aria-label="progress over {span:.1f} {unit}, {escape(spoken)}">'
         f'<svg viewBox="0 0 1000 200" preserveAspectRatio="none" aria-hidden="true">'
         f'{"".join(lines)}</svg>{y_labels}{x_labels}{_names(marks, span)}'
-        f'<div class="cursor"></div></div>{_reading([track for track, _ in tracks], span, unit)}'
+        f'<div class="cursor"></div></div>{_reading(tracks, span, unit)}'
     )
 
 
@@ -218,17 +218,18 @@ def _listed(values: Numbers, digits: int) -> list[float | None]:
     return [round(float(v), digits) if math.isfinite(v) else None for v in values]
 
 
-def _reading(tracks: Sequence[Track], span: float, unit: str) -> str:
+def _reading(tracks: Sequence[tuple[Track, str]], span: float, unit: str) -> str:
     """The numbers at the end; the script puts those at the cursor in their place."""
     rows = []
-    for track in tracks:
+    for track, style in tracks:
         value = number(float(track.value[-1])) if len(track.value) else '–'
         spread = float(track.uncertainty[-1]) if len(track.uncertainty) else math.nan
         value += f' ± {spread:.2f}' if math.isfinite(spread) else ''
         gain = float(track.advantage[-1]) if len(track.advantage) else math.nan
         cells = (number(track.end), value, f'{gain:+.2f}' if math.isfinite(gain) else '–')
         inner = ''.join(f'<td>{cell}</td>' for cell in cells)
-        rows.append(f'<tr><th>{escape(track.name)}</th>{inner}</tr>')
+        name = escape(track.name).replace('_', '_<wbr>')
+        rows.append(f'<tr class="{style}"><th>{name}</th>{inner}</tr>')
     return (
         f'<table class="read"><thead><tr><th>{moment(span, unit)}</th><th>progress</th>'
         f'<th>value</th><th>advantage</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
