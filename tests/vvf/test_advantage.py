@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from vvf.advantage import lookahead, lookback, threshold
+from vvf.advantage import lookahead, lookback, threshold, until_done
 from vvf_models.values.returns import normalised_return, steps_left
 
 GAMMA = 0.9
@@ -19,7 +19,8 @@ def value_of(steps: np.ndarray) -> np.ndarray:
 def test_steady_progress_has_no_advantage_at_any_frame_rate(hz: float) -> None:
     seconds = np.arange(0, 4 + 1e-9, 1 / hz)
     values = value_of(5.0 * (4.0 - seconds))
-    ahead = lookahead(seconds, values, gamma=GAMMA, rate_hz=5.0, n_steps=5, end_value=0.0)
+    done = len(seconds) - 1
+    ahead = lookahead(seconds, values, gamma=GAMMA, rate_hz=5.0, n_steps=5, done=done)
     np.testing.assert_allclose(ahead, 0.0, atol=1e-9)
     back = lookback(seconds, values, gamma=GAMMA, rate_hz=5.0, n_steps=5)
     assert np.isnan(back[seconds < 0.99]).all()
@@ -38,12 +39,27 @@ def test_standing_still_costs_what_the_steps_cost() -> None:
 
 def test_the_end_of_a_success_or_failure_counts_as_what_it_is() -> None:
     seconds, values = np.array([0.0, 1.0]), np.array([-2.0, -2.0])
-    won = lookahead(seconds, values, gamma=GAMMA, rate_hz=1.0, n_steps=5, end_value=0.0)
+    won = lookahead(seconds, values, gamma=GAMMA, rate_hz=1.0, n_steps=5, done=1)
     np.testing.assert_allclose(won, [-1 + 2.0, 2.0])
     failed = lookahead(seconds, values, gamma=GAMMA, rate_hz=1.0, n_steps=5, end_value=-9.0)
     np.testing.assert_allclose(failed, [-1 - 0.9 * 9.0 + 2.0, -9.0 + 2.0])
     lost = lookahead(seconds, values, gamma=GAMMA, rate_hz=1.0, n_steps=5)
     np.testing.assert_allclose(lost, [-1 - 1.8 + 2.0, 0.0])
+
+
+def test_what_comes_after_a_success_costs_nothing() -> None:
+    # The task is done in frame 3; the model sinks while the arm draws back.
+    seconds = np.arange(7.0)
+    values = np.array([-3.0, -2.0, -1.5, -0.5, -1.0, -2.0, -2.5])
+    ahead = lookahead(seconds, values, gamma=1.0, rate_hz=1.0, n_steps=2, done=3)
+    np.testing.assert_allclose(ahead, [-2 - 1.5 + 3, -2 + 0 + 2, -1 + 0 + 1.5, 0.5, 1.0, 2.0, 2.5])
+    back = lookback(seconds, values, gamma=1.0, rate_hz=1.0, n_steps=2, done=3)
+    np.testing.assert_allclose(back[2:], ahead[:5])
+    # A threshold is of the frames up to the success, where the episodes of the papers end.
+    np.testing.assert_array_equal(until_done(ahead, 3), ahead[:4])
+    np.testing.assert_array_equal(until_done(ahead), ahead)
+    # Values are left alone.
+    assert values[3] == -0.5
 
 
 @pytest.mark.parametrize(('failed', 'end'), [(False, 0.0), (True, -0.5)])

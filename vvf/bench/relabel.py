@@ -44,7 +44,7 @@ cameras:
 - {name: wrist, topic: /wrist/image_raw/compressed, transport: compressed}
 """
 _PERIOD_NS = 33_333_333
-_LOOP = 30  # frames until the pictures repeat; decoding does not know
+_LOOP = 8  # frames until the pictures repeat; decoding does not know
 _PEAK_TYPES = {'int8': 'bfloat16'}  # torch has no matrix product in int8 for CPUs
 
 
@@ -254,7 +254,7 @@ def _picture(index: int, seed: int) -> npt.NDArray[np.uint8]:
     light = 90 + 60 * np.sin(columns / 97 + seed) + 50 * np.cos(rows / 71)
     noise = np.random.default_rng((seed, index)).normal(0, 6, (480, 640, 3))
     image = np.clip(light[..., None] + (0, 12, 25) + noise, 0, 255)
-    left = 40 + 16 * index
+    left = 40 + 60 * index
     image[200:280, left : left + 80] = (240, 120, 20)
     return np.asarray(image, np.uint8)
 

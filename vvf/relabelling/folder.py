@@ -36,7 +36,7 @@ class RunFolder:
     """`--out`, opened for a run.
 
     Args:
-        out: The folder; made if it is not there.
+        out: The folder; made once there is something to put into it.
         setup: What makes the labels.
         items: The episodes.
 
@@ -49,14 +49,18 @@ class RunFolder:
         _check_out(out, items)
         self._scores = out / _SCORES
         self._made_by = _signature(setup)
-        same = self._check_run(out, overwrite=setup.options.overwrite)
+        self._claimed = self._check_run(out, overwrite=setup.options.overwrite)
         self._mark = _digest({key: self._made_by[key] for key in _SCORING})
-        out.mkdir(parents=True, exist_ok=True)
-        self._scores.mkdir(exist_ok=True)
-        if not same:
-            draft = self._scores / f'{_RUN}.partial'
-            draft.write_text(json.dumps(self._made_by, indent=2) + '\n', 'utf-8')
-            draft.replace(self._scores / _RUN)
+
+    def claim(self) -> None:
+        """Say what the labels in it are made by, before the first of them is written."""
+        if self._claimed:
+            return
+        self._scores.mkdir(parents=True, exist_ok=True)
+        draft = self._scores / f'{_RUN}.partial'
+        draft.write_text(json.dumps(self._made_by, indent=2) + '\n', 'utf-8')
+        draft.replace(self._scores / _RUN)
+        self._claimed = True
 
     def fingerprint(self, item: Item) -> str:
         """Changes when the episode does, or what scores it."""
@@ -68,6 +72,7 @@ class RunFolder:
 
     def save(self, item: Item, scores: EpisodeScores) -> None:
         """Keep scores."""
+        self.claim()
         scores.save(self._file(item), self.fingerprint(item))
 
     def load_calibration(self) -> Calibration | None:
@@ -93,6 +98,7 @@ class RunFolder:
             for number, some in enumerate(calibration)
             for camera, frames in some.items()
         }
+        self._scores.mkdir(parents=True, exist_ok=True)
         draft = self._scores / f'{_CALIBRATION}.partial'
         with draft.open('wb') as file:
             np.savez_compressed(file, mark=np.array(self._mark), **arrays)

@@ -206,6 +206,8 @@ def _opened(
 ) -> Sequence[Episode]:
     if kind not in ('lerobot', 'views'):
         return open_episodes(path, reading)
+    if kind == 'lerobot':
+        reading = replace(reading, fps=0.0)  # labels of some frames could not be joined to all
     try:
         return open_episodes(path, replace(reading, cameras=cameras))
     except Exception as error:

@@ -30,7 +30,9 @@ from vvf_models.data.chain import source
 from vvf_models.data.episode import Episode
 
 _OUTCOMES = {True: 'success', False: 'failure', None: 'unlabelled'}
-_RATE_TOLERANCE = 0.2  # by which a video's frames may come faster or slower than was asked for
+#: Kinds of which training takes so many frames a second as are asked for, if there are as many.
+_THINNED = ('lerobot', 'videos', 'views', 'frames')
+_RATE_TOLERANCE = 0.2  # by which frames may come more slowly than was asked for
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ def _read_collection(item: Item, needs: Sequence[Needs], options: RelabelOptions
         done=(first.success_index if first.success_index >= 0 else count - 1)
         if first.success
         else -1,
-        rate_hz=_rate_of(np.concatenate(stamps), options),
+        rate_hz=_rate_of(item.kind, np.concatenate(stamps), options),
         live_values=False,
         frames_read=count,
         lost={},
@@ -263,16 +265,16 @@ def _cut(
     )
 
 
-def _rate_of(stamps_ns: npt.NDArray[np.int64], options: RelabelOptions) -> float:
-    """Steps per second: as given, as asked for of the video, or the median of the stamps."""
+def _rate_of(kind: str, stamps_ns: npt.NDArray[np.int64], options: RelabelOptions) -> float:
+    """Steps per second: as given, as models see such data in training, or by the stamps."""
     if options.rate_hz:
         return options.rate_hz
     gap = float(np.median(np.diff(stamps_ns))) * 1e-9 if len(stamps_ns) > 1 else 0.0
     if gap <= 0:
         return 1.0
     fps = options.reading.fps
-    near = fps > 0 and abs(1 / gap - fps) <= _RATE_TOLERANCE * fps
-    return fps if near else 1 / gap
+    thinned = kind in _THINNED and 0 < fps < (1 + _RATE_TOLERANCE) / gap
+    return fps if thinned else 1 / gap
 
 
 __all__ = [

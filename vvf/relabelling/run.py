@@ -137,6 +137,7 @@ def relabel(
         reason = f': {summary.left_out[0]}' if summary.left_out else ''
         raise UserError(f'no frame could be read from {paths[0]}{reason}')
     began = time.perf_counter()
+    folder.claim()
     _write(items, folder, options, progress)
     summary.seconds['write'] += time.perf_counter() - began
     return summary
