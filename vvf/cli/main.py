@@ -32,7 +32,7 @@ COMMANDS = {
     'demo': 'run, record, relabel and report some episodes in simulation',
     'collect': 'record episodes of the scripted expert in simulation',
     'train': 'train a value model or a policy',
-    'relabel': 'score recorded bags with a value model',
+    'relabel': 'score recorded episodes with value models',
     'episodes': 'list recorded episodes: outcome, length, value, interventions, complaints',
     'edit': 'split, trim, merge or label recorded episodes, into new bags',
     'export': 'write episodes as a LeRobot data set',
