@@ -279,6 +279,20 @@ def test_events_and_what_is_wrong_with_a_recording_are_on_the_page(tmp_path: Pat
     assert 'paused for 3.80' in render([episode], {}, title='t')
 
 
+def test_a_bag_that_cannot_be_opened_is_on_the_page_among_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_episode(tmp_path / 'run' / 'good', live=True)
+    bad = tmp_path / 'run' / 'bad'
+    bad.mkdir()
+    (bad / 'bad.mcap').write_bytes(b'')
+    good, broken = read_run(tmp_path / 'run')
+    assert (good.name, broken.name, broken.outcome) == ('good', 'bad', 'unreadable')
+    assert str(bad) in broken.complaints[0]
+    assert cli.main(['report', str(bad)]) == 2
+    assert 'bad.mcap' in capsys.readouterr().err
+
+
 def test_a_data_set_is_scored_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write_episodes(tmp_path / 'data', 4)
     model = write_icvf(tmp_path / 'v', state_dim=0)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vvf.bags.browse import UNREADABLE
 from vvf.bags.reader import BagReader, DecodeError, is_bag, open_bag
 from vvf.errors import UserError
 from vvf.images import ImageError, to_rgb
@@ -39,31 +40,48 @@ def read_run(
     Raises:
         UserError: There is no bag.
     """
-    pairs = find_episodes(folder)
+    unreadable: dict[Path, str] = {}
+    pairs = find_episodes(folder, unreadable)
     form = film_format(len(pairs))
     episodes = []
     for bag, siblings in pairs:
         episodes.append(read_episode(bag, siblings, threshold=threshold, form=form))
         progress(len(episodes), len(pairs))
-    return episodes
+    return episodes + [
+        EpisodeReport(path.name, UNREADABLE, 0.0, complaints=[why])
+        for path, why in unreadable.items()
+    ]
 
 
-def find_episodes(folder: Path) -> list[tuple[Path, list[Path]]]:
+def find_episodes(
+    folder: Path, unreadable: dict[Path, str] | None = None
+) -> list[tuple[Path, list[Path]]]:
     """Bags below a folder, each with those that relabelling made of it.
 
+    Args:
+        folder: A folder of bags, at most three levels deep, or one bag.
+        unreadable: Takes the bags that cannot be opened, and why.
+
     Raises:
-        UserError: There is no bag.
+        UserError: There is no bag that can be opened; or, where nothing takes those, there is one
+            that cannot.
     """
     if not folder.exists():
         raise UserError(f'{folder} does not exist: give a folder of recorded episodes')
     originals: dict[str, Path] = {}
     siblings: dict[str, list[Path]] = {}
+    bad: dict[Path, str] = {} if unreadable is None else unreadable
     for path in _bags(folder, _DEPTH):
-        with open_bag(path) as reader:
-            if 'relabel_topic' in reader.custom_data:
-                siblings.setdefault(reader.episode_id, []).append(path)
-            else:
-                originals.setdefault(reader.episode_id, path)
+        try:
+            with open_bag(path) as reader:
+                if 'relabel_topic' in reader.custom_data:
+                    siblings.setdefault(reader.episode_id, []).append(path)
+                else:
+                    originals.setdefault(reader.episode_id, path)
+        except UserError as error:
+            bad[path] = str(error)
+    if bad and (unreadable is None or not (originals or siblings)):
+        raise UserError(next(iter(bad.values())))
     if not originals and not siblings:
         raise UserError(f'{folder} holds no bags: give a folder of recorded episodes')
     pairs = []
