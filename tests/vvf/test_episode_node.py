@@ -171,6 +171,20 @@ def test_the_time_of_a_message_is_that_of_its_arrival(begin) -> None:
     assert stamp <= published_ns
 
 
+def test_a_recorder_that_was_held_up_catches_up_at_once(begin) -> None:
+    bench = begin()
+    bench.wait(lambda: not bench.node.silent_topics())
+    bench.wait(lambda: bench.joints.get_subscription_count())
+    for _ in range(50):  # within one process they have all arrived when this is through
+        bench.joints.publish(JointState())
+    turns = 0
+    while not bench.node.topics.counts['/joint_states']:
+        bench.executor.spin_once(timeout_sec=1.0)
+        turns += 1
+        assert turns < 100
+    assert bench.node.topics.counts['/joint_states'] == 50
+
+
 def test_what_was_judged_wrongly_is_labelled_anew(begin) -> None:
     bench = begin()
     assert 'end the episode first' in bench.end(name='label').message

@@ -13,6 +13,7 @@ from vvf.bags.disk import shortage
 from vvf.bags.recorder import Recorder
 from vvf.bags.ring import Message, save_messages
 from vvf.bags.rosbag2 import Rosbag2Recorder, find_ros2
+from vvf.bags.typestore import typestore
 from vvf.errors import UserError
 from vvf.provenance import provenance
 from vvf.recording import IMAGES, RECORDERS
@@ -45,6 +46,7 @@ class EpisodeStore:
             raise UserError(f'recorder {self.recorder!r}: choose {" or ".join(RECORDERS)}.')
         if self.recorder == 'rosbag2':
             find_ros2()
+        typestore()  # now, and not while the first episode begins
 
     def new_name(self, kind: Literal['', 'ring-'] = '') -> str:
         """A name that sorts by date and time."""
