@@ -87,9 +87,9 @@ def measure_kills(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     """Kill the recorder at random moments of an episode, and read what it left.
 
     Returns:
-        kills, kills_readable (bags with every topic), kill_lost_s_mean and kill_lost_s_max (from
-        the last message of the topic that misses most to the kill) and kill_holes (messages
-        missing before the last one).
+        kills, kills_readable, kill_lost_s_mean and kill_lost_s_max (from the last message of the
+        topic that misses most, or from the start where it has none, to the kill) and kill_holes
+        (messages missing before the last one).
 
     Raises:
         UserError: the processes did not find each other.
@@ -101,14 +101,14 @@ def measure_kills(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         task = bar.add_task('killing the recorder', total=kills)
         for index in range(kills):
             bags = folder / f'kill_{index}'
-            path, killed_ns = _kill_one(bags, float(rng.uniform(*_KILL_AFTER_S)))
+            path, began_ns, killed_ns = _kill_one(bags, float(rng.uniform(*_KILL_AFTER_S)))
             with suppress(UserError), open_bag(path) as bag:
-                last = {topic: stamp for topic, _, stamp, _ in bag.messages(TOPICS)}
+                last = dict.fromkeys(TOPICS, began_ns)
+                last |= {topic: stamp for topic, _, stamp, _ in bag.messages(TOPICS)}
                 numbers = [_numbers(bag, topic) for topic in TOPICS]
-                if len(last) == len(TOPICS):
-                    readable += 1
-                    lost.append((killed_ns - min(last.values())) * 1e-9)
-                    holes += sum(max(n) - min(n) + 1 - len(set(n)) for n in numbers)
+                readable += 1
+                lost.append((killed_ns - min(last.values())) * 1e-9)
+                holes += sum(max(n) - min(n) + 1 - len(set(n)) for n in numbers if n)
             bar.advance(task)
     return {
         'kills': kills,
@@ -154,12 +154,13 @@ class _Rig:
             pass
 
 
-def _kill_one(bags: Path, after_s: float) -> tuple[Path, int]:
-    """Kill a recorder `after_s` after the start of an episode: the bag, and when, in ns."""
+def _kill_one(bags: Path, after_s: float) -> tuple[Path, int, int]:
+    """Kill a recorder `after_s` after the start of an episode: bag, start and kill in ns."""
     with _rig(bags, _FOREVER_S) as rig:
         for stream in rig.streams:
             stream.go_on()
         path = rig.start()
+        began_ns = time.time_ns()
         time.sleep(after_s)
         segments = _shared_memory(rig.recorder)
         killed_ns = time.time_ns()
@@ -167,7 +168,7 @@ def _kill_one(bags: Path, after_s: float) -> tuple[Path, int]:
         rig.recorder.wait()
     for segment in segments:  # a killed process leaves them for ever
         segment.unlink(missing_ok=True)
-    return path, killed_ns
+    return path, began_ns, killed_ns
 
 
 @contextmanager
