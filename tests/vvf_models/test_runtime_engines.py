@@ -187,7 +187,7 @@ def test_what_cannot_be_had_is_a_sentence(small, frames, tmp_path):
 
 
 def test_what_openvino_does_not_know_runs_on_torch(resnet, monkeypatch):
-    import openvino
+    openvino = openvino_parts._import('openvino')
 
     def fail(*args, **options):
         raise RuntimeError('Check failed:\nno conversion rule for aten::magic')
@@ -208,7 +208,7 @@ def test_an_int8_that_mixes_up_the_frames_says_so(small, frames, monkeypatch):
 
 
 def test_what_was_converted_is_kept_until_it_is_damaged(small, frames, cache, monkeypatch):
-    import openvino
+    openvino = openvino_parts._import('openvino')
 
     before = values(small, frames, 'openvino')
     convert = openvino.convert_model
