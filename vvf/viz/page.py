@@ -93,7 +93,7 @@ button:focus-visible, a:focus-visible, select:focus-visible, .chart:focus-visibl
 .facts { color: var(--soft); font-size: 13.5px; margin: 2px 0 12px; }
 p.below { margin-top: 8px; }
 .film { display: flex; gap: 4px; margin: 0 0 14px 38px; }
-.film figure { margin: 0; flex: 1 1 0; min-width: 0; }
+.film figure { margin: 0; flex: 1 1 0; min-width: 0; max-width: 220px; }
 .film img {
   width: 100%; display: block; border-radius: 6px; background: var(--line);
   outline: 2px solid transparent; outline-offset: -2px;
