@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 import yaml
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
-from tests.vvf.bag_factory import write_episode
+from tests.vvf.bag_factory import START_NS, cdr, make, write_episode
 from tests.vvf.broken_bags import (
     BROKEN,
     CAMERA,
@@ -23,7 +24,7 @@ from tests.vvf.broken_bags import (
     split,
     write_metadata,
 )
-from vvf.bags import open_bag
+from vvf.bags import BagWriter, open_bag
 from vvf.cli.main import main
 from vvf.errors import UserError
 from vvf.task import load_task
@@ -205,6 +206,37 @@ def test_metadata_that_make_no_sense_are_done_without(
         assert reader.counts().total() == 20
         assert not reader.loss
         assert reader.task == load_task('pick_place')
+
+
+@pytest.mark.parametrize(
+    ('topic', 'needed'),
+    [
+        (CAMERA, 'sensor_msgs/msg/Image or sensor_msgs/msg/CompressedImage'),
+        ('/joint_states', 'sensor_msgs/msg/JointState'),
+        ('/vvf/action', 'vvf_msgs/msg/Action'),
+    ],
+)
+def test_a_topic_of_another_type_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], topic: str, needed: str
+) -> None:
+    text = cdr(make('std_msgs/msg/String', 'hello'))
+    with open_bag(write_episode(tmp_path / 'whole', 5)) as reader:
+        topics = [
+            replace(spec, type='std_msgs/msg/String', definition='', type_hash='')
+            if spec.topic == topic
+            else spec
+            for spec in reader.topics.values()
+        ]
+        with BagWriter(tmp_path / 'ep', topics, dict(reader.custom_data)) as writer:
+            writer.write(topic, START_NS, text)
+            for name, _, stamp, raw in reader.messages():
+                if name != topic:
+                    writer.write(name, stamp, raw)
+    assert main(['export', 'lerobot', str(tmp_path / 'ep'), '--out', str(tmp_path / 'out')]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f'{topic} is std_msgs/msg/String' in said
+    assert needed in said
+    assert main(['episodes', str(tmp_path / 'ep')]) == 0
 
 
 def test_a_compression_that_nobody_knows_is_named(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vvf.bags.audit import AUDIT
-from vvf.bags.frames import EVENT_TOPIC, VALUE_TOPIC
+from vvf.bags.frames import EVENT_TOPIC, EVENT_TYPE, IMAGE_TYPES, VALUE_TOPIC, VALUE_TYPE
 from vvf.bags.reader import BagReader, DecodeError, is_bag, open_bag
 from vvf.bags.writer import COMPLETE
 from vvf.errors import UserError
@@ -23,7 +23,6 @@ from vvf.errors import UserError
 TABLE = 'values.parquet'
 UNREADABLE = 'unreadable'
 _DEPTH = 3
-_CAMERAS = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 _VALUE = 'complementary_info.value_'
 
 
@@ -170,14 +169,14 @@ def _row(reader: BagReader, values: Mapping[str, ValueSummary]) -> EpisodeRow:
     # What the metadata call empty need not be looked for among the images.
     wanted = {t for t in wanted & reader.topics.keys() if reader.recorded.get(t, 1)}
     takeovers, points = 0, []
-    for topic, kind, _, raw in reader.messages(wanted) if wanted else ():
+    for _, kind, _, raw in reader.messages(wanted) if wanted else ():
         try:
             message = reader.deserialize(raw, kind)
         except DecodeError:
             continue
-        if topic == value_topic:
+        if kind == VALUE_TYPE:
             points.append((float(message.value), float(message.progress)))
-        else:
+        elif kind == EVENT_TYPE:
             takeovers += message.event == message.INTERVENTION_START
     if points:
         known = _summary(*np.array(points).T)
@@ -209,7 +208,7 @@ def _frames(reader: BagReader) -> int:
     except UserError:
         task = None
     cameras = [camera.topic for camera in task.cameras] if task is not None else []
-    cameras += [spec.topic for spec in reader.topics.values() if spec.type in _CAMERAS]
+    cameras += [spec.topic for spec in reader.topics.values() if spec.type in IMAGE_TYPES]
     topic = next((topic for topic in cameras if topic in reader.topics), None)
     if topic is None:
         return 0

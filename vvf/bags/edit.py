@@ -20,7 +20,7 @@ from rosbags.interfaces import QosDurability
 
 from vvf.bags.audit import AUDIT, audit_recording
 from vvf.bags.folders import bag_name
-from vvf.bags.frames import EVENT_TOPIC
+from vvf.bags.frames import EVENT_TOPIC, EVENT_TYPE
 from vvf.bags.reader import BagReader, DecodeError, open_bag
 from vvf.bags.topics import TopicSpec
 from vvf.bags.writer import COMPLETE, OUTCOMES, BagWriter
@@ -212,7 +212,7 @@ def _between(reader: BagReader, start: int, stop: int) -> Iterator[Message]:
         if stamp < start:
             if topic in latched:
                 held.append((topic, start, raw))
-            elif topic == EVENT_TOPIC:
+            elif topic == EVENT_TOPIC and kind == EVENT_TYPE:
                 takeover = _takeover_after(reader, kind, (topic, start, raw), takeover)
             continue
         if stamp >= stop:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vvf.bags.folders import find_bags
-from vvf.bags.frames import EVENT_TOPIC, Frame, FrameSource, header_stamp
+from vvf.bags.frames import EVENT_TOPIC, EVENT_TYPE, Frame, FrameSource, header_stamp
 from vvf.bags.reader import BagReader, DecodeError, open_bag
 from vvf.errors import UserError
 from vvf.task import ActionSpec, TaskSpec
@@ -29,6 +29,7 @@ from vvf_models.errors import UserError as ModelsUserError
 #: Share of the frames that may be lost to cameras or joints that were late or away.
 LOST_SHARE = 0.1
 
+ACTION_TYPE = 'vvf_msgs/msg/Action'
 _SUCCESS = 'success'
 _OUTCOMES = {_SUCCESS: True, 'failure': False}
 _KINDS = {'ee_delta': 'KIND_EE_DELTA', 'joint_position': 'KIND_JOINT_POSITION'}
@@ -147,6 +148,12 @@ def read_notes(reader: BagReader, task: TaskSpec, reference: str) -> Notes:
         if topic == reference:
             notes.stamps.append(stamp)
             continue
+        wanted = EVENT_TYPE if topic == EVENT_TOPIC else ACTION_TYPE
+        if kind != wanted:
+            raise UserError(
+                f'{reader.path}: {topic} is {kind} and not {wanted}: choose another '
+                'task with --task'
+            )
         try:
             message = reader.deserialize(cdr, kind)
         except DecodeError as error:

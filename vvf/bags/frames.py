@@ -28,6 +28,8 @@ from vvf_models.data.options import make_small
 VALUE_TOPIC = '/vvf/value'
 VALUE_TYPE = 'vvf_msgs/msg/ValueEstimate'
 EVENT_TOPIC = '/vvf/episode'
+EVENT_TYPE = 'vvf_msgs/msg/EpisodeEvent'
+IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 _SUCCESS = 'success'
 
 T = TypeVar('T')
@@ -116,6 +118,17 @@ class FrameSource:
                     f'{reader.path} has no topic {topic}, which task {task.name} needs: '
                     'choose another task with --task'
                 )
+            kind = reader.topics[topic].type
+            if kind not in self._types_of(topic):
+                raise UserError(
+                    f'{reader.path}: {topic} is {kind or "of no known type"}, but task {task.name} '
+                    f'needs {" or ".join(self._types_of(topic))}: choose another task with --task'
+                )
+
+    def _types_of(self, topic: str) -> tuple[str, ...]:
+        """The types that a topic may have; a recorder may have compressed images on its own."""
+        states = {source.topic: (source.ros_type,) for source in self.task.state}
+        return states.get(topic, IMAGE_TYPES)
 
     @property
     def success_ns(self) -> int | None:
@@ -148,7 +161,7 @@ class FrameSource:
             if topic == VALUE_TOPIC:
                 self.live_values = True
                 continue
-            if topic == EVENT_TOPIC:
+            if topic == EVENT_TOPIC and kind == EVENT_TYPE:
                 human = self._after_event(cdr, kind, recorded_ns, human)
                 continue
             if topic == self.reference_topic:
