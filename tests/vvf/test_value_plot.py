@@ -152,6 +152,20 @@ def test_no_drop_is_lost_between_pixels() -> None:
     assert columns.max() > 100
 
 
+def test_a_silence_is_not_bridged_but_a_slow_model_is_drawn_whole() -> None:
+    def widest_gap(times: list[float]) -> int:
+        plot = ValuePlot()
+        plot.mark(0.0, 'start')
+        for t in times:
+            plot.push(t, 0.3)
+        return int(np.diff(np.flatnonzero(where(plot.draw(), CURVE).any(axis=0))).max())
+
+    quick = [i / 30 for i in range(300)]
+    assert widest_gap(quick) < 10
+    assert widest_gap([t for t in quick if not 4.0 < t < 6.0]) > 80
+    assert widest_gap([2.0 * i for i in range(6)]) < 10
+
+
 def test_a_value_that_stays_away_is_missed() -> None:
     plot = rising(ValuePlot(threshold=None))
     assert count(plot.draw(0.5), LIMIT) == 0

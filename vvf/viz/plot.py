@@ -342,9 +342,11 @@ def nice_step(step: float) -> float:
 
 
 def _pieces(rows: FloatArray) -> list[FloatArray]:
-    """The stretches (N, 4) of rows whose progress is finite."""
+    """The stretches (N, 4) of rows with finite progress, none of them bridging a silence."""
     good = np.isfinite(rows[:, 1])
-    edges = np.flatnonzero(np.diff(good)) + 1
+    apart = np.diff(rows[:, 0])
+    silence = max(_SILENT_S, 5.0 * float(np.median(apart))) if len(apart) else _SILENT_S
+    edges = np.flatnonzero(np.diff(good) | (apart > silence)) + 1
     return [part for part in np.split(rows, edges) if len(part) and np.isfinite(part[0, 1])]
 
 
