@@ -218,7 +218,7 @@ class Icvf(ValueModel):
             size = len(state), len(goal)
             goals = goal.repeat(size[0], 1)
             values = self.intent_values(state.repeat_interleave(size[1], 0), goals, goals)
-            return values.unflatten(1, size)
+            return values.view(-1, *size)
         heads = [
             head.pairwise(state, goal)
             for head in self.heads
