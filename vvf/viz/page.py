@@ -153,6 +153,7 @@ p.below { margin-top: 8px; }
   border-left: 1.5px dashed var(--failure); }
 .strip { color: var(--soft); font-size: 12.5px; margin: 0 0 3px 38px; }
 .picture { width: 100%; display: block; border-radius: 12px; border: 1px solid var(--line); }
+.scroll { overflow-x: auto; }
 .wide th { white-space: nowrap; text-align: right; vertical-align: bottom; }
 .wide td { padding: 4px 14px; } .wide td:first-child { white-space: normal; }
 .wide .section td { padding-top: 14px; font-weight: 600; border-bottom-color: var(--soft); }
@@ -180,6 +181,10 @@ footer { color: var(--soft); font-size: 13px; margin-top: 36px; }
   .read th:first-child { min-width: 0; width: 33%; overflow-wrap: anywhere; white-space: normal; }
   .read thead th { font-size: 11.5px; }
   .read th:nth-child(2) { width: 16%; } .read th:nth-child(4) { width: 21%; }
+  .wide table { min-width: 0; font-size: 13px; } .wide td { padding: 4px 8px; }
+  .wide td:first-child { position: sticky; left: 0; background: var(--card); min-width: 118px; }
+  .wide td.sub { padding-left: 18px; }
+  .scroll .picture { width: 1000px; }
   .name.narrow { display: inline; } .name.wide { display: none; }
   .episodes { max-height: 420px; }
 }

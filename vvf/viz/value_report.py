@@ -73,8 +73,8 @@ def write_value_report(
     body = (
         f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in said)}</ul>'
         f'<h2>Numbers</h2>{_table(evaluation)}'
-        '<h2>All episodes</h2><img class="picture" alt="curves of all episodes" '
-        f'src="data:image/png;base64,{picture}">'
+        '<h2>All episodes</h2><div class="scroll"><img class="picture" '
+        f'alt="curves of all episodes" src="data:image/png;base64,{picture}"></div>'
         f'{episodes_section(reports, _shown(len(picks), len(scene.names)))}'
     )
     sources = ', '.join(p.name for p in evaluation.data.paths)
