@@ -25,7 +25,7 @@ from vvf.errors import UserError
 from vvf.nodes.messages import OUTCOME_CODES
 
 PREFIX = '/vvf/episode'
-_LOOK_FOR_S = 5.0
+_LOOK_FOR_S = 8.0
 _PATIENCE_S = 30.0  # starting `ros2 bag record`, or saving a large ring buffer, takes its time
 _KINDS = {'start': StartEpisode, 'end': EndEpisode, 'label': EndEpisode, 'save': Trigger}
 
@@ -154,7 +154,7 @@ class EpisodeClient:
         """
         self.wait_for_graph()
         before = self._reports
-        heard = self._until(lambda: self._reports > before, _LOOK_FOR_S)
+        heard = self._until(lambda: self._reports > before, _PATIENCE_S)
         if not heard or self.status is None:
             raise UserError('the episode node does not report: its log says why.')
         return self.status

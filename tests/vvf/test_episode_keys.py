@@ -71,6 +71,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     ]
     try:
         with EpisodeClient(DOMAIN) as client:
+            client.wait_for_graph(60.0)
             deadline = time.monotonic() + 60
             while not client.read_status().rates_hz.get('/cam/image_raw'):
                 assert time.monotonic() < deadline

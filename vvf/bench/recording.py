@@ -31,7 +31,7 @@ from vvf.processes import PARENT
 
 NAMESPACE = f'vvf_bench_{os.getpid()}'
 TOPICS = tuple(f'/{NAMESPACE}/{topic}' for topic in (*CAMERAS, JOINTS))
-_DISCOVERY_S = 40.0
+_DISCOVERY_S = 90.0
 _LAST_MESSAGES_S = 5.0
 _KILL_AFTER_S = (0.5, 4.0)
 _DOMAINS = range(50, 100)
