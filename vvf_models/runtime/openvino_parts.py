@@ -13,12 +13,13 @@ import contextlib
 import hashlib
 import inspect
 import io
+import logging
 import os
 import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def _converted(
         with contextlib.suppress(RuntimeError):  # a damaged one is made again
             return core.read_model(place / _MODEL)
     shapes = [openvino.PartialShape([-1, *each.shape[1:]]) for each in part.example]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _logging_kept():
         warnings.simplefilter('ignore')  # torch's tracing is deprecated, and nothing else is taken
         result = openvino.convert_model(
             Plain(module, part).eval(), example_input=part.example, input=shapes
@@ -166,11 +167,26 @@ def _converted(
     return result
 
 
+@contextlib.contextmanager
+def _logging_kept() -> Iterator[None]:
+    """Undoes what converting leaves behind: handlers that let nothing but errors through."""
+    root = logging.getLogger()
+    filters, handlers = root.filters[:], root.handlers[:]
+    talking: list[Any] = [root, *handlers]
+    levels = [each.level for each in talking]
+    try:
+        yield
+    finally:
+        root.filters, root.handlers = filters, handlers
+        for each, level in zip(talking, levels, strict=True):
+            each.setLevel(level)
+
+
 def _quantised(model: Any, frames: Calibration) -> Any:
     """Post-training quantisation: ranges of every feature map on these frames."""
     nncf = _import('nncf')
-    nncf.set_log_level('ERROR')
-    with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
+    with _logging_kept(), contextlib.redirect_stdout(io.StringIO()):  # its progress bars
+        nncf.set_log_level('ERROR')
         return nncf.quantize(
             model,
             nncf.Dataset([frame[None] for frame in frames]),
