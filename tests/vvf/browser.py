@@ -103,16 +103,24 @@ class Browser:
 
     def place(self, query: str) -> tuple[float, float, float, float]:
         """Scroll an element into view; its left, top, width and height."""
+        element = f'document.querySelector({json.dumps(query)})'
+        self.run(f"{element}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        self._settle()
         x, y, width, height = self.run(
-            f'(() => {{ const e = document.querySelector({json.dumps(query)});'
-            "e.scrollIntoView({block: 'center', behavior: 'instant'});"
-            'const b = e.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; })()'
+            f'(() => {{ const b = {element}.getBoundingClientRect();'
+            'return [b.x, b.y, b.width, b.height]; })()'
         )
         return x, y, width, height
 
     def move(self, x: float, y: float) -> None:
         """Move the pointer."""
+        self._settle()
         self._send('Input.dispatchMouseEvent', type='mouseMoved', x=x, y=y)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Wait until the page has been drawn: cards are laid out when they come into view."""
+        self.run('new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))')
 
     def click(self, query: str) -> None:
         """Click into the middle of an element."""
