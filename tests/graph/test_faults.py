@@ -215,10 +215,10 @@ def test_a_killed_recorder_makes_the_arm_hold_and_its_bag_stays_readable(
     pid = graph.supervisor.pid('episode')
     os.kill(pid, signal.SIGSTOP)
     probe.wait(lambda: bool(graph.lines_with('recorder is silent')), 'the warning')
-    os.kill(pid, signal.SIGKILL)
     probe.settle(STILL)
     assert probe.travel(1.0) < STILL
     assert len(graph.lines_with('recorder is silent')) == 1
+    os.kill(pid, signal.SIGKILL)
     (bag,) = (tmp_path / 'bags').iterdir()
     with open_bag(bag) as reader:
         counts = reader.counts()
