@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from vvf.task import ActionSpec
 from vvf_sim.controllers import RAMP_FRACTION, CartesianTarget, JointRamp
-from vvf_sim.robots.widowx import finger_from_opening
 
 Array = NDArray[np.float64]
 
@@ -56,7 +55,7 @@ class ChunkPlayer:
 
     @property
     def joints(self) -> Array:
-        """Commanded joints (7,): six angles in rad, finger in m."""
+        """Commanded joints (n + 1,): the angles in rad, the finger in m."""
         return self._target.joints
 
     @property
@@ -65,12 +64,12 @@ class ChunkPlayer:
         return self._target.opening
 
     def reset(self, joints: Array) -> None:
-        """Forget the chunk and take joints (7,) as the commanded pose."""
+        """Forget the chunk and take joints (n + 1,) as the commanded pose."""
         self._chunk = self._ramp = None
         self._target.reset(joints)
 
     def hold(self, joints: Array) -> None:
-        """Stay at joints (7,), where the gate holds the arm, until the next chunk."""
+        """Stay at joints (n + 1,), where the gate holds the arm, until the next chunk."""
         if self._ramp is not None or self._chunk is not None:
             self.reset(joints)
         else:
@@ -101,14 +100,15 @@ class ChunkPlayer:
             self.clipped += int((np.abs(bounded - step) > 1e-6).any())
             step = bounded
         if chunk.kind == 'joint_position':
-            tip = self._target.kinematics.forward(step[:6])[:3, 3]
+            tip = self._target.kinematics.forward(step[:-1])[:3, 3]
             if not np.array_equal(self._target.workspace.clip(tip), tip):
                 self.outside += 1
                 return
-            opening = 1.0 if step[6] > 0.5 else 0.0
-            goal = np.append(step[:6], finger_from_opening(opening))
+            opening = 1.0 if step[-1] > 0.5 else 0.0
+            goal = np.append(step[:-1], self._target.arm.finger_from_opening(opening))
             self._target.reset(goal)
         else:
             goal = self._target.apply(step)
-        self._ramp = JointRamp(start, goal, RAMP_FRACTION * chunk.dt)
+        limits = self._target.arm.velocity_limits
+        self._ramp = JointRamp(start, goal, RAMP_FRACTION * chunk.dt, limits)
         self._ramp_start = now

@@ -8,11 +8,10 @@ import pytest
 
 from vvf.motion import Chunk, ChunkPlayer
 from vvf.task import ActionSpec
-from vvf_sim.robots.kinematics import Kinematics
-from vvf_sim.robots.widowx import FINGER_RANGE
+from vvf_sim.robots.widowx import FINGER_RANGE, WX250S
 
 START = np.array([0.0, -0.6, 0.7, 0.0, 1.4, 0.0, 0.037])
-KINEMATICS = Kinematics()
+KINEMATICS = WX250S.kinematics()
 
 
 def spec(execute: int = 1, kind: str = 'ee_delta') -> ActionSpec:

@@ -24,7 +24,7 @@ from vvf.viz.plot import (
     ValuePlot,
     advantage_colours,
 )
-from vvf_sim.robots.kinematics import Kinematics
+from vvf_sim.robots.widowx import WX250S
 
 
 def where(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
@@ -238,6 +238,6 @@ def test_text_is_cut_at_the_edges_and_to_a_width() -> None:
 def test_the_line_of_the_arm_ends_at_its_gripper() -> None:
     for q in np.random.default_rng(1).uniform(-1.5, 1.5, (5, 6)):
         line = widowx_line(q)
-        assert line[-1] == pytest.approx(Kinematics().forward(q)[:3, 3])
+        assert line[-1] == pytest.approx(WX250S.kinematics().forward(q)[:3, 3])
         lengths = np.linalg.norm(np.diff(line, axis=0), axis=1)
         assert lengths == pytest.approx([0.11065, 0.25, 0.04975, 0.25, 0.158575])

@@ -20,7 +20,7 @@ def world():
 
 def drive(world, steps):
     """Move by the expert without any environment, as a real-time loop would."""
-    arm = CartesianTarget(world.kinematics)
+    arm = CartesianTarget()
     arm.reset(world.start_joints)
     expert = ScriptedExpert(world, arm)
     for _ in range(steps):

@@ -8,7 +8,7 @@ import pytest
 from tests.shared_data import shared_data
 from vvf_sim.mj import mujoco
 from vvf_sim.robots import widowx
-from vvf_sim.robots.kinematics import Kinematics, pose_to_vector
+from vvf_sim.robots.kinematics import pose_to_vector
 from vvf_sim.rotations import rotation_exp, rotation_log
 
 # Poses that a gripper over the table is in.
@@ -26,33 +26,33 @@ def test_forward_equals_the_published_kinematics():
     cases = json.loads(shared_data('fk/wx250s.json').read_text())['cases']
     assert len(cases) == 8
     for case in cases:
-        pose = Kinematics().forward(np.array(case['q']))
+        pose = widowx.WX250S.kinematics().forward(np.array(case['q']))
         metres, radians = pose_difference(pose, np.array(case['T_base_ee']))
         assert metres < 1e-6
         assert radians < 1e-6
 
 
 def test_forward_at_zero_is_the_published_home_pose():
-    pose = Kinematics().forward(np.zeros(6))
+    pose = widowx.WX250S.kinematics().forward(np.zeros(6))
     np.testing.assert_allclose(pose[:3, :3], np.eye(3), atol=1e-12)
     np.testing.assert_allclose(pose[:3, 3], [0.458325, 0.0, 0.36065], atol=1e-12)
 
 
 def test_forward_equals_the_simulated_arm():
-    model = mujoco.MjModel.from_xml_string(widowx.widowx_mjcf())
+    model = mujoco.MjModel.from_xml_string(widowx.WX250S.mjcf)
     data = mujoco.MjData(model)
     rng = np.random.default_rng(0)
     for _ in range(20):
         q = rng.uniform(widowx.JOINT_LOWER, widowx.JOINT_UPPER)
         data.qpos[:6] = q
         mujoco.mj_forward(model, data)
-        pose = Kinematics().forward(q)
+        pose = widowx.WX250S.kinematics().forward(q)
         np.testing.assert_allclose(data.site('ee').xpos, pose[:3, 3], atol=1e-6)
         np.testing.assert_allclose(data.site('ee').xmat.reshape(3, 3), pose[:3, :3], atol=1e-6)
 
 
 def test_limits_of_the_simulated_arm_are_the_published_ones():
-    model = mujoco.MjModel.from_xml_string(widowx.widowx_mjcf())
+    model = mujoco.MjModel.from_xml_string(widowx.WX250S.mjcf)
     for index, name in enumerate(widowx.JOINT_NAMES):
         expected = [widowx.JOINT_LOWER[index], widowx.JOINT_UPPER[index]]
         np.testing.assert_allclose(model.joint(name).range, expected, atol=1e-7)
@@ -62,7 +62,7 @@ def test_limits_of_the_simulated_arm_are_the_published_ones():
 
 
 def test_jacobian_is_the_derivative_of_forward():
-    kinematics = Kinematics()
+    kinematics = widowx.WX250S.kinematics()
     q = np.array([0.3, -0.5, 0.4, 0.2, 1.2, -0.7])
     step = 1e-6
     numeric = np.zeros((6, 6))
@@ -74,7 +74,7 @@ def test_jacobian_is_the_derivative_of_forward():
 
 
 def test_inverse_reaches_what_is_reachable():
-    kinematics = Kinematics()
+    kinematics = widowx.WX250S.kinematics()
     rng = np.random.default_rng(1)
     for _ in range(100):
         pose = kinematics.forward(rng.uniform(LOW, HIGH))
@@ -88,7 +88,7 @@ def test_inverse_reaches_what_is_reachable():
 
 
 def test_inverse_from_a_near_guess_always_converges():
-    kinematics = Kinematics()
+    kinematics = widowx.WX250S.kinematics()
     rng = np.random.default_rng(2)
     for _ in range(200):
         q = rng.uniform(LOW, HIGH)
@@ -96,7 +96,7 @@ def test_inverse_from_a_near_guess_always_converges():
 
 
 def test_inverse_respects_limits_and_admits_what_it_cannot_reach():
-    kinematics = Kinematics()
+    kinematics = widowx.WX250S.kinematics()
     pose = kinematics.forward(np.zeros(6))
     pose[:3, 3] = [0.9, 0.0, 0.3]
     found = kinematics.inverse(pose, np.zeros(6))
@@ -109,7 +109,7 @@ def test_inverse_respects_limits_and_admits_what_it_cannot_reach():
 @pytest.mark.parametrize('bad', [np.full((4, 4), np.nan), np.eye(3)])
 def test_inverse_refuses_bad_poses(bad):
     with pytest.raises(ValueError, match=r'finite|expected'):
-        Kinematics().inverse(bad, np.zeros(6))
+        widowx.WX250S.kinematics().inverse(bad, np.zeros(6))
 
 
 @pytest.mark.parametrize('angle', [0.0, 1e-10, 0.5, 3.1, math.pi])
@@ -121,6 +121,6 @@ def test_rotation_vectors_round_trip(angle):
 
 
 def test_pose_vector_holds_two_columns():
-    pose = Kinematics().forward(np.array([0.3, -0.5, 0.4, 0.2, 1.2, -0.7]))
+    pose = widowx.WX250S.kinematics().forward(np.array([0.3, -0.5, 0.4, 0.2, 1.2, -0.7]))
     vector = pose_to_vector(pose)
     np.testing.assert_array_equal(vector, [*pose[:3, 3], *pose[:3, 0], *pose[:3, 1]])

@@ -32,8 +32,8 @@ from vvf.parameters import Parameter, declare
 from vvf.paths import config_path
 from vvf.safety import MaxAges, Mode, Reason, RobotLimits, SafetyGate
 from vvf.task import load_task
-from vvf_sim.controllers import CartesianTarget, Workspace
-from vvf_sim.robots.kinematics import Kinematics
+from vvf_sim.controllers import CartesianTarget
+from vvf_sim.robots.arm import Workspace, arm_model
 
 PARAMETERS = (
     Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path'),
@@ -90,9 +90,10 @@ class ArmNode(Node):
                 f'task {task.name}: an action for {limits.name} has {len(limits.joint_names)} '
                 f'numbers and the gripper, not {task.action.dim} in all.'
             )
-        self._kinematics = Kinematics(limits.lower, limits.upper)
+        arm = arm_model(limits.name)
+        self._kinematics = arm.kinematics(limits.lower, limits.upper)
         box = Workspace(tuple(limits.workspace_lower), tuple(limits.workspace_upper))
-        self.player = ChunkPlayer(task.action, CartesianTarget(self._kinematics, box))
+        self.player = ChunkPlayer(task.action, CartesianTarget(arm, self._kinematics, box))
         self._episode = ''
         self._ended = 0.0
         self._faulty_since: float | None = None
@@ -130,8 +131,8 @@ class ArmNode(Node):
             self.gate.saw('joint_state', now, now_s(self) - reading.stamp)
         target = self.player.at(now)
         command = self.gate.command(
-            None if target is None else target[:6],
-            float('nan') if target is None else float(target[6]),
+            None if target is None else target[:-1],
+            float('nan') if target is None else float(target[-1]),
             now,
             dt,
         )

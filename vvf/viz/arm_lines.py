@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from vvf_sim.robots.kinematics import HAND, SHOULDER_HEIGHT, UPPER_ARM, Kinematics
-from vvf_sim.robots.widowx import JOINT_NAMES
+from vvf_sim.robots.widowx import JOINT_NAMES, WX250S
+from vvf_sim.robots.widowx_kinematics import HAND, SHOULDER_HEIGHT, UPPER_ARM
 
 Points = npt.NDArray[np.float64]
 
@@ -22,7 +22,7 @@ def widowx_line(q: npt.ArrayLike) -> Points:
         q: Joint angles (6,), radians, in the order of `JOINT_NAMES`.
     """
     angles = np.asarray(q, np.float64)
-    pose = Kinematics().forward(angles)
+    pose = WX250S.kinematics().forward(angles)
     waist, shoulder = angles[0], angles[1]
     out = np.array([math.cos(waist), math.sin(waist), 0.0])
     up = np.array([0.0, 0.0, 1.0])

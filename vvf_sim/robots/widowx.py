@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from vvf_sim.robots.arm import ArmModel, CameraMount, Workspace
+from vvf_sim.robots.widowx_kinematics import WidowXKinematics
 from vvf_sim.robots.widowx_mjcf import MJCF
 
 JOINT_NAMES = ('waist', 'shoulder', 'elbow', 'forearm_roll', 'wrist_angle', 'wrist_rotate')
@@ -35,29 +37,29 @@ FINGER_RANGE = (0.015, 0.037)
 # The six joints in rad/s, then the finger in m/s.
 VELOCITY_LIMITS = np.array([math.pi] * 6 + [1.0])
 
-# The six joints in rad.
-HOME = np.zeros(6)
-SLEEP = np.array([0.0, -1.80, 1.55, 0.0, 0.8, 0.0])
-# Where episodes of BridgeData start.
-NEUTRAL = np.array([-0.1319, -0.7624, 0.4449, -0.0199, 1.7564, -0.1595])
-
-# A closed gripper presses on: its drive aims this much past the joint's stop, so that the force
-# on what is held does not fade with the object's width.
-PRESS = 0.015
-
-
-def finger_from_opening(opening: float) -> float:
-    """Left finger's position in m for an opening in [0, 1]; 1 is open."""
-    low, high = FINGER_RANGE
-    return low + (high - low) * min(max(opening, 0.0), 1.0)
-
-
-def drive_from_finger(finger: float) -> float:
-    """The simulated drive's set point in m for a commanded finger position in m."""
-    low, high = FINGER_RANGE
-    return finger - PRESS * (high - finger) / (high - low)
-
-
-def widowx_mjcf() -> str:
-    """MJCF text of the arm on its base, at the world's origin, with an ``ee`` site."""
-    return MJCF
+WX250S = ArmModel(
+    name='wx250s',
+    joint_names=JOINT_NAMES,
+    finger_name=FINGER_NAME,
+    lower=JOINT_LOWER,
+    upper=JOINT_UPPER,
+    velocity_limits=VELOCITY_LIMITS,
+    finger_range=FINGER_RANGE,
+    home=np.array([0.0, -0.6, 0.7, 0.0, 1.4, 0.0]),
+    sleep=np.array([0.0, -1.80, 1.55, 0.0, 0.8, 0.0]),
+    tip_reach=0.021425,
+    max_opening=0.056,
+    base_xyz=(0.0, 0.0, 0.0),
+    workspace=Workspace((0.12, -0.32, 0.022), (0.46, 0.32, 0.36)),
+    # Behind the fingers and tilted to their tips, so that both and what is between are seen.
+    wrist_camera=CameraMount(
+        body='gripper_link',
+        position=(0.0, 0.0, 0.085),
+        target=(0.115, 0.0, 0.022),
+        up=(1.0, 0.0, 0.0),
+        fovy=72.0,
+    ),
+    mjcf=MJCF,
+    press=0.015,
+    make_kinematics=WidowXKinematics,
+)
