@@ -54,6 +54,7 @@ class Reason(Enum):
     E_STOP = 'e_stop'
     PARKED = 'parked'
     OUTDATED = 'outdated'
+    NO_EPISODE = 'no_episode'
     JOINT_LIMIT = 'joint_limit'
     VELOCITY_LIMIT = 'velocity_limit'
     ACCELERATION_LIMIT = 'acceleration_limit'

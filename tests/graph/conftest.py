@@ -87,8 +87,9 @@ class Probe:
         return float(np.ptp(q, axis=0).max())
 
     def send(self, data, gripper=(1.0,), *, kind: int = Action.KIND_EE_DELTA, dim: int = 6) -> None:
-        """Publish one action, stamped now."""
+        """Publish one action of a human, which needs no episode, stamped now."""
         message = Action(
+            source=Action.SOURCE_HUMAN,
             kind=kind,
             horizon=len(gripper),
             dim=dim,

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulated arm: a MuJoCo world in the place of motors and cameras.
 
-It advances with the wall clock, by one control period for each command, and publishes what the
-vendors' camera drivers would: `/<camera>/image_raw`, JPEG on demand, and `camera_info`.
+It advances with the wall clock, and publishes what the vendors' camera drivers would:
+`/<camera>/image_raw`, JPEG on demand, and `camera_info`. Frames show the joints that were read last
+and have their stamp, so that on a machine too slow for the control rate, too, every frame has a
+joint state.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import time
 
 import numpy as np
 from rclpy.node import Node
+from rclpy.time import Time
 from std_msgs.msg import Bool
 
 from vvf.drivers.base import JointReading
@@ -59,30 +62,32 @@ class SimDriver:
         }
         self._frame_period = 1.0 / (task.cameras[0].rate_hz or 10.0)
         self._success = node.create_publisher(Bool, '/sim/success', 10)
+        self._target = self._world.joints()
         self._owed = 0.0
         self._next_frame = time.monotonic()
         self._measured = now_s(node)
 
     def read(self) -> JointReading:
-        """Joints as of the last step of the physics."""
+        """Joints of this moment: the world catches up with the clock under the last command."""
+        steps = int(self._owed / self._world.model.opt.timestep)
+        self._owed -= steps * self._world.model.opt.timestep
+        if steps:
+            self._world.step_physics(self._target, steps)
+        self._measured = now_s(self._node)
         position, velocity = self._world.joints(), self._world.joint_velocities()
         return JointReading(position[:6], velocity[:6], float(position[6]), self._measured)
 
     def write(self, command: Command, dt: float) -> None:
-        """Advance the world by `dt` towards the command, and publish frames when they are due."""
+        """Follow a command from now on, and publish frames when they are due."""
+        self._target = np.append(command.position, command.gripper)
         self._owed = min(self._owed + dt, _MAX_CATCH_UP_S)
-        steps = int(self._owed / self._world.model.opt.timestep)
-        self._owed -= steps * self._world.model.opt.timestep
-        if steps:
-            self._world.step_physics(np.append(command.position, command.gripper), steps)
-        self._measured = now_s(self._node)
         now = time.monotonic()
         if now >= self._next_frame:
             self._next_frame = max(self._next_frame + self._frame_period, now)
             self._publish_frames()
 
     def _publish_frames(self) -> None:
-        stamp = self._node.get_clock().now().to_msg()
+        stamp = Time(seconds=self._measured).to_msg()
         images = self._world.images()
         for name, publisher in self._cameras.items():
             publisher.publish(images[name], stamp)
@@ -94,7 +99,6 @@ class SimDriver:
         message = f'layout {self._seed}'
         self._seed += 1
         self._owed = 0.0
-        self._measured = now_s(self._node)
         return message
 
     def close(self) -> None:

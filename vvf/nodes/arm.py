@@ -60,11 +60,16 @@ STALE_TEXT = {
     Reason.STALE_RECORDER: 'the recorder is silent',
 }
 _GATHER_S = 0.3  # the arm holds at once; the line about it waits for what follows
+_HEARD_S = 1.0  # until everybody has heard of an episode's end: what comes before is no fault
 _KINDS = {Action.KIND_EE_DELTA: 'ee_delta', Action.KIND_JOINT_POSITION: 'joint_position'}
 
 
 class ArmNode(Node):
-    """Translates; `SafetyGate` judges, `ChunkPlayer` interpolates, the driver moves."""
+    """Translates; `SafetyGate` judges, `ChunkPlayer` interpolates, the driver moves.
+
+    Attributes:
+        episode: id of the running episode, '' between two.
+    """
 
     def __init__(self) -> None:
         super().__init__('arm')
@@ -94,8 +99,9 @@ class ArmNode(Node):
         self._kinematics = arm.kinematics(limits.lower, limits.upper)
         box = Workspace(tuple(limits.workspace_lower), tuple(limits.workspace_upper))
         self.player = ChunkPlayer(task.action, CartesianTarget(arm, self._kinematics, box))
-        self._episode = ''
-        self._ended = 0.0
+        self.episode = ''
+        self._began = 0.0  # stamp of the start of that episode, s
+        self._ended = 0.0  # stamp of the end of the last one, s
         self._faulty_since: float | None = None
         self._announced = False
         self._refused: Reason | None = None
@@ -129,6 +135,8 @@ class ArmNode(Node):
         reading = self.driver.read()
         if reading.finite():
             self.gate.saw('joint_state', now, now_s(self) - reading.stamp)
+            # First of all: a simulated camera's frame, below, shows the arm in this state.
+            self._publish_state(reading)
         target = self.player.at(now)
         command = self.gate.command(
             None if target is None else target[:-1],
@@ -147,8 +155,6 @@ class ArmNode(Node):
         else:
             self.driver.write(self._dry_command, dt)
         self._watch_faults(now)
-        if reading.finite():
-            self._publish_state(reading)
         self._ticks.add(now, time.monotonic() - now)
 
     def _watch_faults(self, now: float) -> None:
@@ -195,8 +201,12 @@ class ArmNode(Node):
     def _on_action(self, message: Action) -> None:
         now = time.monotonic()
         stamp = seconds(message.header.stamp)
-        if stamp <= self._ended and message.source == Action.SOURCE_POLICY:
-            self.gate.refuse(Reason.OUTDATED)  # computed before the episode ended: nobody's fault
+        if message.source != Action.SOURCE_HUMAN and (reason := self._out_of_episode(stamp)):
+            self.gate.refuse(reason)
+            if stamp > max(self._began, self._ended) + _HEARD_S:
+                self.get_logger().warning(
+                    'no episode runs: actions are refused, but for those of a human', once=True
+                )
             return
         data = np.asarray(message.data, np.float64)
         shape = (message.horizon, message.dim)
@@ -204,7 +214,6 @@ class ArmNode(Node):
         gripper = np.asarray(message.gripper, np.float64)
         if not gripper.size:  # leave it as it is
             gripper = np.full(shape[0], self.player.opening)
-        reason: Reason | None
         if not self._is_our_kind(message):
             reason = self.gate.refuse(Reason.WRONG_KIND)
         else:
@@ -232,6 +241,12 @@ class ArmNode(Node):
         self._actions.add(now, now_s(self) - stamp)
         self._unanswered = stamp
 
+    def _out_of_episode(self, stamp: float) -> Reason | None:
+        """Why an action that is not a human's does not belong to the running episode."""
+        if not self.episode:
+            return Reason.NO_EPISODE
+        return Reason.OUTDATED if stamp < self._began else None
+
     def _is_our_kind(self, message: Action) -> bool:
         joints = message.kind == Action.KIND_JOINT_POSITION
         names = self.gate.limits.joint_names
@@ -244,15 +259,15 @@ class ArmNode(Node):
 
     def _on_event(self, event: EpisodeEvent) -> None:
         if event.event == EpisodeEvent.START:
-            self._episode = event.episode_id
+            self.episode, self._began = event.episode_id, seconds(event.header.stamp)
         elif event.event == EpisodeEvent.END:
-            self._episode = ''
+            self.episode = ''
             self._ended = seconds(event.header.stamp)
             self._stop_motion()
 
     def _on_heartbeat(self, message: String) -> None:
         # A recorder that was started again knows nothing of our episode: that is silence, too.
-        if message.data == self._episode:
+        if message.data == self.episode:
             self.gate.saw('recorder', time.monotonic())
 
     def _on_value(self, message: ValueEstimate) -> None:
