@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from vvf_sim.worlds.env import PickPlaceEnv
-from vvf_sim.worlds.layout import PickPlaceConfig
+from vvf_sim.worlds.env import TaskEnv
+from vvf_sim.worlds.world import WorldConfig
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class RolloutJob:
     """One episode to try; small enough to send to another process."""
 
     policy: Path
-    config: PickPlaceConfig
+    task: str
+    config: WorldConfig
     seed: int
     max_steps: int
     execute: int = 1
@@ -45,7 +46,7 @@ def roll_out(job: RolloutJob) -> Rollout:
     if job.policy not in _loaded:
         _loaded[job.policy] = load_policy(job.policy)
     policy = _loaded[job.policy]
-    env = PickPlaceEnv(job.config)
+    env = TaskEnv(job.task, job.config)
     try:
         observation, _ = env.reset(seed=job.seed)
         steps = 0
@@ -58,9 +59,9 @@ def roll_out(job: RolloutJob) -> Rollout:
                 steps += 1
                 if done or steps >= job.max_steps:
                     break
-            if done:
+            if done and not env.world.blown:
                 return Rollout(job.seed, True, steps, '')
-        return Rollout(job.seed, False, steps, env.world.failure_kind())
+        return Rollout(job.seed, False, steps, env.world.blown or env.world.failure_kind())
     finally:
         env.close()
 

@@ -48,6 +48,8 @@ def build(kind: Any, value: Any, where: str, key: str) -> Any:
                 for k, v in value.items()}  # fmt: skip
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if kind is Any:
+        return value
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise UserError(f"{where}: {key} must be of type {kind.__name__}, it is '{value}'")
     return value

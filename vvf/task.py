@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -117,14 +117,19 @@ class EpisodeSpec:
 
 @dataclass(frozen=True)
 class SimSpec:
-    """The simulated world in which the task can be tried."""
+    """The simulated world in which the task can be tried.
+
+    `config` holds further entries of the world's configuration; `target`, `container` and
+    `n_distractors` are pick-and-place's.
+    """
 
     world: str
     target: str = ''
     container: str = ''
-    n_distractors: int = 0
+    n_distractors: int | None = None
     setting: Literal['train', 'held_out'] = 'held_out'
     success: str = ''
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,25 +7,38 @@ from typing import Any
 
 from vvf.errors import UserError
 from vvf.task import SimSpec
-from vvf_sim.worlds.layout import PickPlaceConfig
+from vvf_sim.registry import TASKS, TaskEntry
+from vvf_sim.worlds.world import WorldConfig
 
-_KNOWN = 'vvf/PickPlace-v0'
+
+def world_entry(sim: SimSpec) -> TaskEntry:
+    """The simulated task that a task file names by its Gymnasium id.
+
+    Raises:
+        UserError: there is no such world.
+    """
+    for entry in TASKS.values():
+        if entry.env_id == sim.world:
+            return entry
+    known = ', '.join(entry.env_id for entry in TASKS.values())
+    raise UserError(f'there is no world {sim.world!r}; known: {known}.')
 
 
-def world_config(sim: SimSpec, **overrides: Any) -> PickPlaceConfig:
+def world_config(sim: SimSpec, **overrides: Any) -> WorldConfig:
     """Configuration of the world, with some entries replaced.
 
     Raises:
-        UserError: there is no such world, object or container.
+        UserError: there is no such world, or it knows no such entry, object or container.
     """
-    if sim.world != _KNOWN:
-        raise UserError(f'there is no world {sim.world!r}; known: {_KNOWN}.')
-    entries: dict[str, Any] = {
-        'n_distractors': sim.n_distractors,
-        'setting': sim.setting,
-    }
+    entries: dict[str, Any] = {'setting': sim.setting}
+    entries.update(
+        (key, tuple(value) if isinstance(value, list) else value)
+        for key, value in sim.config.items()
+    )
     if sim.target:
         entries['targets'] = (sim.target,)
     if sim.container:
         entries['containers'] = (sim.container,)
-    return PickPlaceConfig(**{**entries, **overrides})
+    if sim.n_distractors is not None:
+        entries['n_distractors'] = sim.n_distractors
+    return world_entry(sim).make_config(**{**entries, **overrides})

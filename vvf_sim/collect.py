@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Episodes of the scripted expert as plain arrays, and their files."""
+"""Episodes of the scripted experts as plain arrays, and their files."""
 
+import json
 import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vvf_sim.errors import UserError
-from vvf_sim.experts.pick_place import ExpertConfig, ScriptedExpert
-from vvf_sim.worlds.env import ACTION_HIGH, ACTION_LOW, PickPlaceEnv
-from vvf_sim.worlds.layout import PickPlaceConfig
+from vvf_sim.experts.config import ExpertConfig
+from vvf_sim.registry import task_entry
+from vvf_sim.worlds.env import TaskEnv
+from vvf_sim.worlds.world import World, WorldConfig
 
-MAX_STEPS = 60
+_IMAGES = 'images_'
 
 
 @dataclass(frozen=True)
@@ -21,28 +24,29 @@ class EpisodeData:
     """One episode of T observations; the last action repeats the pose and gripper ("hold").
 
     Attributes:
-        images_shoulder: (T, H, W, 3) uint8 RGB.
-        images_wrist: (T, H, W, 3) uint8 RGB.
-        state: (T, 16) float32, as in `PickPlaceEnv`.
-        action: (T, 7) float32, what the expert wanted.
-        executed_action: (T, 7) float32, what was done, with noise.
+        images: per camera (T, H, W, 3) uint8 RGB; `images_<camera>` in files.
+        state: (T, D) float32, as of `World.state`.
+        action: (T, 7 or 14) float32, what the expert wanted.
+        executed_action: the same, what was done, with noise.
         stamps: (T,) float64, seconds since the reset.
         success: whether the episode ended in success.
         success_index: first observation in success, -1 if none.
-        failure_kind: '', missed_grasp, dropped, misplaced, wrong_object or timeout.
+        failure_kind: '' for a success, else why not.
         event_names: (E,) str, what happened.
+        event_kinds: (E,) str, milestone, error or ''.
         event_indices: (E,) int64, first observation at or after it.
-        event_targets: (E,) bool, whether it happened to the object to pick.
+        event_targets: (E,) bool, whether it happened to the thing that was asked for.
         seed: of the scene and the expert.
-        target: kind of the object to pick.
-        container: kind of the container.
+        task: name of the task.
+        arm: name of the arm.
+        instruction: what was asked for, in words.
+        facts: of the scene, as JSON text.
         setting: train, held_out or any.
         renderer: egl, osmesa or ray.
         mistake: what the expert was told to do wrong, or ''.
     """
 
-    images_shoulder: NDArray[np.uint8]
-    images_wrist: NDArray[np.uint8]
+    images: dict[str, NDArray[np.uint8]]
     state: NDArray[np.float32]
     action: NDArray[np.float32]
     executed_action: NDArray[np.float32]
@@ -51,21 +55,25 @@ class EpisodeData:
     success_index: int
     failure_kind: str
     event_names: NDArray[np.str_]
+    event_kinds: NDArray[np.str_]
     event_indices: NDArray[np.int64]
     event_targets: NDArray[np.bool_]
     seed: int
-    target: str
-    container: str
+    task: str
+    arm: str
+    instruction: str
+    facts: str
     setting: str
     renderer: str
     mistake: str
 
 
 def collect_episode(
+    task: str,
     seed: int,
-    config: PickPlaceConfig | None = None,
+    config: WorldConfig | None = None,
     expert: ExpertConfig | None = None,
-    max_steps: int = MAX_STEPS,
+    max_steps: int = 0,
     control_hz: float = 5.0,
     latency_s: tuple[float, float] = (0.0, 0.06),
 ) -> EpisodeData:
@@ -75,77 +83,106 @@ def collect_episode(
     neither the length nor the last posture tells them apart.
 
     Args:
+        task: a name of `vvf_sim.registry`.
         seed: of scene, noise, mistakes and latency.
         config: what varies with the seed.
         expert: how well the expert does.
-        max_steps: upper bound on actions.
+        max_steps: upper bound on actions; 0 for the task's own.
         control_hz: actions per second.
-        latency_s: see `PickPlaceEnv`.
+        latency_s: see `TaskEnv`.
     """
-    env = PickPlaceEnv(config, control_hz, latency_s, stop_on_success=False)
+    env = TaskEnv(task, config, control_hz, latency_s, stop_on_success=False)
     try:
-        return _run(env, seed, expert or ExpertConfig(), max_steps)
+        return _run(env, task, seed, expert or ExpertConfig(), max_steps)
     finally:
         env.close()
 
 
-def _run(env: PickPlaceEnv, seed: int, config: ExpertConfig, max_steps: int) -> EpisodeData:
+def _run(env: TaskEnv, task: str, seed: int, config: ExpertConfig, max_steps: int) -> EpisodeData:
     observation, _ = env.reset(seed=seed)
-    expert = ScriptedExpert(env.world, env.arm, config, seed)
+    entry = task_entry(task)
+    expert = entry.make_expert(env.world, env.targets, config, seed)
     mistake = expert.mistake
     rng = np.random.default_rng([seed, 11])
     after_success, after_failure = int(rng.integers(2, 9)), int(rng.integers(2, 12))
     observations, wanted, executed, stamps = [observation], [], [], [0.0]
+    low, high = env.action_space.low, env.action_space.high
     success_index = -1
-    left = max_steps
+    left = max_steps = max_steps or entry.max_steps
     while left > 0:
-        clean, noisy = (np.clip(a, ACTION_LOW, ACTION_HIGH) for a in expert.act())
+        clean, noisy = (np.clip(a, low, high) for a in expert.act())
         wanted.append(clean)
         executed.append(noisy)
         observation, reward, _, _, info = env.step(noisy.astype(np.float32))
         observations.append(observation)
         stamps.append(info['time'])
         left -= 1
+        if 'error' in info:
+            break
         if reward and success_index < 0:
             success_index = len(observations) - 1
             left = min(left, after_success)
         elif expert.finished and success_index < 0:
             left, after_failure = min(left, after_failure), max_steps
-    hold = np.append(np.zeros(6), wanted[-1][6])
+    hold = wanted[-1].reshape(-1, 7).copy()
+    hold[:, :6] = 0.0
     world = env.world
-    success = world.success()
+    success = not world.blown and world.success()
     times = np.array([event.time for event in world.events])
     return EpisodeData(
-        images_shoulder=np.stack([o['shoulder'] for o in observations]),
-        images_wrist=np.stack([o['wrist'] for o in observations]),
+        images={c: np.stack([o[c] for o in observations]) for c in world.CAMERAS},
         state=np.stack([o['state'] for o in observations]),
-        action=np.array([*wanted, hold], np.float32),
-        executed_action=np.array([*executed, hold], np.float32),
+        action=np.array([*wanted, hold.ravel()], np.float32),
+        executed_action=np.array([*executed, hold.ravel()], np.float32),
         stamps=np.array(stamps),
         success=success,
         success_index=success_index if success else -1,
-        failure_kind='' if success else world.failure_kind(),
+        failure_kind=_failure_kind(world, success),
         event_names=np.array([event.name for event in world.events], dtype=np.str_),
+        event_kinds=np.array(_event_kinds(world), dtype=np.str_),
         event_indices=np.searchsorted(np.array(stamps) + 1e-9, times).astype(np.int64),
         event_targets=np.array([event.target for event in world.events], bool),
         seed=seed,
-        target=world.target,
-        container=world.layout.container,
+        task=task,
+        arm=world.config.arm,
+        instruction=world.instruction,
+        facts=json.dumps(world.facts()),
         setting=world.config.setting,
         renderer=world.renderer,
         mistake=mistake,
     )
 
 
+def _failure_kind(world: World[Any], success: bool) -> str:
+    if success:
+        return ''
+    return f'physics: {world.blown}' if world.blown else world.failure_kind()
+
+
+def _event_kinds(world: World[Any]) -> list[str]:
+    """What follows a success is neither milestone nor error, nor is an error that ends in one."""
+    kinds: list[str] = []
+    done = False
+    for number, event in enumerate(world.events):
+        kind = '' if done else world.event_kind(event)
+        following = [other.name for other in world.events[number + 1 : number + 2]]
+        if kind == 'error' and following == ['success']:
+            kind = ''
+        kinds.append(kind)
+        done = done or event.name == 'success'
+    return kinds
+
+
 @dataclass(frozen=True)
 class CollectJob:
     """One episode to collect and where to save it; small enough to send to another process."""
 
+    task: str
     seed: int
     path: Path
-    config: PickPlaceConfig = field(default_factory=PickPlaceConfig)
+    config: WorldConfig | None = None
     expert: ExpertConfig = field(default_factory=ExpertConfig)
-    max_steps: int = MAX_STEPS
+    max_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,7 +197,7 @@ class CollectResult:
 
 def collect_to_file(job: CollectJob) -> CollectResult:
     """Collect one episode and save it; a module-level function, for a pool of processes."""
-    episode = collect_episode(job.seed, job.config, job.expert, job.max_steps)
+    episode = collect_episode(job.task, job.seed, job.config, job.expert, job.max_steps)
     save_npz(episode, job.path)
     return CollectResult(job.path, episode.success, episode.failure_kind, len(episode.stamps))
 
@@ -171,10 +208,9 @@ def save_npz(episode: EpisodeData, path: str | Path) -> None:
     partial = path.with_name(path.name + '.part')
     # Level 1 is five times faster than numpy's and 10 % larger on such images.
     with zipfile.ZipFile(partial, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for item in fields(EpisodeData):
-            with archive.open(f'{item.name}.npy', 'w', force_zip64=True) as stream:
-                value = np.asarray(getattr(episode, item.name))
-                np.lib.format.write_array(stream, value, allow_pickle=False)
+        for name, value in _arrays(episode).items():
+            with archive.open(f'{name}.npy', 'w', force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.asarray(value), allow_pickle=False)
     partial.replace(path)
 
 
@@ -186,8 +222,24 @@ def load_npz(path: str | Path) -> EpisodeData:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            values = {item.name: archive[item.name] for item in fields(EpisodeData)}
+            values = {
+                item.name: archive[item.name]
+                for item in fields(EpisodeData)
+                if item.name != 'images'
+            }
+            images = {
+                name.removeprefix(_IMAGES): archive[name]
+                for name in archive.files
+                if name.startswith(_IMAGES)
+            }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f'{path} is not an episode of vvf_sim: collect it again.') from error
     plain = {name: v.item() if v.ndim == 0 else v for name, v in values.items()}
-    return EpisodeData(**plain)
+    return EpisodeData(images=images, **plain)
+
+
+def _arrays(episode: EpisodeData) -> dict[str, Any]:
+    """Everything of an episode by the names that its file has."""
+    values = {item.name: getattr(episode, item.name) for item in fields(EpisodeData)}
+    images = values.pop('images')
+    return {**{_IMAGES + camera: frames for camera, frames in images.items()}, **values}

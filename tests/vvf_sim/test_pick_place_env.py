@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import vvf_sim
 from vvf_sim.errors import UserError
-from vvf_sim.experts.pick_place import ScriptedExpert
-from vvf_sim.worlds.env import PickPlaceEnv
+from vvf_sim.experts.pick_place import PickPlaceExpert
+from vvf_sim.worlds.env import TaskEnv
 
 
 @pytest.fixture
 def env():
-    result = gym.make(vvf_sim.ENV_ID, render_mode='rgb_array')
+    result = gym.make('vvf_sim:vvf/PickPlace-v0', render_mode='rgb_array')
     yield result
     result.close()
 
@@ -46,7 +45,7 @@ def test_other_seeds_differ(env):
 def test_success_is_rewarded_once_and_ends_the_episode(env):
     plain = env.unwrapped
     env.reset(seed=2)
-    expert = ScriptedExpert(plain.world, plain.arm)
+    expert = PickPlaceExpert(plain.world, plain.targets)
     total = 0.0
     for _ in range(60):
         action = np.clip(expert.act()[0], env.action_space.low, env.action_space.high)
@@ -70,7 +69,7 @@ def test_the_limit_truncates(env):
 
 @pytest.mark.parametrize(('rate', 'ticks'), [(5.0, 10), (10.0, 5)])
 def test_control_rates(rate, ticks):
-    env = PickPlaceEnv(control_hz=rate)
+    env = TaskEnv(control_hz=rate)
     assert env.ticks == ticks
     env.reset(seed=0)
     *_, info = env.step(np.array([0, 0, 0, 0, 0, 0, 1], np.float32))
@@ -81,7 +80,7 @@ def test_control_rates(rate, ticks):
 @pytest.mark.parametrize('options', [{'control_hz': 2.0}, {'latency_s': (0.3, 0.1)}])
 def test_bad_options(options):
     with pytest.raises(UserError):
-        PickPlaceEnv(**options)
+        TaskEnv(**options)
 
 
 def test_a_nan_action_is_refused_and_nothing_moves(env):

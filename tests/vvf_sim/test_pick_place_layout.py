@@ -5,11 +5,10 @@ import pytest
 from vvf_sim.errors import UserError
 from vvf_sim.worlds.layout import (
     PickPlaceConfig,
-    colour_parity,
-    place_parity,
     sample_layout,
 )
 from vvf_sim.worlds.objects import CONTAINER_NAMES, OBJECT_NAMES
+from vvf_sim.worlds.variation import colour_parity, place_parity
 
 
 def layouts(count=60, **options):

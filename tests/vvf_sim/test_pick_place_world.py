@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vvf_sim.controllers import CartesianTarget
-from vvf_sim.experts.pick_place import ScriptedExpert
+from vvf_sim.experts.pick_place import PickPlaceExpert
 from vvf_sim.worlds.layout import PickPlaceConfig
 from vvf_sim.worlds.objects import CONTAINER_NAMES, OBJECT_NAMES
 from vvf_sim.worlds.pick_place import PickPlaceWorld
@@ -22,7 +22,7 @@ def drive(world, steps):
     """Move by the expert without any environment, as a real-time loop would."""
     arm = CartesianTarget()
     arm.reset(world.start_joints)
-    expert = ScriptedExpert(world, arm)
+    expert = PickPlaceExpert(world, [arm])
     for _ in range(steps):
         joints = arm.apply(expert.act()[0])
         for _ in range(10):
@@ -44,7 +44,7 @@ def test_state_is_joints_and_tip(world):
     assert state.shape == (16,)
     assert state.dtype == np.float32
     np.testing.assert_allclose(state[:7], world.joints(), atol=1e-6)
-    tip = world.kinematics.forward(world.joints()[:6])
+    tip = world.arms[0].kinematics.forward(world.joints()[:6])
     np.testing.assert_allclose(state[7:10], tip[:3, 3], atol=1e-6)
     np.testing.assert_allclose(state[10:13], [0.0, 0.0, -1.0], atol=0.02)
 

@@ -7,7 +7,8 @@ import pytest
 
 from vvf_sim.collect import collect_episode
 from vvf_sim.errors import UserError
-from vvf_sim.experts.pick_place import MISTAKES, ExpertConfig
+from vvf_sim.experts.config import ExpertConfig
+from vvf_sim.experts.pick_place import PickPlaceExpert
 from vvf_sim.worlds.layout import PickPlaceConfig
 
 # Images of 16 pixels cost next to nothing, and nothing here looks at them.
@@ -15,7 +16,7 @@ SMALL = PickPlaceConfig(image_size=16)
 
 
 def episodes(expert, seeds, config=SMALL):
-    return [collect_episode(seed, config, expert) for seed in seeds]
+    return [collect_episode('pick_place', seed, config, expert) for seed in seeds]
 
 
 @pytest.mark.parametrize('setting', ['train', 'held_out'])
@@ -34,7 +35,7 @@ def test_the_dial_goes_down_to_the_papers_success_rate():
     assert 2 <= sum(episode.success for episode in done) <= 12
 
 
-@pytest.mark.parametrize('mistake', MISTAKES)
+@pytest.mark.parametrize('mistake', PickPlaceExpert.MISTAKES)
 def test_a_designed_mistake_fails_in_its_own_way(mistake):
     done = episodes(ExpertConfig().with_mistake(mistake), range(8))
     kinds = collections.Counter(episode.failure_kind for episode in done)
@@ -44,7 +45,7 @@ def test_a_designed_mistake_fails_in_its_own_way(mistake):
 
 
 def test_labels_are_clean_and_execution_is_not():
-    episode = collect_episode(0, SMALL, ExpertConfig.demonstrator())
+    episode = collect_episode('pick_place', 0, SMALL, ExpertConfig.demonstrator())
     assert (episode.action != episode.executed_action).any()
     # What is wanted keeps the gripper down or rights it; the noise is in what is executed.
     wanted = np.linalg.norm(episode.action[:, :3], axis=1)
@@ -53,7 +54,7 @@ def test_labels_are_clean_and_execution_is_not():
 
 def test_the_expert_keeps_moving_until_it_has_grasped():
     for seed in range(5):
-        episode = collect_episode(seed, SMALL)
+        episode = collect_episode('pick_place', seed, SMALL)
         names = list(episode.event_names)
         grasp = episode.event_indices[names.index('grasped')]
         moves = np.linalg.norm(episode.action[: grasp - 2, :3], axis=1)
@@ -69,7 +70,7 @@ def test_the_dial_has_ends(noise):
 
 def test_unknown_mistakes_are_refused():
     with pytest.raises(UserError, match='unknown'):
-        ExpertConfig(mistakes=('sneeze',))
+        episodes(ExpertConfig(mistakes=('sneeze',)), [0])
 
 
 def test_accidents_leave_the_labels_clean_and_show_the_way_back() -> None:

@@ -13,7 +13,6 @@ from vvf_sim.errors import UserError
 from vvf_sim.mj import BACKEND, mujoco
 from vvf_sim.worlds.layout import PickPlaceConfig
 from vvf_sim.worlds.pick_place import PickPlaceWorld
-from vvf_sim.worlds.scene import CAMERAS
 
 SCENE = """
 <mujoco>
@@ -70,7 +69,7 @@ def test_both_renderers_show_the_same():
     world = ray_world()
     ray = world.images()
     renderer = make_renderer(world.model, 128, 128)
-    for camera in CAMERAS:
+    for camera in PickPlaceWorld.CAMERAS:
         difference = np.abs(renderer.render(world.data, camera).astype(int) - ray[camera])
         assert difference.mean() < 1.5
         assert (difference.max(axis=-1) > 12).mean() < 0.05
@@ -118,7 +117,7 @@ def test_unknown_choice_of_the_environment(monkeypatch):
 
 def test_environment_can_choose_the_ray_caster_without_loading_opengl():
     script = (
-        'import sys; from vvf_sim.worlds.env import PickPlaceEnv; env = PickPlaceEnv();'
+        'import sys; from vvf_sim.worlds.env import TaskEnv; env = TaskEnv();'
         'image = env.reset(seed=0)[0]["wrist"]; assert image.std() > 5;'
         'assert "OpenGL" not in sys.modules; print(env.world.renderer)'
     )

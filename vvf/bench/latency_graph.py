@@ -16,8 +16,7 @@ import numpy as np
 
 from vvf.graph import GraphArguments, NodeSpec, build_graph
 from vvf.task import TaskSpec, load_task
-from vvf.worlds import world_config
-from vvf_sim.worlds.pick_place import PickPlaceWorld
+from vvf.worlds import world_config, world_entry
 
 _CLIP_FRAMES = 60
 _STEPS_A_FRAME = 8
@@ -81,7 +80,7 @@ def _film(task: TaskSpec, folder: Path, size: tuple[int, int], rate_hz: float) -
     """Videos of the simulated cameras while the arm sways, by camera."""
     assert task.sim is not None
     width, height = size
-    world = PickPlaceWorld(world_config(task.sim, image_size=max(size)))
+    world = world_entry(task.sim).make_world(world_config(task.sim, image_size=max(size)))
     files = {c.name: folder / f'{c.name}.mp4' for c in task.cameras}
     containers = {name: av.open(str(file), 'w') for name, file in files.items()}
     streams = {}

@@ -95,9 +95,9 @@ def _jobs(args: argparse.Namespace) -> list[Any]:
     import numpy as np
 
     from vvf.task import load_task
-    from vvf.worlds import world_config
+    from vvf.worlds import world_config, world_entry
     from vvf_sim.collect import CollectJob
-    from vvf_sim.experts.pick_place import ExpertConfig
+    from vvf_sim.experts.config import ExpertConfig
 
     task = load_task(args.task)
     if task.sim is None:
@@ -113,6 +113,7 @@ def _jobs(args: argparse.Namespace) -> list[Any]:
         world['containers'] = tuple(args.containers)
     if args.distractors is not None:
         world['n_distractors'] = args.distractors
+    entry = world_entry(task.sim)
     jobs = []
     for seed in range(args.seed, args.seed + args.episodes):
         rng = np.random.default_rng([seed, 3])
@@ -122,7 +123,8 @@ def _jobs(args: argparse.Namespace) -> list[Any]:
         else:
             expert = ExpertConfig.from_noise(drawn if args.noise is None else args.noise)
         config = world_config(task.sim, renderer='ray' if ray else 'auto', **world)
-        jobs.append(CollectJob(seed, args.out / f'episode_{seed:07d}.npz', config, expert))
+        path = args.out / f'episode_{seed:07d}.npz'
+        jobs.append(CollectJob(entry.name, seed, path, config, expert))
     return jobs
 
 

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 def _policy(args: argparse.Namespace, folder: Path) -> int:
     from vvf.rollouts import RolloutJob, roll_out, wilson
     from vvf.task import load_task
-    from vvf.worlds import world_config
+    from vvf.worlds import world_config, world_entry
     from vvf_models.runtime import load_policy
 
     task = load_task(args.task)
@@ -71,7 +71,7 @@ def _policy(args: argparse.Namespace, folder: Path) -> int:
     steps = round(task.episode.time_limit_s * task.action.rate_hz)
     execute = args.execute or task.action.execute
     jobs = [
-        RolloutJob(folder, config, seed, steps, execute)
+        RolloutJob(folder, world_entry(task.sim).name, config, seed, steps, execute)
         for seed in range(args.seed, args.seed + args.episodes)
     ]
     results = []

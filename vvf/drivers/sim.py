@@ -23,9 +23,7 @@ from vvf.nodes.common import now_s
 from vvf.paths import share
 from vvf.safety import Command
 from vvf.task import TaskSpec
-from vvf.worlds import world_config
-from vvf_sim.worlds.pick_place import PickPlaceWorld
-from vvf_sim.worlds.scene import CAMERAS
+from vvf.worlds import world_config, world_entry
 
 _MAX_CATCH_UP_S = 0.1  # after a stall time is lost, not made up for in one leap
 
@@ -46,12 +44,13 @@ class SimDriver:
         if task.sim is None:
             raise UserError(f'task {task.name} has no sim entry: it needs a real robot.')
         self._node = node
-        self._world = PickPlaceWorld(world_config(task.sim))
-        unknown = [c.name for c in task.cameras if c.name not in CAMERAS]
+        self._world = world_entry(task.sim).make_world(world_config(task.sim))
+        known = self._world.CAMERAS
+        unknown = [c.name for c in task.cameras if c.name not in known]
         if unknown:
             raise UserError(
                 f'task {task.name}: the simulation has no camera {unknown[0]!r}; '
-                f'known: {", ".join(CAMERAS)}.'
+                f'known: {", ".join(known)}.'
             )
         self._seed = seed
         self._world.reset(seed)
@@ -75,7 +74,7 @@ class SimDriver:
             self._world.step_physics(self._target, steps)
         self._measured = now_s(self._node)
         position, velocity = self._world.joints(), self._world.joint_velocities()
-        return JointReading(position[:6], velocity[:6], float(position[6]), self._measured)
+        return JointReading(position[:-1], velocity[:-1], float(position[-1]), self._measured)
 
     def write(self, command: Command, dt: float) -> None:
         """Follow a command from now on, and publish frames when they are due."""

@@ -1,72 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scripted pick-and-place from privileged state, with a noise dial and designed mistakes.
+"""Scripted pick-and-place from privileged state, with a noise dial and designed mistakes."""
 
-What makes its data good to learn from: it never waits, it decides by what a camera could see,
-takes the nearest of equivalent grasps, corrects disturbances and grasps again after a miss. The
-label is the clean action; noise is added to what is executed.
-"""
-
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from vvf_sim.controllers import CartesianTarget
-from vvf_sim.experts.config import MISTAKES, ExpertConfig
-from vvf_sim.rotations import Array, rotation_log
+from vvf_sim.experts.config import ExpertConfig
+from vvf_sim.experts.script import Script
+from vvf_sim.rotations import Array
+from vvf_sim.worlds.mount import gripper_down
 from vvf_sim.worlds.objects import CONTAINERS, OBJECTS
-from vvf_sim.worlds.pick_place import PickPlaceWorld, gripper_down
+from vvf_sim.worlds.world import World
 
-__all__ = ['MISTAKES', 'ExpertConfig', 'ScriptedExpert']
+_ORDER = ('approach', 'descend', 'close', 'lift', 'carry', 'lower', 'release', 'retreat')
+_CLOSED = ('close', 'lift', 'carry', 'lower')
 
-Phase = Literal['approach', 'descend', 'close', 'lift', 'carry', 'lower', 'release', 'retreat']
-_ORDER: tuple[Phase, ...] = (
-    'approach',
-    'descend',
-    'close',
-    'lift',
-    'carry',
-    'lower',
-    'release',
-    'retreat',
-)
-_CLOSED: tuple[Phase, ...] = ('close', 'lift', 'carry', 'lower')
-# How much of the noise is applied: little where an object would be knocked over.
-_NOISE = {'approach': 1.0, 'lift': 1.0, 'carry': 1.0, 'retreat': 1.0, 'descend': 0.3, 'lower': 0.3}
-
-STEP = 0.045
-TURN = 0.6
 HOVER = 0.11
 CARRY = 0.165
-# The tips reach 21 mm past the tip frame; this leaves 4 mm to the table.
-LOWEST = 0.0255
+# What is left between the finger tips and the table.
+CLEARANCE = 0.0045
 
 
-class ScriptedExpert:
-    """Acts on a world through the commanded tip of its arm.
+class PickPlaceExpert(Script):
+    """Picks the target and places it in the container; arguments as of `Script`."""
 
-    Args:
-        world: after its reset.
-        arm: what the actions will be applied to; read, not moved.
-        config: how well it does.
-        seed: of noise and mistakes.
-    """
+    MISTAKES: ClassVar[tuple[str, ...]] = (
+        'missed_grasp',
+        'dropped',
+        'misplaced',
+        'wrong_object',
+        'timeout',
+    )
+    # Little where an object would be knocked over.
+    NOISE: ClassVar[dict[str, float]] = {
+        'approach': 1.0,
+        'lift': 1.0,
+        'carry': 1.0,
+        'retreat': 1.0,
+        'descend': 0.3,
+        'lower': 0.3,
+    }
+    KICKED: ClassVar[tuple[str, ...]] = ('approach', 'descend', 'carry')
 
     def __init__(
         self,
-        world: PickPlaceWorld,
-        arm: CartesianTarget,
+        world: World[Any],
+        targets: Sequence[CartesianTarget],
         config: ExpertConfig | None = None,
         seed: int = 0,
     ) -> None:
-        self.world = world
-        self.arm = arm
-        self.config = config or ExpertConfig()
-        self.phase: Phase = 'approach'
-        self._rng = np.random.default_rng([seed, 7])
-        self._steps = 0
+        super().__init__(world, targets, config, seed)
+        self.enter('approach')
         self._index = 0
-        self._home = arm.pose[:3, 3]
-        self.mistake = self._draw_mistake()
+        self._home = self.tip()[:3, 3]
+        self._lowest = world.arm_model.tip_reach + CLEARANCE
+        if self.mistake == 'wrong_object' and len(self.world.layout.objects) < 2:
+            self.mistake = 'missed_grasp'
         self._plan_mistake()
         self._plan_accident(np.random.default_rng([seed, 13]))
 
@@ -74,32 +65,19 @@ class ScriptedExpert:
     def finished(self) -> bool:
         """Whether the script is done: the gripper draws back, or has given up looking."""
         if self.mistake == 'timeout':
-            return self._steps > self._give_up
-        return self.phase == 'retreat' and self._steps > 1
+            return self.steps > self._give_up
+        return self.phase == 'retreat' and self.steps > 1
 
-    def act(self) -> tuple[Array, Array]:
-        """The clean action (7,) and the one to execute, which is disturbed."""
+    def clean(self) -> Array:
+        """The next step of the script."""
         self._notice()
         if self.mistake == 'timeout':
-            clean = self._wander()
-        else:
-            goal, opening = self._script()
-            clean = self._action(goal, self._yaw(), opening)
-        self._steps += 1
-        return clean, self._disturb(clean)
-
-    def _draw_mistake(self) -> str:
-        config = self.config
-        if not config.mistakes or self._rng.random() >= config.mistake_probability:
-            return ''
-        mistake = str(self._rng.choice(config.mistakes))
-        if mistake == 'wrong_object' and len(self.world.layout.objects) < 2:
-            return 'missed_grasp'
-        return mistake
+            return self._wander()
+        goal, opening = self._script()
+        return self._action(goal, self._yaw(), opening)
 
     def _plan_mistake(self) -> None:
-        rng, layout = self._rng, self.world.layout
-        self._recovers = rng.random() < self.config.recovery_probability
+        rng, layout = self.rng, self.world.layout
         self._too_high = rng.random() < 0.5
         self._beside = float(rng.choice([-1.0, 1.0])) * rng.uniform(0.058, 0.066)
         self._drop_at = rng.uniform(0.3, 0.8)
@@ -132,20 +110,16 @@ class ScriptedExpert:
     def _notice(self) -> None:
         """Go back to the start when the object is not where the script has it."""
         carrying = self.phase in ('lift', 'carry', 'lower') and self.world.held != self._index
-        beside = self.phase == 'retreat' and self._steps > 2
+        beside = self.phase == 'retreat' and self.steps > 2
         if self.world.in_container(0) or not (carrying or beside):
             return
         if self.mistake in ('missed_grasp', 'dropped'):
-            if not self._recovers or self._opened == 1:
+            if not self.recovers or self._opened == 1:
                 return
             self.mistake = ''
         elif self.mistake or not self.config.recover:
             return
-        self._enter('approach')
-
-    def _enter(self, phase: Phase) -> None:
-        self.phase = phase
-        self._steps = 0
+        self.enter('approach')
 
     def _script(self) -> tuple[Array, float]:
         """Where the tip should go (3,) and the gripper's opening, after due changes of phase."""
@@ -153,27 +127,27 @@ class ScriptedExpert:
             goal, reached = self._goal()
             if not reached:
                 break
-            self._enter(_ORDER[_ORDER.index(self.phase) + 1])
+            self.enter(_ORDER[_ORDER.index(self.phase) + 1])
         opening = 0.0 if self.phase in _CLOSED else 1.0
         if self.mistake == 'dropped' and self.phase == 'carry' and self._slips():
             opening = 1.0
         return goal, opening
 
     def _goal(self) -> tuple[Array, bool]:
-        tip = self.arm.pose[:3, 3]
+        tip = self.tip()[:3, 3]
         grasp = self._grasp_point()
         over = np.append(self._place, CARRY)
-        misaligned = abs(self._yaw() - self._tip_yaw())
+        misaligned = abs(self._yaw() - self.tip_yaw())
         if self.phase == 'descend' and np.hypot(*(tip - grasp)[:2]) > 0.03:
             # The object was pushed away: from above again.
-            self._enter('approach')
+            self.enter('approach')
         if self.phase == 'approach':
             near = np.hypot(*(tip - grasp)[:2]) < 0.012
             return np.append(grasp[:2], HOVER), bool(near and misaligned < 0.12)
         if self.phase == 'descend':
             return grasp, bool(np.linalg.norm(tip - grasp) < 0.009 and misaligned < 0.2)
         if self.phase in ('close', 'release'):
-            return tip, self._steps >= 2
+            return tip, self.steps >= 2
         if self.phase == 'lift':
             self._carry_length = float(np.hypot(*(tip[:2] - self._place)))
             return np.append(tip[:2], CARRY), bool(tip[2] > CARRY - 0.035)
@@ -191,7 +165,7 @@ class ScriptedExpert:
         return self._home
 
     def _slips(self) -> bool:
-        distance = np.hypot(*(self.arm.pose[:2, 3] - self._place))
+        distance = np.hypot(*(self.tip()[:2, 3] - self._place))
         rim = CONTAINERS[self.world.layout.container].rim_radius
         due = distance < self._drop_at * self._carry_length or distance < rim + 0.08
         if due and self._opened < 2:
@@ -202,22 +176,18 @@ class ScriptedExpert:
     def _grasp_point(self) -> Array:
         position, _ = self.world.object_pose(self._index)
         grasp = position.copy()
-        grasp[2] = max(LOWEST, position[2] + 0.006)
+        grasp[2] = max(self._lowest, position[2] + 0.006)
         if self.mistake == 'missed_grasp':
             if self._too_high:
                 grasp[2] = position[2] + 0.065
             else:
-                yaw = self._tip_yaw()
+                yaw = self.tip_yaw()
                 grasp[:2] += self._beside * np.array([-np.sin(yaw), np.cos(yaw)])
         return grasp
 
-    def _tip_yaw(self) -> float:
-        rotation = self.arm.pose[:3, :3]
-        return float(np.arctan2(-rotation[0, 1], rotation[1, 1]))
-
     def _yaw(self) -> float:
         """The nearest of the gripper's equivalent turns that grasp the object."""
-        current = self._tip_yaw()
+        current = self.tip_yaw()
         if self.phase not in ('approach', 'descend'):
             return current
         kind = OBJECTS[self.world.layout.objects[self._index].kind]
@@ -241,49 +211,33 @@ class ScriptedExpert:
         return yaw
 
     def _action(self, goal: Array, yaw: float, opening: float) -> Array:
-        pose = self.arm.pose
-        move = goal - pose[:3, 3]
-        distance = float(np.linalg.norm(move))
-        move *= min(1.0, STEP / max(distance, 1e-9))
-        turn = rotation_log(gripper_down(yaw) @ pose[:3, :3].T)
-        angle = float(np.linalg.norm(turn))
-        turn *= min(1.0, TURN / max(angle, 1e-9))
-        return np.concatenate([move, turn, [opening]])
+        return self.towards(goal, gripper_down(yaw), opening)
 
     def _wander(self) -> Array:
         """Look about over the objects without ever grasping."""
         if self._wander_left <= 0:
-            index = int(self._rng.integers(len(self.world.layout.objects)))
+            index = int(self.rng.integers(len(self.world.layout.objects)))
             position, _ = self.world.object_pose(index)
-            offset = self._rng.uniform([-0.05, -0.05, 0.08], [0.05, 0.05, 0.14])
+            offset = self.rng.uniform([-0.05, -0.05, 0.08], [0.05, 0.05, 0.14])
             self._waypoint = np.append(position[:2], 0.0) + offset
-            self._wander_left = int(self._rng.integers(3, 8))
+            self._wander_left = int(self.rng.integers(3, 8))
         self._wander_left -= 1
-        return self._action(self._waypoint, self._tip_yaw(), 1.0)
+        return self._action(self._waypoint, self.tip_yaw(), 1.0)
 
-    def _disturb(self, clean: Array) -> Array:
-        config, rng = self.config, self._rng
-        scale = _NOISE.get(self.phase, 0.0)
-        executed = clean.copy()
-        turn_scale = np.array([0.33, 0.33, 1.0])
-        executed[:3] += scale * config.step_noise_m * rng.normal(size=3)
-        executed[3:6] += scale * config.step_noise_rad * rng.normal(size=3) * turn_scale
-        kicked = rng.random() < config.kick_probability
-        if kicked and self.phase in ('approach', 'descend', 'carry'):
-            executed[:3] += config.kick_m * rng.normal(size=3) * np.array([1.0, 1.0, 0.6])
-            executed[3:6] += config.kick_rad * rng.normal(size=3) * turn_scale
-        return self._suffer(executed)
+    def disturb(self, clean: Array) -> Array:
+        """Noise, pushes and accidents."""
+        return self._suffer(super().disturb(clean))
 
     def _suffer(self, executed: Array) -> Array:
         """An accident: the fingers open, and for some steps nobody notices."""
-        due = self.phase == self._accident_phase and self._steps > self._accident_wait
+        due = self.phase == self._accident_phase and self.steps > self._accident_wait
         if not self._accident or not (due or self._accident_steps):
             return executed
         step, self._accident_steps = self._accident_steps, self._accident_steps + 1
         if step < self._accident_open:
             executed[6] = 1.0
         elif step < self._accident_open + self._accident_blind:
-            executed = self._action(np.append(self._place, CARRY), self._tip_yaw(), 0.0)
+            executed = self._action(np.append(self._place, CARRY), self.tip_yaw(), 0.0)
         else:
             self._accident = False
         return executed

@@ -1,24 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a seed decides about a pick-and-place scene: kinds, places, colours, light, cameras."""
 
-import colorsys
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from vvf_sim.errors import UserError
 from vvf_sim.rotations import Array
 from vvf_sim.worlds.objects import CONTAINERS, OBJECT_NAMES, OBJECTS, PALETTE, Vector
-
-Setting = Literal['train', 'held_out', 'any']
-SETTINGS: tuple[Setting, ...] = ('train', 'held_out', 'any')
-
-# Side of the squares that places are told apart by, metres.
-CELL = 0.03
-HUE_BANDS = 12
-BRIGHTNESS_BANDS = 4
-BRIGHTNESS = (0.35, 0.8)
+from vvf_sim.worlds.variation import colour, draw_place, draw_table_colour
+from vvf_sim.worlds.world import WorldConfig
 
 OBJECT_AREA = ((0.2, -0.2), (0.38, 0.2))
 CONTAINER_AREA = ((0.18, 0.13), (0.32, 0.22))
@@ -29,21 +20,14 @@ COLOUR_DISTANCE = 0.35
 
 
 @dataclass(frozen=True)
-class PickPlaceConfig:
+class PickPlaceConfig(WorldConfig):
     """What may vary between seeds. The defaults are the demo: carrot, bowl, two distractors.
-
-    `setting` keeps what a policy is trained on apart from what it is tried on. The table is
-    divided into squares of 3 cm, coloured like a chess board: `train` puts objects and the
-    container only on squares of one colour, `held_out` only on the other. The same is done for
-    the table's colour, in a grid of 12 hues by 4 brightnesses. So neither a place nor a table
-    colour of `held_out` is ever drawn by `train`; `any` draws from both.
 
     Attributes:
         targets: kinds that the object to pick is drawn from.
         containers: kinds that the container is drawn from.
         distractors: kinds that the other objects are drawn from, never the target's.
         n_distractors: how many other objects there are, 0 to 4.
-        setting: see above.
         table_colour: draw the table's colour; otherwise it is grey.
         table_texture: draw the checker's size and contrast too.
         light: draw the light's direction and strength.
@@ -52,15 +36,12 @@ class PickPlaceConfig:
         camera_jitter_rad: largest turn of each camera about each axis, rad.
         start_jitter_m: largest shift of the gripper's start along each axis, metres.
         start_jitter_rad: largest turn of the gripper's start about the vertical, rad.
-        image_size: height and width of images in pixels.
-        renderer: auto, egl, osmesa or ray.
     """
 
     targets: tuple[str, ...] = ('carrot',)
     containers: tuple[str, ...] = ('bowl',)
     distractors: tuple[str, ...] = OBJECT_NAMES
     n_distractors: int = 2
-    setting: Setting = 'train'
     table_colour: bool = True
     table_texture: bool = False
     light: bool = True
@@ -69,8 +50,6 @@ class PickPlaceConfig:
     camera_jitter_rad: float = 0.0
     start_jitter_m: float = 0.02
     start_jitter_rad: float = 0.15
-    image_size: int = 128
-    renderer: str = 'auto'
 
     def __post_init__(self) -> None:
         """Check names and ranges.
@@ -78,15 +57,12 @@ class PickPlaceConfig:
         Raises:
             UserError: a name or number is not one that the world knows.
         """
+        super().__post_init__()
         _check_names('target', self.targets, tuple(OBJECTS))
         _check_names('container', self.containers, tuple(CONTAINERS))
         _check_names('distractor', self.distractors, tuple(OBJECTS), self.n_distractors > 0)
-        if self.setting not in SETTINGS:
-            raise UserError(f'setting {self.setting!r} is unknown: use {", ".join(SETTINGS)}.')
         if not 0 <= self.n_distractors <= 4:
             raise UserError(f'n_distractors is {self.n_distractors}: use 0 to 4.')
-        if not 16 <= self.image_size <= 1024:
-            raise UserError(f'image_size is {self.image_size}: use 16 to 1024 pixels.')
 
 
 @dataclass(frozen=True)
@@ -136,20 +112,6 @@ class Layout:
     start_yaw: float
 
 
-def place_parity(x: float, y: float) -> int:
-    """Colour, 0 or 1, of the square of the table that a place is on."""
-    return int(np.floor(x / CELL) + np.floor(y / CELL)) % 2
-
-
-def colour_parity(rgb: Vector) -> int:
-    """Colour, 0 or 1, of the square of the hue and brightness grid that a table colour is on."""
-    hue, _, brightness = colorsys.rgb_to_hsv(*rgb)
-    low, high = BRIGHTNESS
-    column = int(hue * HUE_BANDS) % HUE_BANDS
-    row = int((brightness - low) / (high - low) * BRIGHTNESS_BANDS)
-    return (column + row) % 2
-
-
 def sample_layout(config: PickPlaceConfig, rng: np.random.Generator) -> Layout:
     """Draw a scene; the same generator state gives the same scene."""
     target = str(rng.choice(config.targets))
@@ -178,7 +140,7 @@ def sample_layout(config: PickPlaceConfig, rng: np.random.Generator) -> Layout:
         table_colour=table,
         checker_contrast=float(texture[0]),
         checker_repeat=float(texture[1]),
-        sky_colour=_vector(np.array([0.55, 0.6, 0.65]) + 0.08 * light[3]),
+        sky_colour=colour(np.array([0.55, 0.6, 0.65]) + 0.08 * light[3]),
         light_direction=(0.3 * float(light[0]), -0.2 + 0.3 * float(light[1]), -1.0),
         light_strength=0.4 + 0.1 * float(light[2]),
         ambient=0.42 + 0.06 * float(light[3]),
@@ -199,39 +161,22 @@ def _check_names(
             raise UserError(f'{what} {name!r} is unknown: choose from {", ".join(known)}.')
 
 
-def _allowed(setting: Setting, parity: int) -> bool:
-    return setting == 'any' or parity == (0 if setting == 'train' else 1)
-
-
 def _places(
     config: PickPlaceConfig, rng: np.random.Generator, rim: float, count: int
 ) -> tuple[tuple[float, float], list[tuple[float, float]]]:
     # Starting over beats shrinking the distances when the last object finds no room.
     while True:
         side = float(rng.choice([-1.0, 1.0]))
-        middle = _place(config, rng, CONTAINER_AREA, side)
+        middle = draw_place(config.setting, rng, CONTAINER_AREA, side)
         places: list[tuple[float, float]] = []
         for _ in range(60 * count):
-            place = _place(config, rng, OBJECT_AREA)
+            place = draw_place(config.setting, rng, OBJECT_AREA)
             near = _distance(place, middle) < rim + CONTAINER_CLEARANCE
             if near or any(_distance(place, other) < OBJECT_SPACING for other in places):
                 continue
             places.append(place)
             if len(places) == count:
                 return middle, places
-
-
-def _place(
-    config: PickPlaceConfig,
-    rng: np.random.Generator,
-    area: tuple[tuple[float, float], tuple[float, float]],
-    side: float = 1.0,
-) -> tuple[float, float]:
-    while True:
-        x, y = (float(v) for v in rng.uniform(*area))
-        y *= side
-        if _allowed(config.setting, place_parity(x, y)):
-            return x, y
 
 
 def _distance(a: tuple[float, float], b: tuple[float, float]) -> float:
@@ -241,11 +186,7 @@ def _distance(a: tuple[float, float], b: tuple[float, float]) -> float:
 def _table_colour(config: PickPlaceConfig, rng: np.random.Generator) -> Vector:
     if not config.table_colour:
         return (0.5, 0.52, 0.55)
-    while True:
-        hue, saturation = float(rng.uniform(0.0, 1.0)), float(rng.uniform(0.2, 0.5))
-        rgb = colorsys.hsv_to_rgb(hue, saturation, float(rng.uniform(*BRIGHTNESS)))
-        if _allowed(config.setting, colour_parity(rgb)):
-            return rgb
+    return draw_table_colour(config.setting, rng)
 
 
 def _colours(config: PickPlaceConfig, rng: np.random.Generator, kinds: list[str]) -> list[Vector]:
@@ -259,18 +200,13 @@ def _colours(config: PickPlaceConfig, rng: np.random.Generator, kinds: list[str]
         if natural is None:
             # A toy never looks like the target, which goes first.
             natural = next(
-                colour
-                for colour in (PALETTE[name] for name in names)
-                if all(_colour_distance(colour, other) > COLOUR_DISTANCE for other in colours)
+                toy
+                for toy in (PALETTE[name] for name in names)
+                if all(_colour_distance(toy, other) > COLOUR_DISTANCE for other in colours)
             )
-        colours.append(_vector(np.asarray(natural) + shift))
+        colours.append(colour(np.asarray(natural) + shift))
     return colours
 
 
 def _colour_distance(a: Vector, b: Vector) -> float:
     return float(np.linalg.norm(np.subtract(a, b)))
-
-
-def _vector(values: Array) -> Vector:
-    r, g, b = (float(v) for v in np.clip(values, 0.0, 1.0))
-    return (r, g, b)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tasks that can be simulated: name, world, expert, limits.
+
+Nothing of MuJoCo is loaded before a world is made.
+"""
+
+import importlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from vvf_sim.errors import UserError
+
+if TYPE_CHECKING:
+    from vvf_sim.experts.script import Script
+    from vvf_sim.worlds.world import World, WorldConfig
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A task of the simulation.
+
+    Attributes:
+        name: as in `config/tasks/<name>.yaml`.
+        env_id: Gymnasium's name.
+        world: `module:Class` of its `World`.
+        config: `module:Class` of its `WorldConfig`.
+        expert: `module:Class` of its `Script`.
+        max_steps: control steps of an episode at 5 Hz.
+    """
+
+    name: str
+    env_id: str
+    world: str
+    config: str
+    expert: str
+    max_steps: int
+
+    def make_config(self, **entries: Any) -> 'WorldConfig':
+        """What may vary in the world, with some entries set.
+
+        Raises:
+            UserError: an entry is unknown or out of range.
+        """
+        kind = _load(self.config)
+        try:
+            return replace(kind(), **entries)
+        except TypeError as error:
+            known = ', '.join(kind.__dataclass_fields__)
+            wrong = ', '.join(sorted(set(entries) - set(kind.__dataclass_fields__)))
+            raise UserError(f'task {self.name} has no {wrong or error}: use {known}.') from error
+
+    def make_world(self, config: 'WorldConfig | None' = None) -> 'World[Any]':
+        """The world, before its first reset.
+
+        Raises:
+            UserError: the configuration is another task's.
+        """
+        kind = _load(self.config)
+        config = kind() if config is None else config
+        if type(config) is not kind:
+            raise UserError(f'task {self.name} takes a {kind.__name__}, not {config!r}.')
+        return _load(self.world)(config)
+
+    def make_expert(self, *args: Any, **kwargs: Any) -> 'Script':
+        """The scripted expert; arguments are those of `Script`."""
+        return _load(self.expert)(*args, **kwargs)
+
+    @property
+    def mistakes(self) -> tuple[str, ...]:
+        """What its expert can be told to do wrong."""
+        return tuple(_load(self.expert).MISTAKES)
+
+
+def _entry(name: str, camel: str, max_steps: int, module: str = '', world: str = '') -> TaskEntry:
+    module = module or name
+    world = world or camel
+    return TaskEntry(
+        name,
+        f'vvf/{camel}-v0',
+        f'vvf_sim.worlds.{module}:{world}World',
+        f'vvf_sim.worlds.{module}:{world}Config',
+        f'vvf_sim.experts.{module}:{world}Expert',
+        max_steps,
+    )
+
+
+TASKS: dict[str, TaskEntry] = {
+    entry.name: entry for entry in (_entry('pick_place', 'PickPlace', 60),)
+}
+
+
+def task_entry(name: str) -> TaskEntry:
+    """The task of a name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in TASKS:
+        raise UserError(f'there is no simulated task {name!r}: use {", ".join(TASKS)}.')
+    return TASKS[name]
+
+
+def _load(path: str) -> Any:
+    module, _, name = path.partition(':')
+    return getattr(importlib.import_module(module), name)
