@@ -8,13 +8,17 @@ observations as the one that was lived. The rule:
   dropped with a reason.
 * Of every other topic the newest message at or before the frame's stamp is taken, and it may be at
   most the task's tolerance older than the frame.
-* A frame waits for the other cameras until each has shown a frame at least as new, or until any
-  topic's stamps are ``wait_s`` ahead, whichever comes first; for state topics, which are fast, it
-  does not wait.
+* In a recording, a frame waits until every other topic has shown a message at least as new, or
+  until any topic's stamps are ``wait_s`` ahead, whichever comes first. Stamps decide alone; in
+  which order messages were recorded does not matter.
+* Live, that would cost up to a camera's period, only to learn that no frame was missed. There, a
+  frame waits for a camera only while that camera's next frame is due by the frame's stamp, which
+  its last stamps tell; and for a state only while none is fresh enough. Whoever owns the clock ends
+  the waiting with ``settle``.
 
-Stamps decide, and not the clock: the order of arrival only matters for a state message that comes
-in later than a frame stamped after it. Payloads are not looked at, so they can be decoded later, or
-in another thread.
+So a value that was given live differs from the relabelled one only where a frame or a state came
+later than the short time for which it was waited. Payloads are not looked at, so they can be
+decoded later, or in another thread.
 """
 
 from __future__ import annotations
@@ -24,9 +28,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from vvf.task import TaskSpec
 
 _KEEP_FRAMES = 16
+_LEAST_FRAMES = 4  # before a camera's period is known
+_EARLY = 0.2  # part of its period by which a camera's frame may come before it is due
 _KEEP_STATES = 1024
 _RESTART_NS = 1_000_000_000
 
@@ -54,6 +62,7 @@ class Synchroniser:
         cameras: Names of the cameras that are needed; all where it is None. The reference is the
             first of them in the task's order.
         state: Whether the state topics are needed.
+        live: Wait for no more than what is due, as the module's docstring says.
 
     Attributes:
         accepted: Frames that became observations.
@@ -62,7 +71,12 @@ class Synchroniser:
     """
 
     def __init__(
-        self, task: TaskSpec, cameras: Sequence[str] | None = None, *, state: bool = True
+        self,
+        task: TaskSpec,
+        cameras: Sequence[str] | None = None,
+        *,
+        state: bool = True,
+        live: bool = False,
     ) -> None:
         wanted = [c.name for c in task.cameras] if cameras is None else list(cameras)
         for name in wanted:
@@ -78,6 +92,7 @@ class Synchroniser:
         self._image_tolerance = int(task.sync.image_tolerance_s * 1e9)
         self._state_tolerance = int(task.sync.state_tolerance_s * 1e9)
         self._wait = int(task.sync.wait_s * 1e9)
+        self._live = live
         self.reset()
 
     @property
@@ -119,42 +134,74 @@ class Synchroniser:
         self._newest = max(self._newest, stamp_ns)
         return self._release(force=False)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a frame waits for something."""
+        return bool(self._pending)
+
+    def settle(self) -> list[Observation]:
+        """Wait no longer for what is due: return the observations that can be made without it."""
+        out = []
+        while self._pending and all(map(self._is_usable, self._history)):
+            out += self._decide()
+            out += self._release(force=False)
+        return out
+
     def flush(self) -> list[Observation]:
         """Decide about the frames that still wait: for the end of a recording."""
         return self._release(force=True)
 
     def _release(self, *, force: bool) -> list[Observation]:
-        out = []
+        out: list[Observation] = []
+        enough = self._nothing_is_due if self._live else self._caught_up
         while self._pending:
-            stamp, payload = self._pending[0]
-            overdue = self._newest > stamp + self._wait
-            if not (force or overdue or self._others_caught_up(stamp)):
+            overdue = self._newest > self._pending[0][0] + self._wait
+            if not (force or overdue or all(map(enough, self._history))):
                 break
-            self._pending.popleft()
-            observation = self._assemble(stamp, payload)
-            if observation is not None:
-                out.append(observation)
+            out += self._decide()
         return out
 
-    def _others_caught_up(self, stamp: int) -> bool:
-        for topic in self._cameras:
-            if topic != self._reference_topic:
-                history = self._history[topic]
-                if not history or history[-1][0] < stamp:
-                    return False
-        return True
+    def _decide(self) -> list[Observation]:
+        """Make an observation of the oldest frame that waits, or count it as dropped."""
+        observation = self._assemble(*self._pending.popleft())
+        return [] if observation is None else [observation]
+
+    def _caught_up(self, topic: str) -> bool:
+        """Whether a topic has shown a message as new as the oldest frame that waits."""
+        history = self._history[topic]
+        return bool(history) and history[-1][0] >= self._pending[0][0]
+
+    def _is_usable(self, topic: str) -> bool:
+        """Whether that frame could be used with what the topic has shown so far."""
+        stamp = self._pending[0][0]
+        found = _at_or_before(self._history[topic], stamp)
+        return found is not None and stamp - found[0] <= self._tolerance(topic)
+
+    def _nothing_is_due(self, topic: str) -> bool:
+        """Whether there is nothing to wait for from the topic, as far as can be known."""
+        if self._caught_up(topic):
+            return True
+        if topic not in self._cameras:
+            return self._is_usable(topic)  # states are fast: one more would change little
+        history = self._history[topic]
+        if len(history) < _LEAST_FRAMES:
+            return False
+        period = float(np.median(np.diff([stamp for stamp, _ in history])))
+        return history[-1][0] + period * (1.0 - _EARLY) > self._pending[0][0]
+
+    def _tolerance(self, topic: str) -> int:
+        return self._image_tolerance if topic in self._cameras else self._state_tolerance
 
     def _assemble(self, stamp: int, payload: Any) -> Observation | None:
         images, messages = {self.reference: payload}, {}
         for topic, history in self._history.items():
             camera = self._cameras.get(topic)
-            found = next((m for m in reversed(history) if m[0] <= stamp), None)
+            found = _at_or_before(history, stamp)
             name = camera or topic
             if found is None:
                 self.dropped[f'missing:{name}'] += 1
                 return None
-            tolerance = self._image_tolerance if camera else self._state_tolerance
-            if stamp - found[0] > tolerance:
+            if stamp - found[0] > self._tolerance(topic):
                 self.dropped[f'stale:{name}'] += 1
                 return None
             if camera:
@@ -163,3 +210,8 @@ class Synchroniser:
                 messages[topic] = found[1]
         self.accepted += 1
         return Observation(stamp, images, messages)
+
+
+def _at_or_before(history: deque[tuple[int, Any]], stamp: int) -> tuple[int, Any] | None:
+    """The newest message that is no newer than a stamp."""
+    return next((message for message in reversed(history) if message[0] <= stamp), None)

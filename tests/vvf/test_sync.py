@@ -23,24 +23,79 @@ def feed(sync: Synchroniser, *messages: tuple[str, int]) -> list:
     return out
 
 
-def test_a_frame_waits_for_the_other_camera_and_takes_the_state_before_it() -> None:
+def live(*wrist: int, rate: int = 100) -> Synchroniser:
+    """A live synchroniser that has seen the wrist camera for a while, up to the given stamps."""
+    sync = Synchroniser(TASK, live=True)
+    feed(sync, *((WRIST, ms) for ms in range(wrist[0] - 5 * rate, wrist[0], rate)))
+    feed(sync, *((WRIST, ms) for ms in wrist))
+    return sync
+
+
+def test_a_frame_waits_for_the_others_and_takes_the_state_before_it() -> None:
     sync = Synchroniser(TASK)
     assert not feed(sync, (JOINTS, 90), (JOINTS, 98), (POSE, 95), (SHOULDER, 100), (JOINTS, 104))
-    (seen,) = feed(sync, (WRIST, 100))
+    assert not feed(sync, (WRIST, 100))
+    (seen,) = feed(sync, (POSE, 101))
     assert seen.stamp_ns == 100 * MS
     assert seen.images == {'shoulder': (SHOULDER, 100), 'wrist': (WRIST, 100)}
     assert seen.messages == {JOINTS: (JOINTS, 98), POSE: (POSE, 95)}
     assert (sync.accepted, sync.frames) == (1, 1)
 
 
-def test_the_cameras_may_arrive_in_any_order() -> None:
-    for order in itertools.permutations([(JOINTS, 95), (POSE, 95), (SHOULDER, 100), (WRIST, 100)]):
-        if order.index((SHOULDER, 100)) < max(order.index((JOINTS, 95)), order.index((POSE, 95))):
-            continue  # frames do not wait for the state
+def test_what_belongs_to_a_frame_may_be_recorded_in_any_order() -> None:
+    messages = [(JOINTS, 95), (POSE, 95), (SHOULDER, 100), (WRIST, 100)]
+    for order in itertools.permutations(messages):
         sync = Synchroniser(TASK)
+        (seen,) = feed(sync, *order, (JOINTS, 115), (POSE, 115))
+        assert seen.images == {'shoulder': (SHOULDER, 100), 'wrist': (WRIST, 100)}
+        assert seen.messages == {JOINTS: (JOINTS, 95), POSE: (POSE, 95)}
+
+
+def test_live_a_frame_waits_for_no_later_one() -> None:
+    sync = live(90, rate=33)
+    (seen,) = feed(sync, (JOINTS, 95), (POSE, 95), (SHOULDER, 100))
+    assert seen.images == {'shoulder': (SHOULDER, 100), 'wrist': (WRIST, 90)}
+    assert not sync.waiting
+
+
+def test_live_a_frame_waits_for_one_of_its_instant_that_is_on_its_way() -> None:
+    messages = [(JOINTS, 95), (POSE, 95), (SHOULDER, 100), (WRIST, 100)]
+    for order in itertools.permutations(messages):
+        sync = live(67, rate=33)
         (seen,) = feed(sync, *order)
         assert seen.images == {'shoulder': (SHOULDER, 100), 'wrist': (WRIST, 100)}
         assert seen.messages == {JOINTS: (JOINTS, 95), POSE: (POSE, 95)}
+
+
+def test_live_a_frame_that_is_due_is_waited_for_until_the_patience_ends() -> None:
+    sync = live(67, rate=33)
+    assert not feed(sync, (JOINTS, 95), (POSE, 95), (SHOULDER, 100))
+    assert sync.waiting
+    (seen,) = sync.settle()
+    assert seen.images['wrist'] == (WRIST, 67)
+    assert not sync.waiting
+    assert not sync.settle()
+
+
+def test_live_the_patience_gives_no_frame_up_that_could_still_be_used() -> None:
+    sync = live(-200, rate=33)
+    assert not feed(sync, (JOINTS, 95), (POSE, 95), (SHOULDER, 100))
+    assert not sync.settle(), 'the newest wrist image is too old'
+    (seen,) = feed(sync, (WRIST, 99), (WRIST, 101))
+    assert seen.images['wrist'] == (WRIST, 99)
+    assert not sync.dropped
+
+
+def test_live_a_slow_camera_is_not_waited_for_between_its_frames() -> None:
+    sync = live(20, rate=100)
+    feed(sync, (JOINTS, 20), (POSE, 20))
+    assert len(feed(sync, *((SHOULDER, ms) for ms in (33, 66, 99)))) == 3
+
+
+def test_live_an_unknown_camera_is_waited_for() -> None:
+    sync = Synchroniser(TASK, live=True)
+    assert not feed(sync, (JOINTS, 95), (POSE, 95), (WRIST, 90), (SHOULDER, 100))
+    assert len(sync.settle()) == 1
 
 
 def test_a_silent_camera_is_waited_for_only_so_long() -> None:
@@ -56,9 +111,9 @@ def test_a_silent_camera_is_waited_for_only_so_long() -> None:
 
 def test_drops_are_counted_with_their_reason() -> None:
     sync = Synchroniser(TASK)
-    feed(sync, (SHOULDER, 100), (WRIST, 100))
+    feed(sync, (SHOULDER, 100), (WRIST, 100), (WRIST, 160))
     assert sync.dropped == {'missing:/joint_states': 1}
-    feed(sync, (JOINTS, 50), (POSE, 190), (SHOULDER, 200), (WRIST, 200))
+    feed(sync, (JOINTS, 50), (POSE, 190), (SHOULDER, 200), (WRIST, 200), (WRIST, 260))
     assert sync.dropped['stale:/joint_states'] == 1
     feed(sync, (SHOULDER, 200), (SHOULDER, 150))
     assert sync.dropped['out_of_order'] == 2

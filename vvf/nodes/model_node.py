@@ -158,6 +158,6 @@ class ModelNode(LifecycleNode):
         observer = self._observer
         if observer is None:
             return level, 'inactive', values
-        values['accepted'] = observer.accepted
+        values |= {'accepted': observer.accepted, 'overdue': observer.overdue}
         values |= {f'refused_{reason}': n for reason, n in observer.refused.items()}
         return level, 'active', values

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -19,6 +20,10 @@ from vvf.nodes.messages import message_class
 from vvf.state import StateAssembler, StateError
 from vvf.sync import Observation, Synchroniser
 from vvf.task import TaskSpec
+
+#: Longest that a frame waits for what is due by its stamp but has not come in, s of a steady clock.
+LIVE_WAIT_S = 0.01
+_REPLAY_WAIT_S = 1.0  # the end of a replay: what a frame waits for may not come any more
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,13 @@ class Observer:
         cameras: the task's camera for each camera of the model.
         state: whether the model takes the state.
         callback: gets each observation.
-        reliable: for replays, where nothing may be lost.
+        reliable: for replays, where nothing may be lost, and where there is time to wait for all
+            that belongs to a frame.
         depth: of the queues of each topic.
 
     Attributes:
         refused: frames that could not be used, by reason.
+        overdue: frames that were not waited for any longer, though something was due.
     """
 
     def __init__(
@@ -70,9 +77,16 @@ class Observer:
         self._callback = callback
         self._cameras = dict(cameras)
         wanted = tuple(cameras.values())
-        self._sync = Synchroniser(task, wanted, state=state)
+        self._sync = Synchroniser(task, wanted, state=state, live=not reliable)
         self._assembler = StateAssembler(task) if state else None
         self.bad: Counter[str] = Counter()
+        self.overdue = 0
+        self._patience = node.create_timer(
+            _REPLAY_WAIT_S if reliable else LIVE_WAIT_S,
+            self._settle,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+            autostart=False,
+        )
         qos = stream_qos(reliable=reliable, depth=depth)
         self._subscriptions = []
         used = [c for c in task.cameras if c.name in wanted]
@@ -101,6 +115,7 @@ class Observer:
 
     def close(self) -> None:
         """Undo the subscriptions."""
+        self._node.destroy_timer(self._patience)
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
@@ -108,10 +123,22 @@ class Observer:
     def _receiver(self, topic: str) -> Callable[[Any], None]:
         def receive(message: Any) -> None:
             stamp = message.header.stamp
-            for observation in self._sync.push(topic, _nanoseconds(stamp), message):
+            made = self._sync.push(topic, _nanoseconds(stamp), message)
+            if made or not self._sync.waiting:
+                self._patience.cancel()
+            for observation in made:
                 self._hand_over(observation)
+            if self._sync.waiting and self._patience.is_canceled():
+                self._patience.reset()
 
         return receive
+
+    def _settle(self) -> None:
+        """What is due did not come in time."""
+        self._patience.cancel()
+        for observation in self._sync.settle():
+            self.overdue += 1
+            self._hand_over(observation)
 
     def _hand_over(self, observation: Observation) -> None:
         arrived = now_s(self._node)
