@@ -43,7 +43,8 @@ class TaskEntry:
         """
         kind = _load(self.config)
         try:
-            return replace(kind(), **entries)
+            config: WorldConfig = replace(kind(), **entries)
+            return config
         except TypeError as error:
             known = ', '.join(kind.__dataclass_fields__)
             wrong = ', '.join(sorted(set(entries) - set(kind.__dataclass_fields__)))
@@ -59,11 +60,13 @@ class TaskEntry:
         config = kind() if config is None else config
         if type(config) is not kind:
             raise UserError(f'task {self.name} takes a {kind.__name__}, not {config!r}.')
-        return _load(self.world)(config)
+        world: World[Any] = _load(self.world)(config)
+        return world
 
     def make_expert(self, *args: Any, **kwargs: Any) -> 'Script':
         """The scripted expert; arguments are those of `Script`."""
-        return _load(self.expert)(*args, **kwargs)
+        expert: Script = _load(self.expert)(*args, **kwargs)
+        return expert
 
     @property
     def mistakes(self) -> tuple[str, ...]:

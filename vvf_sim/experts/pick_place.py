@@ -183,7 +183,7 @@ class PickPlaceExpert(Script):
             else:
                 yaw = self.tip_yaw()
                 grasp[:2] += self._beside * np.array([-np.sin(yaw), np.cos(yaw)])
-        return grasp
+        return np.asarray(grasp)
 
     def _yaw(self) -> float:
         """The nearest of the gripper's equivalent turns that grasp the object."""

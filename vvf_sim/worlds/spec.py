@@ -17,7 +17,7 @@ TABLE_SIZE = (0.45, 0.5, 0.02)
 TABLE_X = 0.3
 
 # What grasps well at a time step of 4 ms; the arms collide with it, and it with itself.
-CONTACT = {
+CONTACT: dict[str, object] = {
     'contype': 2,
     'conaffinity': 3,
     'condim': 4,
@@ -27,7 +27,7 @@ CONTACT = {
     'density': 400.0,
 }
 # Seen but not felt.
-GHOST = {'contype': 0, 'conaffinity': 0, 'density': 0.0}
+GHOST: dict[str, object] = {'contype': 0, 'conaffinity': 0, 'density': 0.0}
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,7 @@ class World(ABC, Generic[C]):
     @property
     def tick_substeps(self) -> int:
         """Physics steps in a tick."""
-        return round(TICK_S / self.model.opt.timestep)
+        return round(TICK_S / float(self.model.opt.timestep))
 
     @property
     def n_joints(self) -> int:
