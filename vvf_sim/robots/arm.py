@@ -116,6 +116,8 @@ class ArmModel:
 # Where each arm is defined; the modules import this one, so they are looked up by name.
 ARMS = {
     'wx250s': 'vvf_sim.robots.widowx:WX250S',
+    'fer': 'vvf_sim.robots.franka:FER',
+    'fr3': 'vvf_sim.robots.franka:FR3',
 }
 
 

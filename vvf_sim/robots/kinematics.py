@@ -12,6 +12,11 @@ from vvf_sim.rotations import Array, rotation_log
 # Radians count less than metres, so that a reach is not traded for an angle.
 ROTATION_WEIGHT = 0.3
 MAX_STEP = 0.4
+# Part of the way to the rest posture in one iteration, and the most of it in radians.
+REST_GAIN = 0.5
+MAX_REST_STEP = 0.2
+# Below this error (m², as weighted) the last iterations are left to the pose alone.
+REST_COST = 1e-6
 POSITION_TOLERANCE = 1e-6
 ROTATION_TOLERANCE = 1e-5
 
@@ -103,14 +108,17 @@ class Kinematics(ABC):
                 break
             error[3:] *= ROTATION_WEIGHT
             jacobian[3:] *= ROTATION_WEIGHT
-            q = self._step(q, jacobian, error, cost)
+            pull = self.rest is not None and cost > REST_COST and iteration < max_iterations // 2
+            q = self._step(q, jacobian, error, cost, pull)
         return best
 
-    def _step(self, q: Array, jacobian: Array, error: Array, cost: float) -> Array:
+    def _step(self, q: Array, jacobian: Array, error: Array, cost: float, pull: bool) -> Array:
         hessian = jacobian.T @ jacobian
         hessian[np.diag_indices(len(q))] += 0.5 * cost + 1e-9
         gradient = jacobian.T @ error
         step = np.linalg.solve(hessian, gradient)
+        if pull:
+            step = step + self._towards_rest(q, jacobian)
         blocked = ((q <= self.lower) & (step < 0.0)) | ((q >= self.upper) & (step > 0.0))
         if blocked.any():
             free = np.flatnonzero(~blocked)
@@ -118,6 +126,13 @@ class Kinematics(ABC):
             step[free] = np.linalg.solve(hessian[np.ix_(free, free)], gradient[free])
         step = np.clip(step, -MAX_STEP, MAX_STEP)
         return np.asarray(np.clip(q + step, self.lower, self.upper))
+
+    def _towards_rest(self, q: Array, jacobian: Array) -> Array:
+        """A step (n,) towards the rest posture that leaves the tip where it is."""
+        wish = np.clip(REST_GAIN * (self.rest - q), -MAX_REST_STEP, MAX_REST_STEP)
+        gram = jacobian @ jacobian.T
+        gram[np.diag_indices(6)] += 1e-9
+        return np.asarray(wish - jacobian.T @ np.linalg.solve(gram, jacobian @ wish))
 
 
 def pose_to_vector(pose: Array) -> Array:
