@@ -8,6 +8,19 @@ from vvf_sim.worlds.layout import (
     sample_layout,
 )
 from vvf_sim.worlds.objects import CONTAINER_NAMES, OBJECT_NAMES
+from vvf_sim.worlds.scenarios import (
+    CONTAINERS,
+    DISTRACTORS,
+    NEW_CONTAINERS,
+    NEW_DISTRACTORS,
+    NEW_TARGETS,
+    SCENARIOS,
+    SOURCE_CONTAINERS,
+    SOURCE_DISTRACTORS,
+    SOURCE_TARGETS,
+    TARGETS,
+    scenario,
+)
 from vvf_sim.worlds.variation import colour_parity, place_parity
 
 
@@ -76,3 +89,21 @@ def test_too_few_kinds_for_the_distractors():
     config = PickPlaceConfig(distractors=('carrot', 'cube'))
     with pytest.raises(UserError, match='add kinds'):
         sample_layout(config, np.random.default_rng(0))
+
+
+def test_scenarios_share_nothing_that_they_should_not():
+    sets = [
+        (SOURCE_TARGETS, TARGETS, NEW_TARGETS),
+        (SOURCE_DISTRACTORS, DISTRACTORS, NEW_DISTRACTORS),
+        (SOURCE_CONTAINERS, CONTAINERS, NEW_CONTAINERS),
+    ]
+    for source, few, new in sets:
+        assert len(few) == len(new) == 5
+        assert len({*source, *few, *new}) == len(source) + 10
+    picked = {*SOURCE_TARGETS, *TARGETS, *NEW_TARGETS}
+    assert not picked & {*SOURCE_DISTRACTORS, *DISTRACTORS, *NEW_DISTRACTORS}
+    for name in SCENARIOS:
+        layout = sample_layout(PickPlaceConfig(**scenario(name)), np.random.default_rng(0))
+        assert layout.objects[0].kind in scenario(name)['targets']
+    with pytest.raises(UserError, match='no scenario'):
+        scenario('scenario_4')

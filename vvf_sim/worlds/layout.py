@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a seed decides about a pick-and-place scene: kinds, places, colours, light, cameras."""
 
-from dataclasses import dataclass
+import colorsys
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vvf_sim.errors import UserError
 from vvf_sim.rotations import Array
-from vvf_sim.worlds.objects import CONTAINERS, OBJECT_NAMES, OBJECTS, PALETTE, Vector
+from vvf_sim.worlds.domain import axis_rng
+from vvf_sim.worlds.object_kinds import PALETTE, Vector
+from vvf_sim.worlds.objects import CONTAINERS, OBJECT_NAMES, OBJECTS
+from vvf_sim.worlds.scenarios import NEW_DISTRACTORS
 from vvf_sim.worlds.variation import colour, draw_place, draw_table_colour
 from vvf_sim.worlds.world import WorldConfig
 
@@ -17,6 +21,7 @@ OBJECT_SPACING = 0.085
 CONTAINER_CLEARANCE = 0.082
 # Colours nearer than this in RGB look alike at 64 pixels.
 COLOUR_DISTANCE = 0.35
+_AXIS_DISTRACTORS = 2
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class Layout:
         camera_turn: per camera (2, 3) rotation vector in rad.
         start_xyz: commanded start of the tip in m.
         start_yaw: of the gripper in rad.
+        container_colour: RGB, or None for its kind's own.
     """
 
     objects: tuple[Placed, ...]
@@ -110,6 +116,43 @@ class Layout:
     camera_turn: Array
     start_xyz: Array
     start_yaw: float
+    container_colour: Vector | None = None
+
+
+def add_axes(layout: Layout, config: PickPlaceConfig, seed: int) -> Layout:
+    """The domain axes that are pick-and-place's own, on a layout that stays as it was else.
+
+    `distractors` adds two objects that no data set has, where there is room; `objects` gives
+    every object and the container another colour.
+    """
+    if 'distractors' in config.axes:
+        layout = _more_distractors(layout, config, axis_rng('distractors', seed))
+    if 'objects' in config.axes:
+        rng = axis_rng('objects', seed)
+        recoloured = [replace(placed, colour=_any_colour(rng)) for placed in layout.objects]
+        layout = replace(layout, objects=tuple(recoloured), container_colour=_any_colour(rng))
+    return layout
+
+
+def _more_distractors(layout: Layout, config: PickPlaceConfig, rng: np.random.Generator) -> Layout:
+    objects = list(layout.objects)
+    rim = CONTAINERS[layout.container].rim_radius
+    for kind in rng.choice(NEW_DISTRACTORS, _AXIS_DISTRACTORS, replace=False):
+        for _ in range(200):
+            place = draw_place(config.setting, rng, OBJECT_AREA)
+            near = _distance(place, layout.container_xy) < rim + CONTAINER_CLEARANCE
+            if near or any(_distance(place, other.xy) < OBJECT_SPACING for other in objects):
+                continue
+            yaw = float(rng.uniform(-np.pi, np.pi))
+            natural = OBJECTS[str(kind)].colour
+            objects.append(Placed(str(kind), place, yaw, natural or _any_colour(rng)))
+            break
+    return replace(layout, objects=tuple(objects))
+
+
+def _any_colour(rng: np.random.Generator) -> Vector:
+    hue, saturation, brightness = rng.uniform([0.0, 0.3, 0.3], [1.0, 1.0, 1.0])
+    return colorsys.hsv_to_rgb(float(hue), float(saturation), float(brightness))
 
 
 def sample_layout(config: PickPlaceConfig, rng: np.random.Generator) -> Layout:

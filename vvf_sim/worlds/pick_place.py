@@ -13,7 +13,7 @@ import numpy as np
 from vvf_sim.mj import mujoco
 from vvf_sim.rotations import Array
 from vvf_sim.worlds import pick_place_scene
-from vvf_sim.worlds.layout import Layout, PickPlaceConfig, sample_layout
+from vvf_sim.worlds.layout import Layout, PickPlaceConfig, add_axes, sample_layout
 from vvf_sim.worlds.objects import CONTAINERS, OBJECTS
 from vvf_sim.worlds.world import Event, World
 
@@ -50,7 +50,7 @@ class PickPlaceWorld(World[PickPlaceConfig]):
 
     def draw(self, rng: np.random.Generator) -> None:
         """Draw the layout."""
-        self.layout = sample_layout(self.config, rng)
+        self.layout = add_axes(sample_layout(self.config, rng), self.config, self.seed)
 
     def furnish(self, spec: 'mujoco.MjSpec') -> None:
         """Add table, container, objects and cameras."""

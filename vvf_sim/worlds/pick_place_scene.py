@@ -9,7 +9,8 @@ from vvf_sim.mj import mujoco
 from vvf_sim.robots.arm import ArmModel
 from vvf_sim.rotations import rotation_exp
 from vvf_sim.worlds.layout import Layout, Placed
-from vvf_sim.worlds.objects import CONTAINERS, OBJECTS, Part
+from vvf_sim.worlds.object_kinds import Part
+from vvf_sim.worlds.objects import CONTAINERS, OBJECTS
 from vvf_sim.worlds.spec import (
     CONTACT,
     GHOST,
@@ -98,7 +99,7 @@ def _add_container(spec: 'mujoco.MjSpec', layout: Layout) -> None:
     kind = CONTAINERS[layout.container]
     body = spec.worldbody.add_body(name='container', pos=[*layout.container_xy, 0.0])
     box = mujoco.mjtGeom.mjGEOM_BOX
-    looks = {'rgba': [*kind.colour, 1.0]}
+    looks = {'rgba': [*(layout.container_colour or kind.colour), 1.0]}
     solid = {**looks, 'contype': 2, 'conaffinity': 3, 'friction': [0.8, 0.01, 0.0005]}
     floor, rim = kind.floor_radius, kind.rim_radius
     if kind.sides == 4:

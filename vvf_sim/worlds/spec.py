@@ -11,7 +11,7 @@ from vvf_sim.mj import mujoco
 from vvf_sim.robots.arm import ArmModel
 from vvf_sim.rotations import Array
 from vvf_sim.worlds.mount import Mount
-from vvf_sim.worlds.objects import Vector
+from vvf_sim.worlds.object_kinds import Vector
 
 TABLE_SIZE = (0.45, 0.5, 0.02)
 TABLE_X = 0.3

@@ -13,7 +13,7 @@ import numpy as np
 
 from vvf_sim.errors import UserError
 from vvf_sim.worlds.names import SETTINGS, Setting
-from vvf_sim.worlds.objects import Vector
+from vvf_sim.worlds.object_kinds import Vector
 from vvf_sim.worlds.spec import Looks
 
 # Side of the squares that places are told apart by, metres.
