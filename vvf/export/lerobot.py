@@ -13,13 +13,12 @@ no data set at all, and one that was stopped goes on where it was.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vvf import __version__
-from vvf.errors import UserError, is_user_error
+from vvf.errors import UserError
+from vvf.export.episodes import (
+    ExportSummary,
+    Progress,
+    Record,
+    common_rate,
+    export_fingerprint,
+    gaps_in,
+    write_episodes,
+)
 from vvf.export.labels import LabelTable
 from vvf.export.recordings import Names, Recordings
 from vvf.export.stats import ImageStats, vector_stats
@@ -43,7 +51,6 @@ _WORK = '.export'
 _OUTCOMES = {True: 'success', False: 'failure', None: None}
 
 Columns = dict[str, npt.NDArray[Any]]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -65,44 +72,6 @@ class ExportOptions:
     skip_bad: Callable[[str], None] | None = None
 
 
-@dataclass
-class ExportSummary:
-    """What was done; ``numbers`` are the keys of ``--json``.
-
-    Attributes:
-        episodes: Episodes in the data set.
-        before: Of these, those that an earlier run had written.
-        left_out: One sentence for each episode that could not be used.
-        frames: Rows in the data set.
-        frames_now: Of these, those written by this run.
-        gaps: Gaps of more than one and a half frames in the recordings.
-        gap_seconds: What they hide, as rows follow one another at the data set's rate.
-        seconds: What it took.
-    """
-
-    episodes: int = 0
-    before: int = 0
-    left_out: list[str] = field(default_factory=list)
-    frames: int = 0
-    frames_now: int = 0
-    gaps: int = 0
-    gap_seconds: float = 0.0
-    seconds: float = 0.0
-
-    def numbers(self) -> dict[str, Any]:
-        """Return the summary under stable keys."""
-        return {
-            'episodes': self.episodes,
-            'episodes_skipped': self.before,
-            'episodes_left_out': len(self.left_out),
-            'frames': self.frames,
-            'frames_per_s': round(self.frames_now / self.seconds, 2) if self.frames_now else 0.0,
-            'gaps': self.gaps,
-            'gap_seconds': round(self.gap_seconds, 3),
-            'seconds': round(self.seconds, 3),
-        }
-
-
 def export_lerobot(
     sources: Sequence[Recordings],
     options: ExportOptions,
@@ -120,50 +89,13 @@ def export_lerobot(
             the values do not fit, or OUT holds something else.
     """
     started = time.perf_counter()
-    rates = sorted({source.fps for source in sources})
-    if len(rates) > 1:
-        raise UserError(
-            f'the data run at {" and ".join(map(str, rates))} Hz: export each by itself, or give '
-            '--fps'
-        )
-    run = _Run(options, rates[0], _fingerprint(sources, options))
-    summary = ExportSummary()
+    mark = export_fingerprint(sources, options.labels, options.codec, options.crf)
+    run = _Run(options, common_rate(sources), mark)
     if run.finished:
         info = json.loads((options.out / 'meta' / 'info.json').read_text('utf-8'))
-        summary.episodes = summary.before = info['total_episodes']
-        summary.frames = info['total_frames']
-        return summary
-    jobs = [(source, number) for source in sources for number in range(len(source))]
-    records: list[dict[str, Any]] = []
-    for place, (source, number) in enumerate(jobs):
-        record = run.known(place)
-        if record is None:
-            before = summary.frames
-
-            def report(rows: int, before: int = before, done: int = len(records)) -> None:
-                progress(before + rows, done)
-
-            try:
-                record = run.write(place, source, number, report)
-            except Exception as error:
-                if not is_user_error(error):
-                    raise
-                if options.skip_bad is None:
-                    raise UserError(f'{error} (--skip-bad goes on without it)') from error
-                options.skip_bad(str(error))
-                summary.left_out.append(str(error))
-                continue
-            summary.frames_now += record['length']
-        else:
-            summary.before += 1
-        records.append(record)
-        summary.frames += record['length']
-        summary.gaps += record['gaps']
-        summary.gap_seconds += record['gap_seconds']
-        progress(summary.frames, len(records))
-    if not records:
-        raise UserError('no episode could be used: there is nothing to export')
-    summary.episodes = len(records)
+        episodes = info['total_episodes']
+        return ExportSummary(episodes=episodes, before=episodes, frames=info['total_frames'])
+    records, summary = write_episodes(sources, run.keep, options.skip_bad, progress)
     run.finish(records, sources[0].names)
     summary.seconds = time.perf_counter() - started
     return summary
@@ -196,18 +128,26 @@ class _Run:
         self.work.mkdir(parents=True, exist_ok=True)
         write_json(self.work / PLAN, {'fingerprint': fingerprint})
 
-    def known(self, place: int) -> dict[str, Any] | None:
-        """What an earlier run wrote of an episode."""
+    def keep(
+        self, place: int, source: Recordings, number: int, report: Callable[[int], None]
+    ) -> tuple[Record, bool]:
+        """Write an episode, unless an earlier run has done it, which is said."""
+        record = self._known(place)
+        if record is not None:
+            return record, True
+        return self._write(place, source, number, report), False
+
+    def _known(self, place: int) -> Record | None:
         file = self.work / f'{place:06d}.json'
         if not file.is_file():
             return None
-        record: dict[str, Any] = json.loads(file.read_text('utf-8'))
+        record: Record = json.loads(file.read_text('utf-8'))
         self._check_alike(record)
         return record
 
-    def write(
+    def _write(
         self, place: int, source: Recordings, number: int, report: Callable[[int], None]
-    ) -> dict[str, Any]:
+    ) -> Record:
         """Write an episode's videos and numbers."""
         where = source.source(number)
         pictures: dict[str, ImageStats] = {}
@@ -249,7 +189,7 @@ class _Run:
         write_json(self.work / f'{place:06d}.json', record)  # last: this says that all is there
         return record
 
-    def finish(self, records: Sequence[dict[str, Any]], names: Names) -> None:
+    def finish(self, records: Sequence[Record], names: Names) -> None:
         """Write the tables of all episodes and the metadata."""
         provenance = {
             'fingerprint': self._fingerprint,
@@ -303,16 +243,15 @@ class _Run:
                     )
 
 
-def _facts(where: str, stamps: npt.NDArray[np.int64], episode: Episode, fps: int) -> dict[str, Any]:
+def _facts(where: str, stamps: npt.NDArray[np.int64], episode: Episode, fps: int) -> Record:
     """What of an episode is not a row."""
-    steps = np.diff(stamps) * 1e-9 * fps
-    gaps = steps[steps > 1.5]
+    gaps, gap_seconds = gaps_in(stamps, fps)
     return {
         'source': where,
         'length': len(stamps),
         'instruction': episode.instruction,
-        'gaps': len(gaps),
-        'gap_seconds': float((gaps - 1).sum() / fps),
+        'gaps': gaps,
+        'gap_seconds': gap_seconds,
         'episode_id': episode.episode_id,
         'episode_success': _OUTCOMES[episode.success],
         'success_index': int(episode.success_index),
@@ -335,13 +274,3 @@ def _stored(path: Path) -> str:
         return str(json.loads(path.read_text('utf-8'))['fingerprint'])
     except (OSError, ValueError, KeyError, TypeError):
         return ''
-
-
-def _fingerprint(sources: Sequence[Recordings], options: ExportOptions) -> str:
-    labels = ''
-    if options.labels is not None:
-        stat = options.labels.path.stat()
-        labels = f'{options.labels.path.resolve()} {stat.st_size} {stat.st_mtime_ns}'
-    parts = [(s.fps, [s.source(n) for n in range(len(s))], s.fingerprint()) for s in sources]
-    text = repr((parts, options.codec, options.crf, labels))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

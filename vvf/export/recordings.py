@@ -250,13 +250,13 @@ class OtherRecordings(Recordings):
 
 
 def whole_rate(fps: float) -> int:
-    """A rate as LeRobot keeps it.
+    """A rate as LeRobot keeps it, and all exports.
 
     Raises:
         UserError: It is no whole number of frames a second.
     """
     if not (math.isfinite(fps) and fps >= 1 and fps == int(fps)):
-        raise UserError(f'a LeRobot data set has a whole rate, not {fps:g} Hz: give one with --fps')
+        raise UserError(f'a data set has a whole rate, not {fps:g} Hz: give one with --fps')
     return int(fps)
 
 
