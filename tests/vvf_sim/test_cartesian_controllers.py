@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from vvf_sim.controllers import CartesianTarget, JointRamp
-from vvf_sim.robots.arm import Workspace
+from vvf_sim.robots.arm import Workspace, arm_model
 from vvf_sim.robots.widowx import FINGER_RANGE, JOINT_LOWER, JOINT_UPPER, VELOCITY_LIMITS, WX250S
 from vvf_sim.rotations import rotation_exp
 
@@ -82,3 +82,23 @@ def test_ramp_never_exceeds_the_velocity_limits():
     assert ramp.duration == pytest.approx(2.0 / np.pi)
     speed = (ramp.at(0.2) - ramp.at(0.1)) / 0.1
     assert np.abs(speed).max() == pytest.approx(np.pi)
+
+
+@pytest.mark.parametrize('name', ['fer', 'fr3'])
+def test_an_arm_of_seven_joints_moves_by_the_same_actions(name):
+    arm = arm_model(name)
+    target = CartesianTarget(arm)
+    assert target.joints.shape == (8,)
+    before = target.pose
+    for _ in range(3):
+        joints = target.apply([0.01, -0.02, 0.005, 0.0, 0.0, 0.1, 0.0])
+    moved = arm.kinematics().forward(joints[:-1])
+    np.testing.assert_allclose(moved[:3, 3] - before[:3, 3], [0.03, -0.06, 0.015], atol=1e-5)
+    turned = rotation_exp(np.array([0.0, 0.0, 0.3])) @ before[:3, :3]
+    np.testing.assert_allclose(moved[:3, :3], turned, atol=1e-4)
+    assert joints[-1] == arm.finger_range[0]
+    assert target.opening == 0.0
+    with pytest.raises(ValueError, match='8 finite'):
+        target.reset(np.zeros(7))
+    ramp = JointRamp(np.append(arm.home, 0.04), np.append(arm.home, 0.0), 0.1, arm.velocity_limits)
+    assert ramp.duration == pytest.approx(0.04 / arm.velocity_limits[-1])

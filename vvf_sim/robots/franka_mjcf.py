@@ -13,10 +13,10 @@ MJCF = """
   <default>
     <default class="arm">
       <joint axis="0 0 1" damping="1.0" armature="0.1"/>
-      <position kp="8000" kv="240" inheritrange="1" forcerange="-87 87"/>
+      <position kp="12000" kv="400" inheritrange="1" forcerange="-87 87"/>
       <geom type="capsule" rgba=".9 .91 .92 1" contype="0" conaffinity="0" density="0" group="2"/>
       <default class="wrist">
-        <position kp="2500" kv="50" inheritrange="1" forcerange="-12 12"/>
+        <position kp="3000" kv="60" inheritrange="1" forcerange="-12 12"/>
       </default>
       <default class="dark">
         <geom type="cylinder" rgba=".2 .21 .23 1" contype="0" conaffinity="0" group="2"/>

@@ -74,7 +74,8 @@ class Kinematics(ABC):
 
         Args:
             pose: (4, 4) in the base frame.
-            q_guess: (n,) rad; the solution nearest to it is found.
+            q_guess: (n,) rad; the solution nearest to it is found, or between it and the rest
+                posture where the pose leaves a choice.
             max_iterations: upper bound on the iterations.
 
         Raises:
@@ -108,17 +109,19 @@ class Kinematics(ABC):
                 break
             error[3:] *= ROTATION_WEIGHT
             jacobian[3:] *= ROTATION_WEIGHT
-            pull = self.rest is not None and cost > REST_COST and iteration < max_iterations // 2
-            q = self._step(q, jacobian, error, cost, pull)
+            pull = cost > REST_COST and iteration < max_iterations // 2
+            q = self._step(q, jacobian, error, cost, self.rest if pull else None)
         return best
 
-    def _step(self, q: Array, jacobian: Array, error: Array, cost: float, pull: bool) -> Array:
+    def _step(
+        self, q: Array, jacobian: Array, error: Array, cost: float, rest: Array | None
+    ) -> Array:
         hessian = jacobian.T @ jacobian
         hessian[np.diag_indices(len(q))] += 0.5 * cost + 1e-9
         gradient = jacobian.T @ error
         step = np.linalg.solve(hessian, gradient)
-        if pull:
-            step = step + self._towards_rest(q, jacobian)
+        if rest is not None:
+            step = step + _towards(rest, q, jacobian)
         blocked = ((q <= self.lower) & (step < 0.0)) | ((q >= self.upper) & (step > 0.0))
         if blocked.any():
             free = np.flatnonzero(~blocked)
@@ -127,12 +130,13 @@ class Kinematics(ABC):
         step = np.clip(step, -MAX_STEP, MAX_STEP)
         return np.asarray(np.clip(q + step, self.lower, self.upper))
 
-    def _towards_rest(self, q: Array, jacobian: Array) -> Array:
-        """A step (n,) towards the rest posture that leaves the tip where it is."""
-        wish = np.clip(REST_GAIN * (self.rest - q), -MAX_REST_STEP, MAX_REST_STEP)
-        gram = jacobian @ jacobian.T
-        gram[np.diag_indices(6)] += 1e-9
-        return np.asarray(wish - jacobian.T @ np.linalg.solve(gram, jacobian @ wish))
+
+def _towards(rest: Array, q: Array, jacobian: Array) -> Array:
+    """A step (n,) of joints (n,) towards the rest posture (n,) that leaves the tip where it is."""
+    wish = np.clip(REST_GAIN * (rest - q), -MAX_REST_STEP, MAX_REST_STEP)
+    gram = jacobian @ jacobian.T
+    gram[np.diag_indices(6)] += 1e-9
+    return np.asarray(wish - jacobian.T @ np.linalg.solve(gram, jacobian @ wish))
 
 
 def pose_to_vector(pose: Array) -> Array:
