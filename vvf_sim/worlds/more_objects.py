@@ -158,8 +158,8 @@ MORE_OBJECTS: dict[str, ObjectKind] = {
     'spool': ObjectKind(
         (
             Part('cylinder', (0.0155, 0.018, 0.0)),
-            Part('cylinder', (0.021, 0.003, 0.0), (0.0, 0.0, -0.018), colour=(0.6, 0.42, 0.25)),
-            Part('cylinder', (0.021, 0.003, 0.0), (0.0, 0.0, 0.018), colour=(0.6, 0.42, 0.25)),
+            Part('cylinder', (0.0185, 0.003, 0.0), (0.0, 0.0, -0.018), colour=(0.6, 0.42, 0.25)),
+            Part('cylinder', (0.0185, 0.003, 0.0), (0.0, 0.0, 0.018), colour=(0.6, 0.42, 0.25)),
         ),
         0.021,
         'z',
