@@ -19,6 +19,11 @@ TICK_S = 0.02
 
 every = pytest.mark.parametrize('name', ARMS)
 
+PHYSICS = """
+<mujoco>
+  <option timestep="0.004" integrator="implicitfast" cone="elliptic" impratio="10"/>
+</mujoco>
+"""
 TABLE = """
 <mujoco>
   <default>
@@ -170,7 +175,7 @@ def test_two_arms_stand_in_one_scene_with_prefixed_names():
         (arm_model('fr3'), 'left_', (0.3, 0.5, 0.0), -np.pi / 2),
         (arm_model('wx250s'), 'right_', (0.3, -0.5, 0.0), np.pi / 2),
     ]
-    spec = mujoco.MjSpec.from_string('<mujoco><option timestep=".004"/></mujoco>')
+    spec = mujoco.MjSpec.from_string(PHYSICS)
     for arm, prefix, xyz, turn in arms:
         quat = [np.cos(turn / 2), 0.0, 0.0, np.sin(turn / 2)]
         frame = spec.worldbody.add_frame(pos=xyz, quat=quat)
