@@ -88,7 +88,13 @@ def _entry(name: str, camel: str, max_steps: int, module: str = '', world: str =
 
 
 TASKS: dict[str, TaskEntry] = {
-    entry.name: entry for entry in (_entry('pick_place', 'PickPlace', 60),)
+    entry.name: entry
+    for entry in (
+        _entry('pick_place', 'PickPlace', 60),
+        _entry('box_assembly', 'BoxAssembly', 120),
+        _entry('open_microwave', 'OpenMicrowave', 70),
+        _entry('paper_towel', 'PaperTowel', 120),
+    )
 }
 
 
