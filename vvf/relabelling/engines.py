@@ -7,20 +7,16 @@ numbers, bit for bit.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import multiprocessing
-import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any
 
 from vvf.errors import UserError, is_user_error
+from vvf.ray_cluster import ray_cluster
 from vvf.relabelling.judging import Judges, Scored, Setup
 from vvf.relabelling.plan import Item
 from vvf.relabelling.reading import Failure
@@ -109,7 +105,7 @@ def _score_here(item: Item) -> Result:
 
 
 def _with_ray(items: Sequence[Item], setup: Setup, on_frames: OnFrames) -> Iterator[Result]:
-    with _cluster(setup.options.workers) as ray:
+    with ray_cluster(setup.options.workers) as ray:
         gpus = float(ray.cluster_resources().get('GPU', 0.0))
         share = min(1.0, gpus / setup.options.workers)
         task = ray.remote(num_cpus=1, num_gpus=share, max_retries=2)(_score_in_ray)
@@ -149,43 +145,6 @@ def _answer(ray: Any, reference: Any) -> Result:
         raise answer
     result: Result = answer
     return result
-
-
-@contextlib.contextmanager
-def _cluster(workers: int) -> Iterator[Any]:
-    """The cluster that RAY_ADDRESS names, or one of this machine alone that ends with the run."""
-    os.environ['RAY_USAGE_STATS_ENABLED'] = '0'
-    # Of no use on the loopback, and announced on stderr.
-    os.environ.setdefault('RAY_AUTH_MODE', 'disabled')
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError(
-            f'--engine ray needs the package ray ({error}): install it, or use --engine local'
-        ) from error
-    if os.environ.get('RAY_ADDRESS'):
-        ray.init(log_to_driver=False, configure_logging=False)
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
-        return
-    # Sockets lie in it, whose paths may not be long.
-    scratch = Path(tempfile.mkdtemp(prefix='vvf-ray-', dir='/tmp'))
-    try:
-        ray.init(
-            num_cpus=workers,
-            include_dashboard=False,
-            log_to_driver=False,
-            configure_logging=False,
-            object_store_memory=200 << 20,
-            _node_ip_address='127.0.0.1',
-            _temp_dir=str(scratch),
-        )
-        yield ray
-    finally:
-        ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _score_in_ray(item: Item, setup: Setup) -> Result | UserError:

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stand-in for the person who watches a robot and takes over when it has gone wrong.
+
+RECAP learns from episodes in which a person corrects the policy (2511.14759, section IV-C). Here
+the scripted expert is that person: it looks on until an error has lasted for some steps, acts
+until the next milestone is reached, and gives back.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from vvf_sim.experts.script import Script
+from vvf_sim.rotations import Array
+from vvf_sim.worlds.world import World
+
+
+class HumanStandIn:
+    """Decides who acts, and acts when it is its turn.
+
+    Args:
+        world: after its reset.
+        make_expert: makes a script that starts from the world as it stands.
+        patience: steps that an error may last before the person takes over.
+
+    Raises:
+        ValueError: the patience is below 1.
+    """
+
+    def __init__(
+        self, world: World[Any], make_expert: Callable[[], Script], patience: int = 4
+    ) -> None:
+        if patience < 1:
+            raise ValueError(f'patience is {patience}: use 1 or more steps')
+        self.world = world
+        self.patience = patience
+        self.expert: Script | None = None
+        self._make_expert = make_expert
+        self._seen = 0
+        self._wrong_for = 0
+        self._wrong = False
+
+    def in_control(self) -> bool:
+        """Whether the person acts in this step; to be asked once before each.
+
+        Takes note of what has happened since, and leaves `takeover` and `give_back` among the
+        world's events.
+        """
+        events = self.world.events[self._seen :]
+        reached = False
+        for event in events:
+            kind = self.world.event_kind(event)
+            reached = reached or kind == 'milestone'
+            self._wrong = kind == 'error' or (self._wrong and kind != 'milestone')
+        if self.expert is not None and reached:
+            self.expert = None
+            self.world.event('give_back')
+        self._wrong_for = self._wrong_for + 1 if self._wrong else 0
+        if self.expert is None and self._wrong_for > self.patience:
+            self.expert = self._make_expert()
+            self._wrong = False
+            self.world.event('takeover')
+        self._seen = len(self.world.events)
+        return self.expert is not None
+
+    def act(self) -> Array:
+        """What the person does, (7,) for each arm.
+
+        Raises:
+            RuntimeError: it is not the person's turn.
+        """
+        if self.expert is None:
+            raise RuntimeError('the person is not in control')
+        return self.expert.act()[0]
