@@ -75,11 +75,13 @@ def write_episode(
     task: TaskSpec | None = None,
     live: bool = False,
     takeover: tuple[int, int] | None = None,
+    **more: str,
 ) -> Path:
     """Write an episode of pick_place; every topic has a message per frame."""
     task = task or load_task('pick_place')
     topics = [TopicSpec(t.topic, t.type, t.qos) for t in task.recorded_topics()]
     custom = {'task_file': task.to_yaml(), 'episode_id': path.name, 'instruction': 'put it there'}
+    custom |= more
     writer = BagWriter(path, topics, custom)
     names = task.state[0].names
     for i in range(frames):

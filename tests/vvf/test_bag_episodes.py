@@ -209,13 +209,12 @@ def test_frames_after_a_gap():
 
 def test_chunks_are_played_and_then_nothing_is_done():
     steps = np.array([[1, 0.5], [2, 0.4], [3, 0.3]], np.float32)
-    actions = [RecordedAction(200, False, steps, 100), RecordedAction(900, True, steps[:1], 100)]
+    actions = [RecordedAction(200, steps, 100), RecordedAction(900, steps[:1], 100)]
     stamps = np.array([0, 200, 310, 390, 500, 700, 900, 1000])
-    rows, human = actions_at(stamps, actions, 'ee_delta')
+    rows = actions_at(stamps, actions, 'ee_delta')
     assert rows[:, 0].tolist() == [0, 1, 2, 3, 0, 0, 1, 0]
     np.testing.assert_allclose(rows[:, 1], [0.5, 0.5, 0.4, 0.3, 0.3, 0.3, 0.5, 0.5])
-    assert np.flatnonzero(human).tolist() == [6]
-    rows, _ = actions_at(stamps, actions, 'joint_position')  # the last command holds
+    rows = actions_at(stamps, actions, 'joint_position')  # the last command holds
     assert rows[:, 0].tolist() == [1, 1, 2, 3, 3, 3, 1, 1]
 
 

@@ -116,6 +116,22 @@ def test_complaints(bags: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [r['episode_id'] for r in browse(bags, '--outcome', 'unreadable')['rows']] == ['c']
 
 
+def test_the_audit_of_the_recording(bags: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stream = {'count': 300, 'rate_hz': 30.0, 'longest_gap_s': 0.375, 'dropped': 2, 'lost': 1}
+    event = {'count': 2, 'rate_hz': 0.1, 'longest_gap_s': 9.5, 'dropped': 0, 'lost': 0}
+    quick = {**stream, 'longest_gap_s': 0.25, 'lost': 4}
+    topics = {'/cam': stream, '/vvf/episode': event, '/joint_states': quick}
+    write_episode(bags / 'd', 4, audit=json.dumps({'topics': topics}))
+    write_episode(bags / 'e', 4, audit='{"topics": {"/cam": {}}}')
+    rows = browse(bags, '--sort', 'lost')['rows']
+    audit = [rows[0][k] for k in ('messages_lost', 'longest_gap_s', 'longest_gap_topic')]
+    assert (rows[0]['episode_id'], audit) == ('d', [9, 0.375, '/cam'])
+    assert [row['messages_lost'] for row in rows[1:]] == [None] * 4
+    assert browse(bags, '--sort', 'gap')['rows'][0]['episode_id'] == 'd'
+    said = next(line for line in capsys.readouterr().out.splitlines() if line.startswith('d '))
+    assert '   9   0.38  put it' in said
+
+
 def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bag = write_episode(tmp_path / 'bags' / 'a', 2)
     wrong = tmp_path / 'wrong.parquet'

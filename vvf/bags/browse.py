@@ -23,6 +23,7 @@ from vvf.errors import UserError
 TABLE = 'values.parquet'
 UNREADABLE = 'unreadable'
 _DEPTH = 3
+_STREAM_HZ = 1.0  # topics that come at least so often are streams
 _VALUE = 'complementary_info.value_'
 
 
@@ -49,6 +50,10 @@ class EpisodeRow:
         instruction: What the robot was asked to do.
         value: From the table, else from the bag; None where there is none.
         interventions: How often a human took over.
+        messages_lost: Messages that never came into the bag, by the recorder's audit; None where
+            there is none.
+        longest_gap_s: The longest pause of a topic that is a stream, by the audit, and
+        longest_gap_topic: which topic it was.
         complaints: What the recorder found wrong, and what the bag has lost.
         relabelled: Whether it is the sibling that `vvf relabel` wrote.
     """
@@ -61,6 +66,9 @@ class EpisodeRow:
     instruction: str = ''
     value: ValueSummary | None = None
     interventions: int = 0
+    messages_lost: int | None = None
+    longest_gap_s: float = float('nan')
+    longest_gap_topic: str = ''
     complaints: tuple[str, ...] = field(default=())
     relabelled: bool = False
 
@@ -79,6 +87,9 @@ class EpisodeRow:
             'progress_mean': value.progress_mean,
             'progress_last': value.progress_last,
             'interventions': self.interventions,
+            'messages_lost': self.messages_lost,
+            'longest_gap_s': self.longest_gap_s,
+            'longest_gap_topic': self.longest_gap_topic,
             'complaints': list(self.complaints),
         }
 
@@ -190,6 +201,7 @@ def _row(reader: BagReader, values: Mapping[str, ValueSummary]) -> EpisodeRow:
         value=known,
         interventions=takeovers,
         complaints=tuple(_complaints(reader)),
+        **_audited(custom),
         relabelled='relabel_topic' in custom,
     )
 
@@ -215,6 +227,25 @@ def _frames(reader: BagReader) -> int:
     if reader.recorded and not reader.loss:
         return reader.recorded.get(topic, 0)
     return reader.counts()[topic]
+
+
+def _audited(custom: Mapping[str, str]) -> dict[str, Any]:
+    """What the audit counted; empty where there is none, or it cannot be read."""
+    try:
+        topics = json.loads(custom.get(AUDIT) or '{}').get('topics') or {}
+        lost = sum(int(topic['dropped']) + int(topic['lost']) for topic in topics.values())
+        # Events are rare by nature: only a stream can have a gap.
+        gaps = [
+            (float(topic['longest_gap_s']), name)
+            for name, topic in topics.items()
+            if topic['rate_hz'] >= _STREAM_HZ
+        ]
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return {}
+    if not topics:
+        return {}
+    gap, name = max(gaps, default=(float('nan'), ''))
+    return {'messages_lost': lost, 'longest_gap_s': gap, 'longest_gap_topic': name}
 
 
 def _complaints(reader: BagReader) -> Iterator[str]:

@@ -16,8 +16,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vvf.bags.control import Control
 from vvf.bags.folders import find_bags
-from vvf.bags.frames import EVENT_TOPIC, EVENT_TYPE, Frame, FrameSource, header_stamp
+from vvf.bags.frames import (
+    ACTION_TYPE,
+    EVENT_TOPIC,
+    EVENT_TYPE,
+    Frame,
+    FrameSource,
+    header_stamp,
+)
 from vvf.bags.reader import BagReader, DecodeError, open_bag
 from vvf.errors import UserError
 from vvf.task import ActionSpec, TaskSpec
@@ -29,7 +37,6 @@ from vvf_models.errors import UserError as ModelsUserError
 #: Share of the frames that may be lost to cameras or joints that were late or away.
 LOST_SHARE = 0.1
 
-ACTION_TYPE = 'vvf_msgs/msg/Action'
 _SUCCESS = 'success'
 _OUTCOMES = {_SUCCESS: True, 'failure': False}
 _KINDS = {'ee_delta': 'KIND_EE_DELTA', 'joint_position': 'KIND_JOINT_POSITION'}
@@ -104,7 +111,7 @@ class BagEpisodes(LazyEpisodes):
             source.wanted = choose_stamps(notes.stamps, acted_on, task.rate_hz)
             frames = list(source)
             check_frames(path, reader, source, frames)
-            return assemble(reader, task, notes, frames)
+            return assemble(reader, task, notes, frames, source.control)
 
 
 @dataclass(frozen=True)
@@ -113,13 +120,11 @@ class RecordedAction:
 
     Attributes:
         stamp_ns: Stamp of the frame that it answers.
-        human: Whether a human gave it.
         steps: (horizon, A), the gripper last.
         dt_ns: Duration of a step.
     """
 
     stamp_ns: int
-    human: bool
     steps: npt.NDArray[np.float32]
     dt_ns: int
 
@@ -186,8 +191,7 @@ def _action(
     if not (whole and np.isfinite(data).all() and np.isfinite(gripper).all()):
         raise UserError(f'{path}: an action is malformed: leave the bag out')
     steps = np.concatenate([data.reshape(horizon, dim), gripper[:, None]], axis=1)
-    human = int(message.source) == int(message.SOURCE_HUMAN)
-    return RecordedAction(stamp, human, steps, round(float(message.dt) * 1e9))
+    return RecordedAction(stamp, steps, round(float(message.dt) * 1e9))
 
 
 def choose_stamps(stamps: Sequence[int], acted_on: set[int], rate_hz: float) -> frozenset[int]:
@@ -248,7 +252,9 @@ def check_frames(
         raise UserError(f'{path} holds {len(frames)} frames, too few for an episode: leave it out')
 
 
-def assemble(reader: BagReader, task: TaskSpec, notes: Notes, frames: Sequence[Frame]) -> Episode:
+def assemble(
+    reader: BagReader, task: TaskSpec, notes: Notes, frames: Sequence[Frame], control: Control
+) -> Episode:
     """The episode of some frames; it has images as far as the frames have."""
     stamps = np.array([frame.stamp_ns for frame in frames], np.int64)
     success = _OUTCOMES.get(reader.custom_data.get('outcome', ''))
@@ -256,10 +262,10 @@ def assemble(reader: BagReader, task: TaskSpec, notes: Notes, frames: Sequence[F
     success_index = -1
     if success:
         success_index = len(frames) - 1 if done_ns is None else _frame_at(stamps, done_ns)
-    actions, human = None, np.array([frame.intervention for frame in frames])
+    actions = None
     if notes.actions and task.action:
-        actions, by_hand = actions_at(stamps, notes.actions, task.action.kind)
-        human |= by_hand
+        actions = actions_at(stamps, notes.actions, task.action.kind)
+    said = notes.actions or EVENT_TOPIC in reader.topics
     states = [frame.state for frame in frames if frame.state is not None]
     return Episode(
         images={name: np.stack([f.images[name] for f in frames]) for name in frames[0].images},
@@ -270,14 +276,14 @@ def assemble(reader: BagReader, task: TaskSpec, notes: Notes, frames: Sequence[F
         instruction=reader.custom_data.get('instruction') or task.instruction,
         episode_id=reader.episode_id,
         stamps=(stamps - stamps[0]) * 1e-9,
-        interventions=human if notes.actions or EVENT_TOPIC in reader.topics else None,
+        interventions=control.human_at(stamps) if said else None,
         events=events,
     )
 
 
 def actions_at(
     stamps: npt.NDArray[np.int64], actions: Sequence[RecordedAction], kind: str
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+) -> npt.NDArray[np.float32]:
     """The action in effect at each frame.
 
     Args:
@@ -286,10 +292,10 @@ def actions_at(
         kind: 'ee_delta' or 'joint_position'.
 
     Returns:
-        (T, A), and (T,) whether it was a human's.
+        (T, A).
     """
     starts = np.array([action.stamp_ns for action in actions])
-    rows, human = [], []
+    rows = []
     for stamp in stamps:
         number = int(np.searchsorted(starts, stamp, side='right')) - 1
         action = actions[max(0, number)]
@@ -299,8 +305,7 @@ def actions_at(
         if not in_effect and kind == 'ee_delta':
             row[:-1] = 0.0
         rows.append(row)
-        human.append(in_effect and action.human)
-    return np.stack(rows), np.array(human)
+    return np.stack(rows)
 
 
 def _events(

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from vvf.bags.control import Control
 from vvf.bags.reader import BagReader, DecodeError
 from vvf.bags.typestore import typestore
 from vvf.errors import UserError
@@ -29,6 +30,7 @@ VALUE_TOPIC = '/vvf/value'
 VALUE_TYPE = 'vvf_msgs/msg/ValueEstimate'
 EVENT_TOPIC = '/vvf/episode'
 EVENT_TYPE = 'vvf_msgs/msg/EpisodeEvent'
+ACTION_TYPE = 'vvf_msgs/msg/Action'
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 _SUCCESS = 'success'
 
@@ -45,14 +47,12 @@ class Frame:
         recorded_ns: When the recorder wrote that image.
         images: (size, size, 3) uint8 RGB by what the source calls the view.
         state: (D,) float32; None where the model needs none.
-        intervention: Whether a human was in control.
     """
 
     stamp_ns: int
     recorded_ns: int
     images: dict[Any, UInt8Array]
     state: npt.NDArray[np.float32] | None
-    intervention: bool
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class FrameSource:
         wanted: Stamps of the frames to decode, in ns; all where it is None.
         success_ns: When the task was done: the first milestone called 'success', else the end of an
             episode that succeeded; None where no event says so. Complete after the iteration.
+        control: When a human was in control; complete after the iteration.
         decode_seconds: What decoding and scaling took, over all threads.
 
     Raises:
@@ -104,7 +105,9 @@ class FrameSource:
         self.lost: Counter[str] = Counter()
         self.live_values = False
         self.wanted: Container[int] | None = None
+        self.control = Control()
         self.decode_seconds = 0.0
+        self._action_topic = task.action.topic if task.action else ''
         self._milestone_ns: int | None = None
         self._end_ns: int | None = None
         self.sync = Synchroniser(task, list(dict.fromkeys(cameras.values())), state=state)
@@ -139,10 +142,10 @@ class FrameSource:
         """Yield frames in order; several are decoded at once."""
         waiting: deque[Future[tuple[Frame | str, float]]] = deque()
         with ThreadPoolExecutor(self.workers, 'vvf-decode') as pool:
-            for observation, human in self._observations():
+            for observation in self._observations():
                 if self.wanted is not None and observation.stamp_ns not in self.wanted:
                     continue
-                waiting.append(pool.submit(self._timed, observation, human))
+                waiting.append(pool.submit(self._timed, observation))
                 if len(waiting) > 4 * self.workers:
                     yield from self._counted(waiting.popleft().result())
             while waiting:
@@ -152,25 +155,21 @@ class FrameSource:
         if truncated:
             self.lost['truncated'] += truncated
 
-    def _observations(self) -> Iterator[tuple[Observation, bool]]:
-        """Yield observations and whether a human was in control."""
-        human = False
+    def _observations(self) -> Iterator[Observation]:
         for topic, kind, recorded_ns, cdr in self.reader.messages(
-            {*self.sync.topics, VALUE_TOPIC, EVENT_TOPIC}
+            {*self.sync.topics, VALUE_TOPIC, EVENT_TOPIC, self._action_topic}
         ):
             if topic == VALUE_TOPIC:
                 self.live_values = True
                 continue
-            if topic == EVENT_TOPIC and kind == EVENT_TYPE:
-                human = self._after_event(cdr, kind, recorded_ns, human)
+            stamp = header_stamp(cdr, kind) or recorded_ns
+            if kind in (EVENT_TYPE, ACTION_TYPE):
+                self._note(kind, stamp, cdr)
                 continue
             if topic == self.reference_topic:
                 self.frames_read += 1
-            stamp = header_stamp(cdr, kind) or recorded_ns
-            for observation in self.sync.push(topic, stamp, _Raw(cdr, kind, recorded_ns)):
-                yield observation, human
-        for observation in self.sync.flush():
-            yield observation, human
+            yield from self.sync.push(topic, stamp, _Raw(cdr, kind, recorded_ns))
+        yield from self.sync.flush()
 
     def _counted(self, timed: tuple[Frame | str, float]) -> Iterator[Frame]:
         result, seconds = timed
@@ -180,12 +179,12 @@ class FrameSource:
         else:
             yield result
 
-    def _timed(self, observation: Observation, human: bool) -> tuple[Frame | str, float]:
+    def _timed(self, observation: Observation) -> tuple[Frame | str, float]:
         began = time.perf_counter()
-        result = self._decode(observation, human)
+        result = self._decode(observation)
         return result, time.perf_counter() - began
 
-    def _decode(self, observation: Observation, human: bool) -> Frame | str:
+    def _decode(self, observation: Observation) -> Frame | str:
         """Return the frame, or the reason why there is none."""
         try:
             images = self._images(observation)
@@ -201,7 +200,7 @@ class FrameSource:
         except StateError:
             return 'state'
         recorded_ns = observation.images[self.sync.reference].recorded_ns
-        return Frame(observation.stamp_ns, recorded_ns, images, state, human)
+        return Frame(observation.stamp_ns, recorded_ns, images, state)
 
     def _images(self, observation: Observation) -> dict[Any, UInt8Array]:
         images, full = {}, {}
@@ -216,20 +215,20 @@ class FrameSource:
             images[view] = held[1]
         return images
 
-    def _after_event(self, cdr: bytes, kind: str, recorded_ns: int, before: bool) -> bool:
-        """Note an event; say whether a human is in control from it on."""
+    def _note(self, kind: str, stamp: int, cdr: bytes) -> None:
+        """Note an event or an action; one that is damaged says nothing."""
         try:
-            event = self.reader.deserialize(cdr, kind)
+            message = self.reader.deserialize(cdr, kind)
         except DecodeError:
-            return before
-        stamp = header_stamp(cdr, kind) or recorded_ns
-        if event.event == event.MILESTONE and event.detail == _SUCCESS:
+            return
+        if kind == ACTION_TYPE:
+            self.control.add_action(stamp, message)
+            return
+        self.control.add_event(stamp, message)
+        if message.event == message.MILESTONE and message.detail == _SUCCESS:
             self._milestone_ns = stamp if self._milestone_ns is None else self._milestone_ns
-        elif event.event == event.END and event.outcome == _SUCCESS:
+        elif message.event == message.END and message.outcome == _SUCCESS:
             self._end_ns = stamp
-        if event.event in (event.INTERVENTION_START, event.INTERVENTION_END):
-            return bool(event.event == event.INTERVENTION_START)
-        return before
 
 
 def header_stamp(cdr: bytes, type_name: str) -> int:

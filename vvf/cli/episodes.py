@@ -37,6 +37,8 @@ _SORTS = {
     'value': lambda row: _low((row.value or ValueSummary()).mean),
     'last': lambda row: _low((row.value or ValueSummary()).last),
     'interventions': lambda row: -row.interventions,
+    'lost': lambda row: -(row.messages_lost or 0),
+    'gap': lambda row: _low(-row.longest_gap_s),
     'complaints': lambda row: -len(row.complaints),
 }
 _WIDTH = 160  # where no terminal says how wide it is
@@ -46,17 +48,19 @@ def add_parser(subparsers: Any) -> None:
     """Add `vvf episodes`."""
     parser = subparsers.add_parser(
         'episodes',
-        help='list recorded episodes: outcome, length, value, interventions, complaints',
+        help='list recorded episodes: outcome, length, value, interventions, audit',
         description='List recorded episodes. Values are those of a values.parquet of vvf relabel '
-        'in DIR, else those in the bags. Nothing is changed.',
+        "in DIR, else those in the bags. By the recorder's audit, `lost` counts the messages that "
+        'never came into the bag, `gap s` is the longest pause of a topic that comes at least once '
+        'a second. Nothing is changed.',
         epilog='example: vvf episodes runs/bags --outcome failure --sort value',
     )
     parser.add_argument('folder', type=Path, metavar='DIR', help='a bag, or a folder of bags')
     parser.add_argument('--outcome', nargs='+', choices=(*OUTCOMES, UNREADABLE), metavar='OUTCOME',
                         help=f'only these: {", ".join(OUTCOMES)}, {UNREADABLE}')  # fmt: skip
     parser.add_argument('--sort', choices=tuple(_SORTS), default='name', metavar='BY',
-                        help=f'{", ".join(_SORTS)}; worst values, most interventions and most '
-                        'complaints come first [name]')  # fmt: skip
+                        help=f'{", ".join(_SORTS)}; worst values, most interventions, '
+                        'losses, gaps and complaints come first [name]')  # fmt: skip
     parser.add_argument('--reverse', action='store_true', help='the other way round')
     parser.add_argument('--values', nargs='+', type=Path, metavar='PARQUET',
                         help='tables of vvf relabel [those in DIR]')  # fmt: skip
@@ -95,7 +99,16 @@ def _table(rows: list[EpisodeRow]) -> Table:
     table = Table(box=None, header_style='bold', pad_edge=False)
     for name in ('episode', 'outcome'):
         table.add_column(name, no_wrap=True)
-    for name in ('seconds', 'frames', 'value mean', 'last', 'progress', 'takeovers'):
+    for name in (
+        'seconds',
+        'frames',
+        'value mean',
+        'last',
+        'progress',
+        'takeovers',
+        'lost',
+        'gap s',
+    ):
         table.add_column(name, justify='right', no_wrap=True)
     table.add_column('instruction', max_width=30, overflow='ellipsis', no_wrap=True)
     table.add_column('complaints', overflow='fold')
@@ -110,10 +123,16 @@ def _table(rows: list[EpisodeRow]) -> Table:
             _number(value.last),
             _number(value.progress_last),
             str(row.interventions or ''),
+            '' if row.messages_lost is None else Text(str(row.messages_lost), _bad(row)),
+            _number(row.longest_gap_s),
             Text(row.instruction),
             Text('; '.join(row.complaints), 'yellow'),
         )
     return table
+
+
+def _bad(row: EpisodeRow) -> str:
+    return 'yellow' if row.messages_lost else ''
 
 
 def _number(value: float) -> str:

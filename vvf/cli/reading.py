@@ -9,16 +9,21 @@ from typing import Any
 
 from vvf.errors import UserError
 
+_TAKEN = 'frames a second taken of videos and LeRobot data sets; 0: all [5]'
 
-def add_reading_options(parser: Any) -> None:
-    """Add `--task`, `--skip-bad`, `--fps` and `--crop`."""
+
+def add_reading_options(parser: Any, fps: str = _TAKEN) -> None:
+    """Add `--task`, `--skip-bad`, `--fps` and `--crop`.
+
+    Args:
+        parser: To what.
+        fps: What `--fps` does there.
+    """
     parser.add_argument('--task', help='task file of bags that hold none')
     parser.add_argument(
         '--skip-bad', action='store_true', help='leave out bad episodes, naming them'
     )
-    parser.add_argument(
-        '--fps', type=float, default=5.0, help='frames a second taken of videos; 0: all [5]'
-    )
+    parser.add_argument('--fps', type=float, default=5.0, help=fps)
     parser.add_argument(
         '--crop',
         action=argparse.BooleanOptionalAction,

@@ -69,7 +69,11 @@ def add_parser(subparsers: Any) -> None:
                         help='measure against these instructions')  # fmt: skip
     parser.add_argument('--camera', nargs='+', default=[], metavar='MODEL=DATA',
                         help="the data's camera for a model's, where the names differ")  # fmt: skip
-    add_reading_options(parser)
+    add_reading_options(
+        parser,
+        fps='frames a second taken of videos; of LeRobot data sets every row is scored, and this '
+        'is the rate of the steps; 0: all [5]',
+    )
     parser.add_argument('--rate', type=float, metavar='HZ',
                         help="steps per second of the models' training data [the task's, or the "
                         "data's own]")  # fmt: skip

@@ -179,7 +179,7 @@ class BagRecordings(Recordings):
             def facts() -> tuple[npt.NDArray[np.int64], Episode]:
                 check_frames(path, reader, frames, kept)
                 stamps = np.array([frame.stamp_ns for frame in kept], np.int64)
-                episode = assemble(reader, task, notes, kept)
+                episode = assemble(reader, task, notes, kept, frames.control)
                 check_rate(str(path), episode, self.fps)
                 return stamps, episode
 

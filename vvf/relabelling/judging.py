@@ -291,7 +291,7 @@ class _Episode:
             joined([batch.stamps_ns for batch in self._batches], np.int64),
             joined([batch.recorded_ns for batch in self._batches], np.int64),
             joined(states, np.float32, (len(columns[0].value), 0)),
-            joined([batch.intervention for batch in self._batches], bool),
+            closing.intervention,
             columns,
         )
         return Scored(self._item, scores, self.seconds)

@@ -24,7 +24,7 @@ from vvf.relabelling.plan import (
     task_of_bag,
     views_of_bag,
 )
-from vvf.relabelling.scores import EpisodeAbout
+from vvf.relabelling.scores import EpisodeAbout, joined
 from vvf.task import TaskSpec
 from vvf_models.data.chain import source
 from vvf_models.data.episode import Episode
@@ -57,14 +57,12 @@ class Batch:
         state: (B, D) float32, or None.
         stamps_ns: (B,) int64.
         recorded_ns: (B,) int64.
-        intervention: (B,) bool.
     """
 
     images: dict[View, npt.NDArray[np.uint8]]
     state: npt.NDArray[np.float32] | None
     stamps_ns: npt.NDArray[np.int64]
     recorded_ns: npt.NDArray[np.int64]
-    intervention: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -73,10 +71,12 @@ class Closing:
 
     Attributes:
         about: The episode.
+        intervention: (T,) bool, where a human was in control.
         seconds: What reading and decoding took, over all threads.
     """
 
     about: EpisodeAbout
+    intervention: npt.NDArray[np.bool_]
     seconds: float
 
 
@@ -135,7 +135,9 @@ def _read_bag(item: Item, needs: Sequence[Needs], options: RelabelOptions) -> It
             loss=str(reader.loss) if reader.loss else '',
             source=str(item.path),
         )
-    yield Closing(about, frames.decode_seconds + stacking)
+    # Only now: an action comes after the frame that it answers.
+    human = frames.control.human_at(joined(stamps, np.int64))
+    yield Closing(about, human, frames.decode_seconds + stacking)
 
 
 def _stacked(frames: Sequence[Frame]) -> Batch:
@@ -145,7 +147,6 @@ def _stacked(frames: Sequence[Frame]) -> Batch:
         state=np.stack(states) if states else None,
         stamps_ns=np.array([frame.stamp_ns for frame in frames], np.int64),
         recorded_ns=np.array([frame.recorded_ns for frame in frames], np.int64),
-        intervention=np.array([frame.intervention for frame in frames], bool),
     )
 
 
@@ -166,6 +167,7 @@ def _read_collection(item: Item, needs: Sequence[Needs], options: RelabelOptions
     where = source(episodes, item.numbers[0]) or item.name
     spent, count, offset_ns = 0.0, 0, 0
     stamps: list[npt.NDArray[np.int64]] = []
+    human: list[npt.NDArray[np.bool_]] = []
     first: Episode | None = None
     for number in item.numbers:
         began = time.perf_counter()
@@ -186,6 +188,8 @@ def _read_collection(item: Item, needs: Sequence[Needs], options: RelabelOptions
             stamps.append(batch.stamps_ns)
             yield batch
         count += len(episode)
+        by_hand = episode.interventions
+        human.append(np.zeros(len(episode), bool) if by_hand is None else by_hand)
         # Parts of a video carry on its stamps; without stamps they are counted on.
         offset_ns = int(stamps_ns[-1]) + round(1e9 / (options.rate_hz or 1.0))
     assert first is not None  # an item has at least one number
@@ -207,7 +211,7 @@ def _read_collection(item: Item, needs: Sequence[Needs], options: RelabelOptions
         source=where,
         dataset_index=int(first.episode_id.rpartition('_')[2]) if lerobot else -1,
     )
-    yield Closing(about, spent)
+    yield Closing(about, joined(human, bool), spent)
 
 
 def views_of_episode(
@@ -254,14 +258,11 @@ def _cut(
     stamps_ns: npt.NDArray[np.int64],
     chosen: slice,
 ) -> Batch:
-    count = len(stamps_ns[chosen])
-    human = episode.interventions
     return Batch(
         images={view: episode.images[view[0]][chosen] for some in views for view in some.values()},
         state=None if episode.state is None else episode.state[chosen],
         stamps_ns=stamps_ns[chosen],
         recorded_ns=stamps_ns[chosen],
-        intervention=np.zeros(count, bool) if human is None else np.asarray(human[chosen], bool),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vvf.bags.audit import AUDIT, audit_recording
+from vvf.bags.control import Control
 from vvf.bags.frames import EVENT_TOPIC, VALUE_TOPIC, VALUE_TYPE, header_stamp
 from vvf.bags.reader import BagReader, DecodeError
 from vvf.bags.topics import TopicAudit
@@ -75,8 +76,7 @@ def take_notes(reader: BagReader) -> BagNotes:
     audits: dict[str, TopicAudit] = defaultdict(TopicAudit)
     values: _Values = defaultdict(list)
     marks: list[tuple[int, str, str]] = []
-    switches: list[tuple[int, bool]] = []
-    acted: list[tuple[int, int]] = []
+    control = Control()
     for topic, kind, recorded, cdr in reader.messages():
         if topic in watched:
             audits[topic].add(recorded)
@@ -95,14 +95,13 @@ def take_notes(reader: BagReader) -> BagNotes:
             row = (message.progress, message.value, message.advantage, message.uncertainty)
             values[topic, message.model].append((stamp, row))
         elif topic == action:
-            if message.source == message.SOURCE_HUMAN:
-                acted.append((stamp, stamp + round(message.horizon * message.dt * 1e9)))
+            control.add_action(stamp, message)
         elif message.event == message.MILESTONE:
             marks.append((stamp, message.detail or 'milestone', 'milestone'))
         elif message.event == message.ERROR:
             marks.append((stamp, message.detail or 'error', 'error'))
-        elif message.event in (message.INTERVENTION_START, message.INTERVENTION_END):
-            switches.append((stamp, message.event == message.INTERVENTION_START))
+        else:
+            control.add_event(stamp, message)
     stamps = [*notes.stamps, *(row[0] for rows in values.values() for row in rows)]
     notes.start_ns = start = min(stamps, default=0)
     end = max(stamps, default=0)
@@ -111,7 +110,7 @@ def take_notes(reader: BagReader) -> BagNotes:
     notes.marks = [Mark((stamp - start) * 1e-9, label, kind) for stamp, label, kind in marks]
     notes.human = [
         ((begin - start) * 1e-9, (min(last, end) - start) * 1e-9)
-        for begin, last in _joined([*_spans(switches, end), *acted])
+        for begin, last in _joined(control.spans(end))
     ]
     notes.complaints = _complaints(reader, audits)
     return notes
@@ -143,18 +142,6 @@ def _added(reader: BagReader) -> dict[str, str]:
     if 'relabel_topic' in custom:
         found.setdefault(custom['relabel_topic'], custom.get('relabel_model', ''))
     return found
-
-
-def _spans(switches: Sequence[tuple[int, bool]], end: int) -> list[tuple[int, int]]:
-    """From each takeover to the give-back after it, or to the end."""
-    spans, begin = [], None
-    for stamp, taken in sorted(switches):
-        if taken and begin is None:
-            begin = stamp
-        elif not taken and begin is not None:
-            spans.append((begin, stamp))
-            begin = None
-    return spans if begin is None else [*spans, (begin, end)]
 
 
 def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
