@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scripted closing of a carton from privileged state, with designed mistakes and recoveries.
+
+Between strokes the script looks at the flaps and takes the next one that is open, the minor ones
+first. So what was missed, sprang open or was pushed away is seen to without further rules; a major
+flap that is closed too early is lifted again from inside.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vvf_sim.controllers import CartesianTarget
+from vvf_sim.experts.config import ExpertConfig
+from vvf_sim.experts.script import Script
+from vvf_sim.rotations import Array
+from vvf_sim.worlds.box_assembly_scene import FLAPS
+from vvf_sim.worlds.mount import gripper_down
+from vvf_sim.worlds.world import World
+
+# Way points of the finger tips: metres outward of the flap's crease, metres above it.
+Point = tuple[str, float, float]
+
+TRAVEL = 0.06
+FOLD: tuple[Point, ...] = (
+    ('approach', 0.056, TRAVEL),
+    ('approach', 0.056, 0.014),
+    ('sweep', 0.02, 0.02),
+    ('sweep', -0.014, 0.03),
+    ('press', -0.03, 0.02),
+    ('press', -0.03, -0.004),
+    ('rise', -0.03, TRAVEL),
+)
+# A flap that is bent inward already needs no sweep.
+PRESS: tuple[Point, ...] = (
+    ('approach', -0.026, TRAVEL),
+    ('press', -0.03, -0.004),
+    ('rise', -0.03, TRAVEL),
+)
+PRESS_BELOW = 0.75
+# Up under the free edge of a closed flap, from the open half of the carton.
+LIFT: tuple[Point, ...] = (
+    ('approach', -0.068, TRAVEL),
+    ('approach', -0.068, -0.022),
+    ('lift', -0.04, -0.022),
+    ('lift', -0.036, 0.02),
+    ('lift', 0.0, 0.045),
+    ('lift', 0.04, 0.045),
+    ('rise', 0.05, TRAVEL),
+)
+# The tip lags behind what is commanded by this much where something is in its way, m.
+RESISTANCE = 0.018
+# So many strokes in vain, and the flap is left as it is.
+TRIES = 4
+
+
+class BoxAssemblyExpert(Script):
+    """Closes the flaps one by one; arguments as of `Script`."""
+
+    MISTAKES: ClassVar[tuple[str, ...]] = (
+        'wrong_order',
+        'missed_flap',
+        'early_release',
+        'push',
+        'timeout',
+    )
+    NOISE: ClassVar[dict[str, float]] = {
+        'approach': 1.0,
+        'sweep': 0.6,
+        'press': 0.3,
+        'lift': 0.3,
+        'rise': 1.0,
+        'retreat': 1.0,
+    }
+    KICKED: ClassVar[tuple[str, ...]] = ('approach', 'rise')
+
+    def __init__(
+        self,
+        world: World[Any],
+        targets: Sequence[CartesianTarget],
+        config: ExpertConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(world, targets, config, seed)
+        self._home = self.tip()[:3, 3]
+        self._yaw = self.tip_yaw()
+        self._reach = np.array([0.0, 0.0, world.arm_model.tip_reach])
+        self._path: list[Point] = []
+        self._flap = 0
+        self._tries = [0] * len(FLAPS)
+        self._plan_mistake()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the script is done: the gripper draws back, or has given up looking."""
+        if self.mistake == 'timeout':
+            return self.steps > self._give_up
+        return self.phase == 'retreat' and self.steps > 2
+
+    def clean(self) -> Array:
+        """The next step of the script."""
+        if self.mistake == 'timeout':
+            return self._wander()
+        if not self.phase or (self.phase == 'retreat' and self.config.recover):
+            self._next()
+        while self.phase != 'retreat' and self._reached():
+            self._path.pop(0)
+            if self._resisted():
+                # Pressing on would only push the carton away.
+                self._path = self._path[-1:]
+            if self._path:
+                self._enter(self._path[0][0])
+            else:
+                self._next()
+        goal = self._home if self.phase == 'retreat' else self._goal()
+        return self.towards(goal, gripper_down(self._yaw), 0.0)
+
+    # -- strokes -----------------------------------------------------------------------------
+
+    def _enter(self, phase: str) -> None:
+        if phase != self.phase:
+            self.enter(phase)
+
+    def _next(self) -> None:
+        """Look at the flaps and begin the next stroke."""
+        flap, stroke = self._choose()
+        if flap < 0:
+            self._enter('retreat')
+            return
+        self._flap = flap
+        self._tries[flap] += 1
+        self._path = list(stroke)
+        self._yaw = self._stroke_yaw()
+        self._enter(self._path[0][0])
+
+    def _choose(self) -> tuple[int, Sequence[Point]]:
+        closed = self.world.closed
+        if self.mistake and self._due():
+            return self._blunder()
+        if self._gave_up:
+            return -1, ()
+        for major in (2, 3):
+            if closed[major] and not all(closed[:2]):
+                return (major, LIFT) if self._tries[major] < TRIES else (-1, ())
+        for flap in self._open_flaps():
+            if self._tries[flap] < TRIES:
+                return flap, self._stroke(flap)
+        return -1, ()
+
+    def _open_flaps(self) -> list[int]:
+        return [i for i in self._order if not self.world.closed[i]]
+
+    def _stroke(self, flap: int) -> Sequence[Point]:
+        return PRESS if self.world.angles[flap] < PRESS_BELOW else FOLD
+
+    def _stroke_yaw(self) -> float:
+        """The fingers close along the crease; of the two ways, the one with less wrist."""
+        _, outward = self.world.crease(self._flap)
+        yaw = float(np.arctan2(outward[1], outward[0]))
+        return (yaw + np.pi / 2) % np.pi - np.pi / 2
+
+    def _goal(self) -> Array:
+        crease, outward = self.world.crease(self._flap)
+        _, off, up = self._path[0]
+        return np.asarray(crease + off * outward + [0.0, 0.0, up] + self._reach)
+
+    def _reached(self) -> bool:
+        if not self._path:
+            return True
+        tip = self.tip()
+        gap = float(np.linalg.norm(self._goal() - tip[:3, 3]))
+        turned = abs(self._yaw - self.tip_yaw())
+        if self.phase == 'approach':
+            return gap < 0.012 and turned < 0.1
+        return gap < 0.006
+
+    def _resisted(self) -> bool:
+        """Whether something is in the fingers' way: the tip is not where it was told to be."""
+        measured = self.world.arms[0].tip(self.world.data)[:3, 3]
+        lag = float(np.linalg.norm(measured - self.tip()[:3, 3]))
+        return self.phase in ('sweep', 'press') and lag > RESISTANCE
+
+    # -- mistakes ----------------------------------------------------------------------------
+
+    def _plan_mistake(self) -> None:
+        rng = self.rng
+        minors, majors = list(rng.permutation([0, 1])), list(rng.permutation([2, 3]))
+        # The nearest of equivalent ways: the side that the gripper comes from.
+        self._order = [0, 1, *(int(i) for i in majors)]
+        self._gave_up = False
+        self._bad = int(rng.choice([*minors, *majors, *majors]))
+        self._blunders = 0
+        self._too_high = bool(rng.random() < 0.5)
+        self._held_at = float(rng.uniform(0.24, 0.29))
+        self._shove = float(rng.uniform(0.06, 0.08))
+        self._waypoint = self._home
+        self._wander_left = 0
+        self._give_up = int(rng.integers(14, 28))
+
+    def _due(self) -> bool:
+        """Whether the next stroke is the one to go wrong."""
+        if self.mistake == 'wrong_order':
+            return True
+        opened = self._open_flaps()
+        return bool(opened) and opened[0] == self._bad
+
+    def _blunder(self) -> tuple[int, Sequence[Point]]:
+        """The stroke that goes wrong; what follows is for who recovers."""
+        self._blunders += 1
+        if self.mistake == 'wrong_order':
+            return self._blunder_of_order()
+        mistake = self.mistake
+        self._end_mistake()
+        if mistake == 'push':
+            shove: tuple[Point, ...] = (
+                *FOLD[:1],
+                ('approach', 0.056, -0.03),
+                ('sweep', 0.056 - self._shove, -0.03),
+                ('rise', 0.07 - self._shove, -0.03),
+                ('rise', 0.075 - self._shove, TRAVEL),
+            )
+            return self._bad, shove
+        if mistake == 'missed_flap':
+            return self._bad, _raised(FOLD, 0.05) if self._too_high else _shortened(FOLD)
+        length = self.world.layout.carton.flap_length
+        # Where the pressing finger has to stop for the flap to be at that angle.
+        height = 0.9 * length * np.tan(self._held_at)
+        return self._bad, (*FOLD[:5], ('press', -0.03, height), FOLD[6])
+
+    def _blunder_of_order(self) -> tuple[int, Sequence[Point]]:
+        """A major flap first, then the minor ones, which cannot lie flat any more."""
+        if self._blunders == 1:
+            return self._order[2], FOLD
+        if self._blunders == 2:
+            return 0, FOLD
+        self._end_mistake()
+        return self._choose()
+
+    def _end_mistake(self) -> None:
+        self._gave_up = not self.recovers
+        self.mistake = ''
+
+    def _wander(self) -> Array:
+        """Look about over the carton without ever folding."""
+        if self._wander_left <= 0:
+            middle, _ = self.world.carton_pose()
+            edge = self.world.layout.carton.height + TRAVEL
+            offset = self.rng.uniform([-0.06, -0.06, edge], [0.06, 0.06, edge + 0.06])
+            self._waypoint = middle + offset + self._reach
+            self._wander_left = int(self.rng.integers(3, 8))
+        self._wander_left -= 1
+        return self.towards(self._waypoint, gripper_down(self._yaw), 0.0)
+
+
+def _raised(stroke: Sequence[Point], by: float) -> Sequence[Point]:
+    """A stroke that passes over the flap and comes down behind it."""
+    return tuple(
+        (phase, off, up + by if phase != 'press' else max(up, 0.0)) for phase, off, up in stroke
+    )
+
+
+def _shortened(stroke: Sequence[Point]) -> Sequence[Point]:
+    """A stroke that lets go of the flap half way."""
+    return (*stroke[:4], ('rise', -0.014, TRAVEL))
