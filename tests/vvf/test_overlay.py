@@ -129,6 +129,8 @@ def test_mistakes_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         ('run `vvf relabel`', ['mute']),
         ('name a checkpoint', ['data']),
         ('leave --value out', ['run', '--value', 'x']),
+        ('leave --values out', ['run', '--values', 'x']),
+        ('vvf relabel', ['data', '--values', 'x']),
         ('does not exist', ['nowhere']),
         ('--height', ['run', '--height', '1']),
     ):

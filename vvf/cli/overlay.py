@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from vvf.bags.writer import OUTCOMES
-from vvf.cli.output import add_json_option, progress_bar, write_json
-from vvf.cli.reading import add_reading_options, read_options
-from vvf.cli.report import holds_bags, load_model, reading_bar
+from vvf.cli.output import progress_bar, write_json
+from vvf.cli.reading import read_options
+from vvf.cli.showing import add_showing_options, holds_bags, reading_bar, scorer
 from vvf.errors import UserError
 from vvf.paths import checkpoint_path
 
@@ -33,12 +33,13 @@ def add_parser(subparsers: Any) -> None:
         help='write videos of episodes with their value',
         description='Write one mp4 (H.264) per episode: the cameras side by side, below them the '
         'progress as it grows, events, interventions and an alarm while it falls. Bags need '
-        'values, live ones or those of `vvf relabel`; other data sets are scored by --value. '
+        'values, live ones or those of `vvf relabel`; other data sets are scored by --value or '
+        'have --values. '
         'Videos that are there already are kept.',
         epilog='examples: vvf overlay runs/demo --out runs/demo/videos --outcome failure; '
         'vvf overlay data/held_out --value checkpoints/icvf_pick_place --worst 5 --out videos',
     )
-    parser.add_argument('path', type=Path, metavar='PATH', help='folder of bags, or a data set')
+    add_showing_options(parser)
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder of videos')
     parser.add_argument('--episodes', nargs='+', default=[], metavar='ID',
                         help='only these: ids, or numbers from 1 [all]')  # fmt: skip
@@ -47,14 +48,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--worst', type=int, default=0, metavar='N',
                         help='only the N with the largest falls of progress')  # fmt: skip
     parser.add_argument('--cameras', nargs='+', default=[], help='in this order [all]')
-    parser.add_argument('--value', metavar='CKPT', help='score a data set with this checkpoint')
     parser.add_argument('--height', type=int, default=360, help='of the images, pixels [360]')
-    parser.add_argument('--threshold', type=float, default=0.9,
-                        help='progress drawn as success [0.9]')  # fmt: skip
     parser.add_argument('--alarm', type=float, default=0.2, metavar='FALL',
                         help='fall of progress within 2 s that raises the alarm [0.2]')  # fmt: skip
-    add_reading_options(parser)
-    add_json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,17 +91,13 @@ def _tell(bar: Any, job: Any, done: int) -> None:
 
 
 def _clips(args: argparse.Namespace) -> list[Clip]:
-    if not args.path.exists():
-        raise UserError(f'{args.path} does not exist: give a folder of recorded episodes')
-    if holds_bags(args.path):
-        if args.value:
-            raise UserError(
-                f'{args.path} holds bags: run `vvf relabel` on them, which keeps the values, and '
-                'leave --value out'
-            )
+    if holds_bags(args):
         return _clips_of_bags(args)
-    if not args.value:
-        raise UserError(f'{args.path} holds no values: name a checkpoint with --value')
+    if not args.value and not args.values:
+        raise UserError(
+            f'{args.path} holds no values: name a checkpoint with --value, or a table of `vvf '
+            'relabel` with --values'
+        )
     return _clips_of_data(args)
 
 
@@ -131,16 +123,17 @@ def _clips_of_bags(args: argparse.Namespace) -> list[Clip]:
 
 def _clips_of_data(args: argparse.Namespace) -> list[Clip]:
     from vvf.data import open_data
-    from vvf.viz.data_episodes import report_of, score
+    from vvf.viz.data_episodes import report_of
     from vvf.viz.overlay_video import Clip, choose, data_moments
-    from vvf_models.data.chain import fingerprint
+    from vvf_models.data.chain import fingerprint, source
 
     data = open_data(args.path, args.task, read_options(args))
-    model = load_model(args.value)
+    score = scorer(args)
+    assert score is not None  # one of them was named
     episodes = []
     with reading_bar() as told:
         for number, episode in enumerate(data):
-            tracks = [score(episode, model)]
+            tracks = score(episode, source(data, number))
             episodes.append(report_of(episode, tracks, threshold=args.threshold, number=number))
             told(number + 1, len(data))
 
@@ -159,7 +152,7 @@ def _mark(args: argparse.Namespace, *bags: Path, text: str = '') -> str:
     """What the video is made of, and how, as a hash."""
     how = f'{_VERSION} {args.height} {args.threshold} {args.alarm} {args.cameras} {text}'
     model = checkpoint_path(args.value) if args.value else None
-    places = [*bags, *([model] if model else [])]
+    places = [*bags, *(place for place in (model, args.values) if place)]
     files = [
         f for place in places for f in (sorted(place.iterdir()) if place.is_dir() else [place])
     ]

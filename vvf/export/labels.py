@@ -14,6 +14,7 @@ from vvf.errors import UserError
 
 _PREFIX = 'complementary_info.'
 _HUMAN = f'{_PREFIX}is_intervention'
+_ESTIMATES = ('progress', 'uncertainty')
 
 
 class LabelTable:
@@ -39,8 +40,9 @@ class LabelTable:
             keys = ['episode_id', 'stamp_ns']
             if not self.columns or not set(keys) <= set(names):
                 raise UserError(f'{path} holds no values: name the values.parquet of vvf relabel')
+            more = [n for n in names if n.startswith(_ESTIMATES)]
             table = pq.read_table(
-                path, columns=[*keys, *self.columns], read_dictionary=['episode_id']
+                path, columns=[*keys, *self.columns, *more], read_dictionary=['episode_id']
             )
         except (OSError, pa.ArrowException) as error:
             raise UserError(f'{path} cannot be read ({error}): relabel anew') from error
@@ -62,6 +64,11 @@ class LabelTable:
                 self._places[name] = slice(int(first), int(last))
         self._table = table
 
+    def rows(self, episode_id: str) -> pa.Table | None:
+        """An episode's rows: stamp_ns, the columns, and each model's progress and uncertainty."""
+        place = self._places.get(episode_id)
+        return None if place is None else self._table.slice(place.start, place.stop - place.start)
+
     def of(
         self, episode_id: str, stamps_ns: npt.NDArray[np.int64]
     ) -> dict[str, npt.NDArray[np.generic]]:
@@ -75,12 +82,11 @@ class LabelTable:
         Raises:
             UserError: The table lacks the episode, or some of its frames.
         """
-        place = self._places.get(episode_id)
-        if place is None:
+        rows = self.rows(episode_id)
+        if rows is None:
             raise UserError(
                 f"{self.path} has no episode '{episode_id}': relabel it, or leave --values away"
             )
-        rows = self._table.slice(place.start, place.stop - place.start)
         known = rows['stamp_ns'].to_numpy()
         order = np.argsort(known, kind='stable')
         at = np.searchsorted(known[order], stamps_ns)

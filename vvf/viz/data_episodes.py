@@ -15,6 +15,7 @@ from vvf.viz.cards import EpisodeReport
 from vvf.viz.film import FilmFormat, film_format, film_picture, film_spots
 from vvf.viz.parts import Mark, Span
 from vvf.viz.tracks import Numbers, Track
+from vvf_models.data.chain import source
 from vvf_models.data.episode import Episode
 from vvf_models.errors import UserError as ModelsUserError
 
@@ -26,7 +27,7 @@ _BATCH = 64
 
 def read_data(
     episodes: Sequence[Episode],
-    model: ValueRuntime | None = None,
+    tracks_of: Callable[[Episode, str], Sequence[Track]] | None = None,
     *,
     threshold: float | None = None,
     skip_bad: Callable[[str], None] | None = None,
@@ -36,7 +37,7 @@ def read_data(
 
     Args:
         episodes: As `vvf.data.open_data` gives them.
-        model: Scores each; None for no curves.
+        tracks_of: Gives the curves of an episode and its source; None for no curves.
         threshold: Progress that counts as success.
         skip_bad: Told of every episode that cannot be read; without it, the first is an error.
         progress: Told how many episodes of how many are read.
@@ -49,7 +50,7 @@ def read_data(
     for number in range(len(episodes)):
         try:
             episode = episodes[number]
-            tracks = [score(episode, model)] if model else []
+            tracks = tracks_of(episode, source(episodes, number)) if tracks_of else []
         except ModelsUserError as error:
             if skip_bad is None:
                 raise
