@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The newest message of a fast topic, without a callback for each of its messages.
+"""Messages of a fast topic, without a callback for each of them.
 
 In rclpy it is the callbacks that cost: a node that looks at every hundredth joint state pays for
-all of them. The executor never sees this subscription; the middleware keeps the last message, and
-it is taken when somebody asks.
+all of them. The executor never sees these subscriptions; the middleware keeps the last messages,
+and they are taken when somebody asks.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 
 from vvf.nodes.common import stream_qos
 
@@ -29,8 +30,37 @@ class _Asleep(CallbackGroup):
         pass
 
 
+class Mailbox:
+    """A subscription that is emptied when somebody asks.
+
+    Args:
+        node: owner of the subscription.
+        kind: class of the messages.
+        topic: name of the topic.
+        qos: its depth says how many messages are kept until then, the last ones.
+    """
+
+    def __init__(self, node: Node, kind: Any, topic: str, qos: QoSProfile) -> None:
+        self._node = node
+        self._subscription = node.create_subscription(
+            kind, topic, _unused, qos, callback_group=_Asleep()
+        )
+
+    def take(self) -> list[Any]:
+        """What came since the last time, in that order."""
+        handle, taken = self._subscription.handle, []
+        with handle:
+            while found := handle.take_message(self._subscription.msg_type, False):
+                taken.append(found[0])
+        return taken
+
+    def close(self) -> None:
+        """Undo the subscription."""
+        self._node.destroy_subscription(self._subscription)
+
+
 class Newest:
-    """A subscription that is asked.
+    """The last message of a topic.
 
     Args:
         node: owner of the subscription.
@@ -40,17 +70,13 @@ class Newest:
 
     def __init__(self, node: Node, kind: Any, topic: str) -> None:
         self._kept: Any = None
-        self._subscription = node.create_subscription(
-            kind, topic, _unused, stream_qos(depth=1), callback_group=_Asleep()
-        )
+        self._mailbox = Mailbox(node, kind, topic, stream_qos(depth=1))
 
     def __call__(self) -> Any:
         """The last message that came, or None before the first."""
-        handle = self._subscription.handle
-        with handle:
-            taken = handle.take_message(self._subscription.msg_type, self._subscription.raw)
-        if taken is not None:
-            self._kept = taken[0]
+        taken = self._mailbox.take()
+        if taken:
+            self._kept = taken[-1]
         return self._kept
 
 

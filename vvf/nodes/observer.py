@@ -17,6 +17,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from vvf.images import ImageError, to_rgb
 from vvf.nodes.common import now_s, stream_qos
 from vvf.nodes.messages import message_class
+from vvf.nodes.newest import Mailbox
 from vvf.state import StateAssembler, StateError
 from vvf.sync import Observation, Synchroniser
 from vvf.task import TaskSpec
@@ -24,6 +25,7 @@ from vvf.task import TaskSpec
 #: Longest that a frame waits for what is due by its stamp but has not come in, s of a steady clock.
 LIVE_WAIT_S = 0.01
 _REPLAY_WAIT_S = 1.0  # the end of a replay: what a frame waits for may not come any more
+_STATES = 1000  # kept of each topic until the next frame: a second of the fastest arms
 
 
 @dataclass(frozen=True)
@@ -92,16 +94,16 @@ class Observer:
         used = [c for c in task.cameras if c.name in wanted]
         # The reference camera is subscribed to last: among messages that arrived together, the
         # executor takes the others first, so that a frame seldom has to wait for them.
-        entries: list[tuple[Any, str]] = [
-            (message_class(s.ros_type), s.topic) for s in (task.state if state else ())
-        ]
-        entries += [
-            (Image if c.transport == 'raw' else CompressedImage, c.topic) for c in reversed(used)
-        ]
-        for kind, topic in entries:
-            self._subscriptions.append(
-                node.create_subscription(kind, topic, self._receiver(topic), qos)
-            )
+        for camera in reversed(used):
+            kind = Image if camera.transport == 'raw' else CompressedImage
+            receive = self._receiver(camera.topic)
+            self._subscriptions.append(node.create_subscription(kind, camera.topic, receive, qos))
+        # Joint states come up to a thousand times a second, and only frames ask for them.
+        states = stream_qos(reliable=reliable, depth=_STATES)
+        self._states = {
+            s.topic: Mailbox(node, message_class(s.ros_type), s.topic, states)
+            for s in (task.state if state else ())
+        }
 
     @property
     def accepted(self) -> int:
@@ -119,11 +121,12 @@ class Observer:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
+        for mailbox in self._states.values():
+            mailbox.close()
 
     def _receiver(self, topic: str) -> Callable[[Any], None]:
         def receive(message: Any) -> None:
-            stamp = message.header.stamp
-            made = self._sync.push(topic, _nanoseconds(stamp), message)
+            made = self._collect() + self._push(topic, message)
             if made or not self._sync.waiting:
                 self._patience.cancel()
             for observation in made:
@@ -134,11 +137,24 @@ class Observer:
         return receive
 
     def _settle(self) -> None:
-        """What is due did not come in time."""
+        """What is due did not come in time; what cannot do without it waits for the next image."""
         self._patience.cancel()
-        for observation in self._sync.settle():
-            self.overdue += 1
+        made = self._collect()
+        late = self._sync.settle()
+        self.overdue += len(late)
+        for observation in made + late:
             self._hand_over(observation)
+
+    def _collect(self) -> list[Observation]:
+        """Take the states that have come."""
+        made = []
+        for topic, mailbox in self._states.items():
+            for message in mailbox.take():
+                made += self._push(topic, message)
+        return made
+
+    def _push(self, topic: str, message: Any) -> list[Observation]:
+        return self._sync.push(topic, _nanoseconds(message.header.stamp), message)
 
     def _hand_over(self, observation: Observation) -> None:
         arrived = now_s(self._node)
