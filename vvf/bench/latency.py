@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=True,
         help='record the episodes meanwhile [yes]',
     )
-    parser.add_argument('--plot', type=Path, metavar='FILE', help='save the last plot as PNG')
+    parser.add_argument(
+        '--plot', type=Path, metavar='FILE', help='save a plot of an episode as PNG'
+    )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers there too')
 
 
@@ -96,7 +98,9 @@ def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     with Supervisor(specs, log=say, log_dir=folder / 'log', quiet=True) as supervisor:
         cameras = [c.name for c in load_task(args.task).cameras]
-        listener = Listener(cameras, lambda: supervisor.failure is None)
+        listener = Listener(
+            cameras, lambda: supervisor.failure is None, keep_plots=args.plot is not None
+        )
         acting = threading.Thread(target=_act, args=(supervisor, over, args.record), daemon=True)
         acting.start()
         try:

@@ -24,7 +24,7 @@ from vvf.errors import UserError
 from vvf.images import to_rgb
 from vvf.nodes.common import LATCHED, seconds, stream_qos
 
-_WITH_THE_END = 2  # the plot after an episode's end that surely shows it
+_MIDDLE = 0.75  # part of an episode that has passed in the plot that is saved
 
 
 class Listener:
@@ -33,12 +33,16 @@ class Listener:
     Args:
         cameras: their names, the reference first.
         alive: says whether the graph still runs.
+        keep_plots: keep the plots of the running episode, for `save_plot`.
 
     Attributes:
         episodes: how many have begun.
+        in_episode: whether one runs.
     """
 
-    def __init__(self, cameras: Sequence[str], alive: Callable[[], bool]) -> None:
+    def __init__(
+        self, cameras: Sequence[str], alive: Callable[[], bool], *, keep_plots: bool = False
+    ) -> None:
         self._alive = alive
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
@@ -50,9 +54,10 @@ class Listener:
         self._late: list[float] = []
         self._stamps: dict[str, list[float]] = {name: [] for name in cameras}
         self._arm: dict[str, float] = {}
-        self._newest_plot: Any = None
-        self._episode_plot: Any = None
-        self._plots_after_end = _WITH_THE_END
+        self._keep_plots = keep_plots
+        self.in_episode = False
+        self._plots: list[Any] = []  # of the running episode
+        self._chosen_plot: Any = None
         self._began = time.monotonic()
         create, qos = self._node.create_subscription, stream_qos(depth=50)
         create(ValueEstimate, '/vvf/value', self._on_value, qos)
@@ -121,12 +126,23 @@ class Listener:
         }
 
     def save_plot(self, path: Path) -> None:
-        """Save the plot of the last episode that ended, or else the newest one."""
-        message = self._episode_plot or self._newest_plot
+        """Save a plot from within an episode, with most of it already passed.
+
+        It is of the last episode that ended, or else of the one that runs.
+
+        Raises:
+            UserError: no plot was kept.
+        """
+        message = self._chosen_plot or _within(self._plots)
         if message is None:
-            raise UserError('no plot came; is the plot node running?')
+            raise UserError('no plot of an episode came: is the plot node running?')
         path.parent.mkdir(parents=True, exist_ok=True)
         Picture.fromarray(to_rgb(message)).save(path, 'png', optimize=True)
+
+    @property
+    def plots(self) -> int:
+        """How many plots came since `begin`."""
+        return self._counts['plot']
 
     def _offset_ms(self) -> float | None:
         """How far the second camera is behind the first: what a frame may have to wait."""
@@ -143,10 +159,8 @@ class Listener:
 
     def _on_plot(self, message: Any) -> None:
         self._counts['plot'] += 1
-        self._newest_plot = message
-        self._plots_after_end += 1
-        if self._plots_after_end == _WITH_THE_END:
-            self._episode_plot = message
+        if self._keep_plots and self.in_episode:
+            self._plots.append(message)
 
     def _on_markers(self, message: Any) -> None:
         self._counts['markers'] += 1
@@ -154,14 +168,22 @@ class Listener:
     def _on_event(self, event: Any) -> None:
         if event.event == EpisodeEvent.START:
             self.episodes += 1
+            self.in_episode = True
         elif event.event == EpisodeEvent.END:
-            self._plots_after_end = 0
+            self.in_episode = False
+            self._chosen_plot = _within(self._plots) or self._chosen_plot
+            self._plots.clear()
 
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:
             if status.name == '/arm':
                 found = {v.key: float(v.value) for v in status.values if '_ms_' in v.key}
                 self._arm = {k: v for k, v in found.items() if np.isfinite(v)}
+
+
+def _within(plots: Sequence[Any]) -> Any:
+    """The plot of those of an episode that is to be saved; None where there is none."""
+    return plots[int(_MIDDLE * len(plots))] if plots else None
 
 
 def _percentiles(values: npt.NDArray[np.float64]) -> tuple[float | None, float | None]:
