@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Episodes of the scripted experts as plain arrays, and their files."""
 
+import functools
 import json
 import zipfile
 from dataclasses import dataclass, field, fields
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from vvf_sim.errors import UserError
 from vvf_sim.experts.config import ExpertConfig
+from vvf_sim.experts.human import HumanStandIn
 from vvf_sim.registry import task_entry
 from vvf_sim.worlds.env import TaskEnv
 from vvf_sim.worlds.world import World, WorldConfig
@@ -36,6 +38,7 @@ class EpisodeData:
         event_kinds: (E,) str, milestone, error or ''.
         event_indices: (E,) int64, first observation at or after it.
         event_targets: (E,) bool, whether it happened to the thing that was asked for.
+        interventions: (T,) bool, where a person acted instead; see `HumanStandIn`.
         seed: of the scene and the expert.
         task: name of the task.
         arm: name of the arm.
@@ -58,6 +61,7 @@ class EpisodeData:
     event_kinds: NDArray[np.str_]
     event_indices: NDArray[np.int64]
     event_targets: NDArray[np.bool_]
+    interventions: NDArray[np.bool_]
     seed: int
     task: str
     arm: str
@@ -76,6 +80,7 @@ def collect_episode(
     max_steps: int = 0,
     control_hz: float = 5.0,
     latency_s: tuple[float, float] = (0.0, 0.06),
+    patience: int = 0,
 ) -> EpisodeData:
     """Run the expert on the scene of a seed; equal arguments give equal arrays.
 
@@ -90,15 +95,18 @@ def collect_episode(
         max_steps: upper bound on actions; 0 for the task's own.
         control_hz: actions per second.
         latency_s: see `TaskEnv`.
+        patience: steps that an error may last before a person takes over; 0 for nobody there.
     """
     env = TaskEnv(task, config, control_hz, latency_s, stop_on_success=False)
     try:
-        return _run(env, task, seed, expert or ExpertConfig(), max_steps)
+        return _run(env, task, seed, expert or ExpertConfig(), max_steps, patience)
     finally:
         env.close()
 
 
-def _run(env: TaskEnv, task: str, seed: int, config: ExpertConfig, max_steps: int) -> EpisodeData:
+def _run(
+    env: TaskEnv, task: str, seed: int, config: ExpertConfig, max_steps: int, patience: int
+) -> EpisodeData:
     observation, _ = env.reset(seed=seed)
     entry = task_entry(task)
     expert = entry.make_expert(env.world, env.targets, config, seed)
@@ -106,31 +114,39 @@ def _run(env: TaskEnv, task: str, seed: int, config: ExpertConfig, max_steps: in
     rng = np.random.default_rng([seed, 11])
     after_success, after_failure = int(rng.integers(2, 9)), int(rng.integers(2, 12))
     observations, wanted, executed, stamps = [observation], [], [], [0.0]
+    human = _human(env, task, seed, patience)
+    interventions: list[bool] = []
     low, high = env.action_space.low, env.action_space.high
     success_index = -1
-    left = max_steps = max_steps or entry.max_steps
-    while left > 0:
-        clean, noisy = (np.clip(a, low, high) for a in expert.act())
+    steps_left = ending = max_steps or entry.max_steps
+    while min(steps_left, ending) > 0:
+        interventions.append(human is not None and human.in_control())
+        if human is not None and human.expert is not None:
+            # Who gives back leaves a script that knows where things stand.
+            expert, ending = human.expert, steps_left
+            clean = noisy = np.clip(expert.act()[0], low, high)
+        else:
+            clean, noisy = (np.clip(a, low, high) for a in expert.act())
         wanted.append(clean)
         executed.append(noisy)
         observation, reward, _, _, info = env.step(noisy.astype(np.float32))
         observations.append(observation)
         stamps.append(info['time'])
-        left -= 1
+        steps_left, ending = steps_left - 1, ending - 1
         if 'error' in info:
             break
         if reward and success_index < 0:
             success_index = len(observations) - 1
-            left = min(left, after_success)
-        elif expert.finished and success_index < 0:
-            left, after_failure = min(left, after_failure), max_steps
+            ending = min(ending, after_success)
+        elif expert.finished and success_index < 0 and not (human and human.waiting):
+            ending, after_failure = min(ending, after_failure), steps_left
     hold = wanted[-1].reshape(-1, 7).copy()
     hold[:, :6] = 0.0
     world = env.world
     success = not world.blown and world.success()
     times = np.array([event.time for event in world.events])
     return EpisodeData(
-        images={c: np.stack([o[c] for o in observations]) for c in world.CAMERAS},
+        images={c: np.stack([o[c] for o in observations]) for c in world.cameras},
         state=np.stack([o['state'] for o in observations]),
         action=np.array([*wanted, hold.ravel()], np.float32),
         executed_action=np.array([*executed, hold.ravel()], np.float32),
@@ -142,6 +158,7 @@ def _run(env: TaskEnv, task: str, seed: int, config: ExpertConfig, max_steps: in
         event_kinds=np.array(_event_kinds(world), dtype=np.str_),
         event_indices=np.searchsorted(np.array(stamps) + 1e-9, times).astype(np.int64),
         event_targets=np.array([event.target for event in world.events], bool),
+        interventions=np.array([*interventions, False]),
         seed=seed,
         task=task,
         arm=world.config.arm,
@@ -151,6 +168,15 @@ def _run(env: TaskEnv, task: str, seed: int, config: ExpertConfig, max_steps: in
         renderer=world.renderer,
         mistake=mistake,
     )
+
+
+def _human(env: TaskEnv, task: str, seed: int, patience: int) -> HumanStandIn | None:
+    if not patience:
+        return None
+    make = functools.partial(
+        task_entry(task).make_expert, env.world, env.targets, ExpertConfig(), seed
+    )
+    return HumanStandIn(env.world, make, patience)
 
 
 def _failure_kind(world: World[Any], success: bool) -> str:
@@ -183,23 +209,43 @@ class CollectJob:
     config: WorldConfig | None = None
     expert: ExpertConfig = field(default_factory=ExpertConfig)
     max_steps: int = 0
+    patience: int = 0
 
 
 @dataclass(frozen=True)
 class CollectResult:
-    """What became of a job: its file, the outcome and the number of observations."""
+    """What became of a job: its file, the outcome, observations, and those with a person acting."""
 
     path: Path
     success: bool
     failure_kind: str
     frames: int
+    interventions: int
+
+
+def collect_job(job: CollectJob) -> EpisodeData:
+    """Collect the episode of a job, without saving it."""
+    return collect_episode(
+        job.task, job.seed, job.config, job.expert, job.max_steps, patience=job.patience
+    )
+
+
+def result_of(job: CollectJob, episode: EpisodeData) -> CollectResult:
+    """What became of a job that is done."""
+    return CollectResult(
+        job.path,
+        episode.success,
+        episode.failure_kind,
+        len(episode.stamps),
+        int(episode.interventions.sum()),
+    )
 
 
 def collect_to_file(job: CollectJob) -> CollectResult:
     """Collect one episode and save it; a module-level function, for a pool of processes."""
-    episode = collect_episode(job.task, job.seed, job.config, job.expert, job.max_steps)
+    episode = collect_job(job)
     save_npz(episode, job.path)
-    return CollectResult(job.path, episode.success, episode.failure_kind, len(episode.stamps))
+    return result_of(job, episode)
 
 
 def save_npz(episode: EpisodeData, path: str | Path) -> None:

@@ -1,19 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`vvf collect`: episodes of the scripted expert in simulation, as training data."""
+"""`vvf collect`: episodes of the scripted experts in simulation, as training data."""
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import json
 import os
+import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.errors import UserError
-from vvf.processes import PARENT, end_with_parent
+from vvf.pool import ENGINES, run_jobs
+
+if TYPE_CHECKING:
+    from vvf.task import TaskSpec
+    from vvf_sim.collect import CollectJob, CollectResult
+
+FORMATS = ('npz', 'lerobot', 'bags')
+_SETTINGS = 'collect.json'
 
 
 def add_parser(subparsers: Any) -> None:
@@ -21,14 +30,37 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         'collect',
         help='record episodes of the scripted expert in simulation',
-        description='Collect episodes in simulation, faster than real time; resumes where it was.',
-        epilog='example: vvf collect pick_place --episodes 500 --expert demonstrator '
-        '--out data/demonstrations',
+        description='Collect episodes in simulation, faster than real time. A seed is one episode, '
+        'the same on every run; a run that was stopped goes on where it was.',
+        epilog='examples: vvf collect pick_place --episodes 500 --out data/demonstrations; '
+        'vvf collect box_assembly --arm fr3 --expert noisy --format lerobot --out data/boxes',
     )
     parser.add_argument('task', help='a task of config/tasks with a sim entry')
-    parser.add_argument('--out', type=Path, required=True, help='folder for one npz an episode')
+    parser.add_argument('--out', type=Path, required=True, help='folder for the episodes')
     parser.add_argument('--episodes', type=int, default=100, help='[100]')
     parser.add_argument('--seed', type=int, default=0, help='seed of the first episode [0]')
+    parser.add_argument(
+        '--format',
+        choices=FORMATS,
+        default='npz',
+        help='npz: an archive an episode, quickest to train from; lerobot: a LeRobot v3 data set; '
+        'bags: a rosbag2 an episode [npz]',
+    )
+    _add_expert(parser)
+    _add_scene(parser)
+    parser.add_argument('--engine', choices=ENGINES, default='local', help='[local]')
+    parser.add_argument(
+        '--workers',
+        '--jobs',
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar='N',
+        help='processes [all cores]',
+    )
+    add_json_option(parser)
+
+
+def _add_expert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--expert',
         choices=('demonstrator', 'noisy'),
@@ -39,18 +71,40 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--noise',
         type=float,
-        default=None,
-        help='noisy expert: 0 nearly always succeeds, 1 about 30 %% [drawn for each episode]',
+        help='noisy expert: 0 nearly always succeeds, 1 often fails [drawn for each episode]',
     )
+    parser.add_argument('--mistake', metavar='NAME', help='always make this mistake')
+    parser.add_argument(
+        '--interventions',
+        type=int,
+        default=0,
+        metavar='STEPS',
+        help='a person takes over when an error has lasted so long, and gives back at the next '
+        'milestone [0: nobody is there]',
+    )
+
+
+def _add_scene(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--arm', choices=('wx250s', 'fer', 'fr3'), help="[the task's robot]")
     parser.add_argument('--setting', choices=('train', 'held_out'), default='train', help='[train]')
     parser.add_argument(
-        '--targets', nargs='+', metavar='KIND', help="objects to pick, one drawn [the task's]"
+        '--axes', nargs='+', default=(), metavar='AXIS',
+        help='domain axes to switch on: textures, lighting, camera_pose, distractors, objects, '
+        'arm_colour, robot_invisible [none]',
+    )  # fmt: skip
+    parser.add_argument('--cameras', nargs='+', default=(), metavar='NAME', help='[all]')
+    parser.add_argument('--image-size', type=int, metavar='PX', help="[the first camera's]")
+    parser.add_argument(
+        '--scenario', metavar='NAME', help="pick_place: one of V-PTR's (see docs/tasks.md)"
     )
     parser.add_argument(
-        '--containers', nargs='+', metavar='KIND', help="where to, one drawn [the task's]"
+        '--targets', nargs='+', metavar='KIND', help="pick_place: objects to pick [the task's]"
     )
     parser.add_argument(
-        '--distractors', type=int, metavar='N', help="other objects, 0 to 4 [the task's]"
+        '--containers', nargs='+', metavar='KIND', help="pick_place: where to [the task's]"
+    )
+    parser.add_argument(
+        '--distractors', type=int, metavar='N', help="pick_place: other objects [the task's]"
     )
     parser.add_argument(
         '--ray-share',
@@ -58,74 +112,172 @@ def add_parser(subparsers: Any) -> None:
         default=0.0,
         help='part of the episodes drawn by the ray caster, so that a model works without OpenGL',
     )
-    parser.add_argument(
-        '--jobs', type=int, default=os.cpu_count() or 1, help='processes [all cores]'
-    )
-    add_json_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run `vvf collect`."""
-    from vvf_sim.collect import collect_to_file
+    from vvf.task import load_task
 
-    jobs = _jobs(args)
-    args.out.mkdir(parents=True, exist_ok=True)
-    todo = [job for job in jobs if not job.path.is_file()]
+    task = load_task(args.task)
+    _check(args, task)
+    # LeRobot data are made of archives, which lie beside them until they are.
+    folder = args.out if args.format != 'lerobot' else _beside(args.out)
+    if args.format == 'lerobot' and (args.out / 'meta' / 'info.json').exists():
+        raise UserError(f'{args.out} holds a data set already: choose another folder with --out')
+    jobs = _jobs(args, task, folder)
+    _claim(folder, args, jobs)
+    todo = [job for job in jobs if not job.path.exists()]
     if len(todo) < len(jobs):
         print(f'{len(jobs) - len(todo)} of {len(jobs)} episodes are there already')
     outcomes: Counter[str] = Counter()
-    frames = 0
-    # A fresh interpreter for each worker: OpenGL contexts do not survive a fork.
-    context = multiprocessing.get_context('spawn')
-    os.environ.setdefault('OMP_NUM_THREADS', '1')
-    os.environ[PARENT] = str(os.getpid())
-    with progress_bar('episodes') as bar, context.Pool(args.jobs, end_with_parent) as pool:
-        task = bar.add_task(args.out.name, total=len(todo))
-        for result in pool.imap_unordered(collect_to_file, todo):
+    frames = interventions = 0
+    with progress_bar('episodes') as bar:
+        row = bar.add_task(args.out.name, total=len(todo))
+        for result in _results(args, task, todo):
             outcomes['success' if result.success else result.failure_kind] += 1
             frames += result.frames
-            bar.update(task, advance=1)
-    summary = {'episodes': len(todo), 'frames': frames, 'outcomes': dict(outcomes)}
+            interventions += bool(result.interventions)
+            bar.update(row, advance=1)
+    summary = {
+        'episodes': len(todo),
+        'frames': frames,
+        'outcomes': dict(outcomes),
+        'episodes_with_interventions': interventions,
+    }
     print(f'{len(todo)} episodes, {frames} frames: {_listed(outcomes.most_common())}')
+    if args.format == 'lerobot':
+        _to_lerobot(folder, args.out, task)
     write_json(args.json, summary)
     return 0
 
 
-def _jobs(args: argparse.Namespace) -> list[Any]:
-    import numpy as np
-
-    from vvf.task import load_task
-    from vvf.worlds import world_config, world_entry
-    from vvf_sim.collect import CollectJob
-    from vvf_sim.experts.config import ExpertConfig
-
-    task = load_task(args.task)
+def _check(args: argparse.Namespace, task: TaskSpec) -> None:
     if task.sim is None:
         raise UserError(f'task {task.name} has no sim entry, so it cannot be simulated.')
     if args.seed < 0 or (args.noise is not None and args.expert != 'noisy'):
         raise UserError('--seed must not be negative, and --noise is for --expert noisy.')
-    if args.episodes < 1 or args.jobs < 1 or not 0.0 <= args.ray_share <= 1.0:
-        raise UserError('--episodes and --jobs must be at least 1, --ray-share from 0 to 1.')
-    world: dict[str, Any] = {'setting': args.setting}
+    if args.episodes < 1 or args.workers < 1 or not 0.0 <= args.ray_share <= 1.0:
+        raise UserError('--episodes and --workers must be at least 1, --ray-share from 0 to 1.')
+    if args.interventions < 0:
+        raise UserError('--interventions must not be negative.')
+
+
+def _jobs(args: argparse.Namespace, task: TaskSpec, folder: Path) -> list[CollectJob]:
+    import numpy as np
+
+    from vvf.worlds import world_config, world_entry
+    from vvf_sim.collect import CollectJob
+
+    assert task.sim is not None
+    entry = world_entry(task.sim)
+    if args.mistake and args.mistake not in entry.mistakes:
+        raise UserError(f'mistake {args.mistake!r} is unknown: use {", ".join(entry.mistakes)}.')
+    world = _world(args, task)
+    suffix = '' if args.format == 'bags' else '.npz'
+    jobs = []
+    for seed in range(args.seed, args.seed + args.episodes):
+        rng = np.random.default_rng([seed, 3])
+        drawn, ray = float(rng.random()), rng.random() < args.ray_share
+        config = world_config(task.sim, renderer='ray' if ray else 'auto', **world)
+        entry.make_world(config)  # a wrong camera is one sentence here
+        path = folder / f'episode_{seed:07d}{suffix}'
+        expert = _expert(args, drawn)
+        jobs.append(CollectJob(entry.name, seed, path, config, expert, patience=args.interventions))
+    return jobs
+
+
+def _world(args: argparse.Namespace, task: TaskSpec) -> dict[str, Any]:
+    """Entries of the world's configuration that the command line sets."""
+    from vvf_sim.worlds.scenarios import scenario
+
+    world: dict[str, Any] = {
+        'arm': args.arm or task.robot,
+        'setting': args.setting,
+        'axes': tuple(args.axes),
+        'cameras': tuple(args.cameras),
+        'image_size': args.image_size or task.cameras[0].width or 128,
+    }
+    if args.scenario:
+        world.update(scenario(args.scenario))
     if args.targets:
         world['targets'] = tuple(args.targets)
     if args.containers:
         world['containers'] = tuple(args.containers)
     if args.distractors is not None:
         world['n_distractors'] = args.distractors
-    entry = world_entry(task.sim)
-    jobs = []
-    for seed in range(args.seed, args.seed + args.episodes):
-        rng = np.random.default_rng([seed, 3])
-        drawn, ray = rng.random(), rng.random() < args.ray_share
-        if args.expert == 'demonstrator':
-            expert = ExpertConfig.demonstrator()
-        else:
-            expert = ExpertConfig.from_noise(drawn if args.noise is None else args.noise)
-        config = world_config(task.sim, renderer='ray' if ray else 'auto', **world)
-        path = args.out / f'episode_{seed:07d}.npz'
-        jobs.append(CollectJob(entry.name, seed, path, config, expert))
-    return jobs
+    return world
+
+
+def _expert(args: argparse.Namespace, drawn: float) -> Any:
+    from vvf_sim.experts.config import ExpertConfig
+
+    if args.expert == 'demonstrator':
+        expert = ExpertConfig.demonstrator()
+    else:
+        expert = ExpertConfig.from_noise(drawn if args.noise is None else args.noise)
+    return expert.with_mistake(args.mistake) if args.mistake else expert
+
+
+def _results(
+    args: argparse.Namespace, task: TaskSpec, jobs: Sequence[CollectJob]
+) -> Iterator[CollectResult]:
+    if args.format != 'bags':
+        from vvf_sim.collect import collect_to_file
+
+        return run_jobs(collect_to_file, jobs, args.workers, args.engine)
+    from vvf.simulated_bag import BagJob, collect_to_bag, simulated_task
+    from vvf.worlds import world_entry
+
+    assert task.sim is not None
+    world = _world(args, task)
+    cameras = world['cameras'] or world_entry(task.sim).make_world().CAMERAS
+    drawn = simulated_task(task, world['arm'], cameras, world['image_size'])
+    return run_jobs(collect_to_bag, [BagJob(job, drawn) for job in jobs], args.workers, args.engine)
+
+
+def _claim(folder: Path, args: argparse.Namespace, jobs: Sequence[CollectJob]) -> None:
+    """Note what the folder is collected with, and refuse one that was collected otherwise."""
+    config = asdict(jobs[0].config) if jobs[0].config else {}
+    config.pop('renderer')
+    settings = {
+        'task': jobs[0].task,
+        'format': args.format,
+        'config': config,
+        'expert': args.expert,
+        'noise': args.noise,
+        'mistake': args.mistake,
+        'interventions': args.interventions,
+        'ray_share': args.ray_share,
+    }
+    text = json.dumps(settings, indent=1, sort_keys=True)
+    file = folder / _SETTINGS
+    if file.is_file() and file.read_text('utf-8') != text:
+        raise UserError(
+            f'{folder} holds episodes that were collected with other settings ({file.name} says '
+            'which): choose another folder with --out'
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, 'utf-8')
+
+
+def _beside(out: Path) -> Path:
+    return out.with_name(f'{out.name}.episodes')
+
+
+def _to_lerobot(folder: Path, out: Path, task: TaskSpec) -> None:
+    """Make a LeRobot data set of archives, which are deleted then."""
+    from vvf.export.lerobot import ExportOptions, export_lerobot
+    from vvf.export.recordings import open_recordings
+
+    source = open_recordings(folder, task)
+    with progress_bar('frames') as bar:
+        row = bar.add_task('writing LeRobot v3', total=source.expected_frames() or None)
+
+        def progress(frames: int, episodes: int) -> None:
+            bar.update(row, completed=frames)
+
+        export_lerobot([source], ExportOptions(out), progress)
+    shutil.rmtree(folder)
 
 
 def _listed(counts: Iterable[tuple[str, int]]) -> str:

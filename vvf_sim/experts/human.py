@@ -10,12 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from vvf_sim.experts.script import Script
-from vvf_sim.rotations import Array
 from vvf_sim.worlds.world import World
 
 
 class HumanStandIn:
-    """Decides who acts, and acts when it is its turn.
+    """Decides who acts; `expert` is the person's script while it is the person's turn.
 
     Args:
         world: after its reset.
@@ -62,12 +61,7 @@ class HumanStandIn:
         self._seen = len(self.world.events)
         return self.expert is not None
 
-    def act(self) -> Array:
-        """What the person does, (7,) for each arm.
-
-        Raises:
-            RuntimeError: it is not the person's turn.
-        """
-        if self.expert is None:
-            raise RuntimeError('the person is not in control')
-        return self.expert.act()[0]
+    @property
+    def waiting(self) -> bool:
+        """Whether something is wrong that the person will see to, if it lasts."""
+        return self._wrong and self.expert is None

@@ -71,7 +71,7 @@ class TaskEnv(gym.Env[Observation, NDArray[np.float32]]):  # type: ignore[misc]
         size = self.world.config.image_size
         spaces: dict[str, gym.Space[Any]] = {
             camera: gym.spaces.Box(0, 255, (size, size, 3), np.uint8)
-            for camera in self.world.CAMERAS
+            for camera in self.world.cameras
         }
         high = self._state_high()
         spaces['state'] = gym.spaces.Box(-high, high, high.shape, np.float32)
@@ -127,7 +127,7 @@ class TaskEnv(gym.Env[Observation, NDArray[np.float32]]):  # type: ignore[misc]
         if self.render_mode is None:
             return None
         images = self.world.images()
-        return np.hstack([images[camera] for camera in self.world.CAMERAS])
+        return np.hstack([images[camera] for camera in self.world.cameras])
 
     def close(self) -> None:
         """Free the renderer."""

@@ -45,6 +45,7 @@ class WorldConfig:
         arm: wx250s, fer or fr3.
         setting: `train`, `held_out` or `any`; see `vvf_sim.worlds.variation`.
         axes: domain axes that are switched on; see `vvf_sim.worlds.domain`.
+        cameras: those that are drawn; empty for all that the world has.
         image_size: height and width of images in pixels.
         renderer: auto, egl, osmesa or ray.
     """
@@ -52,6 +53,7 @@ class WorldConfig:
     arm: str = 'wx250s'
     setting: Setting = 'train'
     axes: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
     image_size: int = 128
     renderer: str = 'auto'
 
@@ -100,7 +102,11 @@ class World(ABC, Generic[C]):
     Args:
         config: what may vary.
 
+    Raises:
+        UserError: a camera is not one of `CAMERAS`.
+
     Attributes:
+        cameras: those that are drawn.
         arms: one, or two named left and right.
         events: what happened since the reset.
         blown: why the physics failed in this episode; empty while it has not. A world that has
@@ -115,6 +121,10 @@ class World(ABC, Generic[C]):
 
     def __init__(self, config: C) -> None:
         self.config = config
+        for camera in config.cameras:
+            if camera not in self.CAMERAS:
+                raise UserError(f'there is no camera {camera!r}: use {", ".join(self.CAMERAS)}.')
+        self.cameras = config.cameras or self.CAMERAS
         self.model: mujoco.MjModel
         self.data: mujoco.MjData
         self.arms: tuple[MountedArm, ...] = ()
@@ -297,9 +307,9 @@ class World(ABC, Generic[C]):
         return np.concatenate([joints, pose_to_vector(tip)]).astype(np.float32)
 
     def images(self) -> dict[str, NDArray[np.uint8]]:
-        """RGB images (H, W, 3) of the cameras in `CAMERAS`."""
+        """RGB images (H, W, 3) of `cameras`."""
         renderer = self._get_renderer()
-        return {camera: renderer.render(self.data, camera) for camera in self.CAMERAS}
+        return {camera: renderer.render(self.data, camera) for camera in self.cameras}
 
     @property
     def renderer(self) -> str:
