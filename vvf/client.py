@@ -8,22 +8,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import rclpy
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from rclpy.action import ActionClient
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
-from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from vvf_msgs.action import RunEpisode
 from vvf_msgs.msg import ValueEstimate
 
 from vvf.errors import UserError
 from vvf.nodes.messages import OUTCOMES
+from vvf.own_node import OwnNode
 
 _SILENCE_S = 10.0  # feedback comes ten times a second
 
@@ -46,10 +43,7 @@ def refuse_second_graph(look_for_s: float = 1.0) -> None:
     Raises:
         UserError: one does.
     """
-    context = rclpy.Context()
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node('vvf_look', context=context)
-    try:
+    with OwnNode('vvf_look') as node:
         deadline = time.monotonic() + look_for_s
         while time.monotonic() < deadline:
             if node.count_publishers('/vvf/episode/heartbeat'):
@@ -59,40 +53,26 @@ def refuse_second_graph(look_for_s: float = 1.0) -> None:
                     'another ROS_DOMAIN_ID.'
                 )
             time.sleep(0.05)
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown(context=context)
 
 
-class GraphClient:
-    """A node of its own in this process, to be used as a context manager.
+class GraphClient(OwnNode):
+    """Runs episodes; a context manager.
 
     Args:
         alive: says whether the graph still runs; waiting ends when it does not.
     """
 
     def __init__(self, alive: Callable[[], bool] = lambda: True) -> None:
+        super().__init__('vvf_client')
         self._alive = alive
 
-    def __enter__(self) -> GraphClient:
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node('vvf_client', context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+    def opened(self) -> None:
+        """See `OwnNode`."""
         self._run = ActionClient(self._node, RunEpisode, '/vvf/episode/run')
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._executor.remove_node(self._node)
+    def closing(self) -> None:
+        """See `OwnNode`."""
         self._run.destroy()
-        self._node.destroy_node()
-        rclpy.try_shutdown(context=self._context)
 
     def wait_ready(self, lifecycle_nodes: tuple[str, ...], timeout_s: float = 60.0) -> None:
         """Wait for the episode node and for all named lifecycle nodes to be active.

@@ -7,14 +7,10 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
-from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -23,6 +19,7 @@ from vvf_msgs.srv import EndEpisode, StartEpisode
 
 from vvf.errors import UserError
 from vvf.nodes.messages import OUTCOME_CODES
+from vvf.own_node import OwnNode
 
 PREFIX = '/vvf/episode'
 _LOOK_FOR_S = 8.0
@@ -82,8 +79,8 @@ def parse_status(message: str, values: dict[str, str]) -> EpisodeStatus:
     )
 
 
-class EpisodeClient:
-    """A node of its own in this process, to be used as a context manager.
+class EpisodeClient(OwnNode):
+    """Asks and listens; a context manager.
 
     Args:
         domain: ROS domain; default: that of `ROS_DOMAIN_ID`.
@@ -96,23 +93,15 @@ class EpisodeClient:
     """
 
     def __init__(self, domain: int | None = None) -> None:
-        self._domain = domain
+        super().__init__('vvf_operator', domain)
         self.status: EpisodeStatus | None = None
         self.running = ''
         self._reports = 0
         self.heard_s = time.monotonic()
         self.progress = float('nan')
 
-    def __enter__(self) -> EpisodeClient:
-        self._context = rclpy.Context()
-        rclpy.init(
-            context=self._context,
-            domain_id=self._domain,
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
-        self._node = rclpy.create_node('vvf_operator', context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+    def opened(self) -> None:
+        """See `OwnNode`."""
         subscribe = self._node.create_subscription
         subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
         subscribe(String, f'{PREFIX}/heartbeat', self._on_heartbeat, 10)
@@ -121,17 +110,6 @@ class EpisodeClient:
             name: self._node.create_client(kind, f'{PREFIX}/{name}')
             for name, kind in _KINDS.items()
         }
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._executor.remove_node(self._node)
-        self._node.destroy_node()
-        rclpy.try_shutdown(context=self._context)
 
     def wait_for_graph(self, timeout_s: float = _LOOK_FOR_S) -> None:
         """Wait until an episode node is there.

@@ -32,18 +32,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vvf_models.data.chain import LazyEpisodes, files_fingerprint
 from vvf_models.data.episode import Episode, Event
 from vvf_models.data.labels import Labels
+from vvf_models.data.lerobot_meta import LerobotMeta, matrix, read_table, values_of
 from vvf_models.data.lerobot_subtasks import LANGUAGE, SUBTASK, subtask_events
 from vvf_models.data.options import ReadOptions, make_small
 from vvf_models.data.video_file import read_video
 from vvf_models.errors import UserError
-
-INFO = 'meta/info.json'
 
 _STATE, _ACTION = 'observation.state', 'action'
 _REWARDS = ('next.reward', 'reward')
@@ -67,16 +65,8 @@ class LerobotEpisodes(LazyEpisodes):
         """
         self.path = Path(path)
         self._options = options or ReadOptions()
-        self._info_file = self.path / INFO
-        info = self._read_info()
-        self.fps = float(info['fps'])
-        features: dict[str, dict[str, Any]] = info['features']
-        self._patterns = {'data': info['data_path'], 'video': info.get('video_path')}
-        self._known = kinds = {
-            _camera(key): (key, feature['dtype'])
-            for key, feature in features.items()
-            if feature.get('dtype') in ('video', 'image') and not _is_depth(feature)
-        }
+        self._meta = LerobotMeta(self.path)
+        self.fps, features, kinds = self._meta.fps, self._meta.features, self._meta.cameras
         self._cameras = {}
         for camera in self._options.cameras or kinds:
             if camera not in kinds:
@@ -91,9 +81,7 @@ class LerobotEpisodes(LazyEpisodes):
             if key in features
         ]
         self._annotated = [key for key in (SUBTASK, LANGUAGE) if key in features]
-        self._episodes = self._read_episodes(info)
-        self._tasks = self._read_names('task')
-        self._subtasks = self._read_names('subtask')
+        self._episodes = self._meta.episodes
 
     def __len__(self) -> int:
         """Number of episodes."""
@@ -106,12 +94,12 @@ class LerobotEpisodes(LazyEpisodes):
         wants fewer: which rows make an episode does not depend on them.
         """
         meta = self.path / 'meta'
-        files = dict.fromkeys([self._info_file, *sorted(meta.rglob('*.parquet'))])
+        files = dict.fromkeys([self._meta.info_file, *sorted(meta.rglob('*.parquet'))])
         for row in self._episodes:
-            files[self._data_file(row)] = None
-            for key, dtype in self._known.values():
+            files[self._meta.data_file(row)] = None
+            for key, dtype in self._meta.cameras.values():
                 if dtype == 'video':
-                    files[self._video_file(row, key)] = None
+                    files[self._meta.video_file(row, key)] = None
         options = replace(self._options, cameras=())
         return f'{options} {files_fingerprint(f for f in files if f.is_file())}'
 
@@ -129,7 +117,7 @@ class LerobotEpisodes(LazyEpisodes):
         row = self._episodes[number]
         index = int(row['episode_index'])
         table = self._rows(row)
-        stamps = _numbers(table, 'timestamp').astype(np.float64).reshape(-1)
+        stamps = values_of(table, 'timestamp').astype(np.float64).reshape(-1)
         stamps -= stamps[0]
         taken = self._taken(index, stamps)
         images = {}
@@ -139,7 +127,9 @@ class LerobotEpisodes(LazyEpisodes):
             else:
                 crop = bool(self._options.crop)
                 frames = [
-                    make_small(_decode(image, self._data_file(row), key), self._image_size, crop)
+                    make_small(
+                        _decode(image, self._meta.data_file(row), key), self._image_size, crop
+                    )
                     for image in table[key].take(taken).to_pylist()
                 ]
             if len({frame.shape for frame in frames}) > 1:
@@ -149,24 +139,24 @@ class LerobotEpisodes(LazyEpisodes):
         where = f'{self.path}: episode {index}'
         failed = success is False
         events = self._events(row) or subtask_events(
-            row, table, self._subtasks, failed=failed, where=where
+            row, table, self._meta.subtasks, failed=failed, where=where
         )
-        labels = Labels(self._info_file, success=success, success_frame=done, events=events)
+        labels = Labels(self._meta.info_file, success=success, success_frame=done, events=events)
         success_index, events = labels.at(taken, len(stamps))
         until = np.append(taken[1:], len(stamps)) - 1  # the last row that a frame stands for
         reward = next((key for key in _REWARDS if key in self._columns), None)
         human = _INTERVENTION in self._columns
         return Episode(
             images=images,
-            state=_matrix(table, _STATE)[taken] if _STATE in self._columns else None,
-            actions=_matrix(table, _ACTION)[until] if _ACTION in self._columns else None,
+            state=matrix(table, _STATE)[taken] if _STATE in self._columns else None,
+            actions=matrix(table, _ACTION)[until] if _ACTION in self._columns else None,
             success=success,
             success_index=success_index,
             instruction=self._instruction(row, table),
             episode_id=f'{self.path.resolve().name}_{index:06d}',
             stamps=stamps[taken],
-            rewards=np.add.reduceat(_matrix(table, reward)[:, 0], taken) if reward else None,
-            interventions=np.maximum.reduceat(_matrix(table, _INTERVENTION)[:, 0], taken) > 0.5
+            rewards=np.add.reduceat(matrix(table, reward)[:, 0], taken) if reward else None,
+            interventions=np.maximum.reduceat(matrix(table, _INTERVENTION)[:, 0], taken) > 0.5
             if human
             else None,
             failure_kind=row.get('failure_kind') or '',
@@ -193,11 +183,15 @@ class LerobotEpisodes(LazyEpisodes):
 
     def _rows(self, row: dict[str, Any]) -> pa.Table:
         """The episode's rows, in order."""
-        file, index, count = self._data_file(row), int(row['episode_index']), int(row['length'])
+        file, index, count = (
+            self._meta.data_file(row),
+            int(row['episode_index']),
+            int(row['length']),
+        )
         columns = ['timestamp', 'frame_index', *self._columns]
         columns += [key for key, dtype in self._cameras.values() if dtype == 'image']
         optional = ['task_index', *self._annotated]
-        table = _table(file, columns + optional, [('episode_index', '=', index)])
+        table = read_table(file, columns + optional, [('episode_index', '=', index)])
         missing = [name for name in columns if name not in table.column_names]
         if missing:
             raise UserError(f'{file} lacks the column {missing[0]} that info.json names.')
@@ -207,14 +201,14 @@ class LerobotEpisodes(LazyEpisodes):
                 'by meta/episodes; an episode needs at least 2, and both must agree.'
             )
         table = table.sort_by('frame_index')
-        if (np.diff(_numbers(table, 'timestamp')) <= 0).any():
+        if (np.diff(values_of(table, 'timestamp')) <= 0).any():
             raise UserError(f'{file}: the stamps of episode {index} do not increase; mend it.')
         return table
 
     def _frames(
         self, row: dict[str, Any], key: str, taken: NDArray[np.int64]
     ) -> list[NDArray[np.uint8]]:
-        file, count = self._video_file(row, key), int(row['length'])
+        file, count = self._meta.video_file(row, key), int(row['length'])
         try:
             start, end = (float(row[f'videos/{key}/{name}_timestamp']) for name in ('from', 'to'))
         except (KeyError, TypeError) as error:
@@ -253,7 +247,7 @@ class LerobotEpisodes(LazyEpisodes):
             success = _OUTCOMES[label.strip().lower()]
         last, index = table.num_rows - 1, table.num_rows - 1
         if _DONE in self._columns:
-            done = np.flatnonzero(_matrix(table, _DONE)[:, 0])
+            done = np.flatnonzero(matrix(table, _DONE)[:, 0])
             success = len(done) > 0 if success is None else success
             if len(done):  # the action of that row leads there
                 index = min(last, int(done[0]) + 1)
@@ -273,140 +267,11 @@ class LerobotEpisodes(LazyEpisodes):
 
     def _instruction(self, row: dict[str, Any], table: pa.Table) -> str:
         if 'task_index' in table.column_names:
-            text = self._tasks.get(table['task_index'][0].as_py())
+            text = self._meta.tasks.get(table['task_index'][0].as_py())
             if text:
                 return text
         tasks = row.get('tasks')
         return str(tasks[0]) if tasks else ''
-
-    def _data_file(self, row: dict[str, Any]) -> Path:
-        return self._file('data', row, 'data/', '')
-
-    def _video_file(self, row: dict[str, Any], key: str) -> Path:
-        return self._file('video', row, f'videos/{key}/', key)
-
-    def _file(self, kind: str, row: dict[str, Any], prefix: str, key: str) -> Path:
-        try:
-            name = str(self._patterns[kind]).format(
-                video_key=key,
-                chunk_index=int(row[f'{prefix}chunk_index']),
-                file_index=int(row[f'{prefix}file_index']),
-            )
-        except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
-            raise UserError(
-                f'{self._info_file}: its {kind}_path, or the place of episode '
-                f'{row.get("episode_index")} in meta/episodes, is wrong ({error}); convert the '
-                'data set anew.'
-            ) from error
-        return self.path / name
-
-    def _read_info(self) -> dict[str, Any]:
-        try:
-            info = json.loads(self._info_file.read_text('utf-8'))
-            version = str(info['codebase_version'])
-            if not version.lstrip('v').startswith('3.'):
-                raise UserError(
-                    f'{self.path} is of LeRobot version {version}; convert it to v3.0 with '
-                    "LeRobot's own script."
-                )
-            good = info['fps'] > 0 and isinstance(info['data_path'], str)
-            good = good and all(isinstance(f, dict) for f in info['features'].values())
-        except OSError as error:
-            raise UserError(f'{self._info_file} cannot be read: {error.strerror}.') from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f'{self._info_file} describes no LeRobot data set ({type(error).__name__}: '
-                f'{error}); correct it.'
-            ) from error
-        if not good:
-            raise UserError(f'{self._info_file}: fps, data_path or features is wrong; correct it.')
-        return dict(info)
-
-    def _read_episodes(self, info: dict[str, Any]) -> list[dict[str, Any]]:
-        files = sorted((self.path / 'meta' / 'episodes').glob('*/*.parquet'))
-        rows: list[dict[str, Any]] = []
-        for file in files:
-            schema = _schema(file)
-            # Statistics of every feature are most of the file, and are not needed.
-            names = [name for name in schema.names if not name.startswith('stats/')]
-            rows += _table(file, names).to_pylist()
-        for key in ('episode_index', 'length'):
-            if any(row.get(key) is None for row in rows):
-                raise UserError(f'{self.path}: meta/episodes has no {key}; convert it anew.')
-        rows.sort(key=lambda row: int(row['episode_index']))
-        if not rows:
-            raise UserError(f'{self.path} has no episode in meta/episodes; record some.')
-        frames = sum(int(row['length']) for row in rows)
-        for key, found in (('total_episodes', len(rows)), ('total_frames', frames)):
-            if info.get(key, found) != found:
-                raise UserError(
-                    f'{self._info_file} says {key} {info[key]}, meta/episodes has {found}; '
-                    'download or convert the data set anew.'
-                )
-        return rows
-
-    def _read_names(self, what: str) -> dict[int, str]:
-        """Index to text of meta/tasks.parquet or meta/subtasks.parquet."""
-        file = self.path / 'meta' / f'{what}s.parquet'
-        if not file.is_file():
-            return {}
-        table = _table(file)
-        # The text is pandas' index, whose column some versions call task and some do not name.
-        text_types = (pa.string(), pa.large_string())
-        texts = [name for name in table.column_names if table[name].type in text_types]
-        index = f'{what}_index'
-        if not texts or index not in table.column_names:
-            raise UserError(f'{file} does not hold {what}s and their {index}; correct it.')
-        return dict(zip(table[index].to_pylist(), table[texts[0]].to_pylist(), strict=True))
-
-
-def _camera(key: str) -> str:
-    for prefix in ('observation.images.', 'observation.'):
-        if key.startswith(prefix):
-            return key.removeprefix(prefix)
-    return key
-
-
-def _is_depth(feature: dict[str, Any]) -> bool:
-    details = [feature.get('info') or {}, feature.get('video_info') or {}]
-    return any(d.get('is_depth_map') or d.get('video.is_depth_map') for d in details)
-
-
-def _schema(file: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(file)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f'{file} cannot be read ({error}); download it again.') from error
-
-
-def _table(
-    file: Path, columns: list[str] | None = None, filters: list[tuple[str, str, int]] | None = None
-) -> pa.Table:
-    if not file.is_file():
-        raise UserError(f'{file} is missing; download or convert the data set anew.')
-    names = None if columns is None else [n for n in columns if n in _schema(file).names]
-    try:
-        return pq.read_table(file, columns=names, filters=filters, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f'{file} is damaged ({error}); download it again.') from error
-
-
-def _numbers(table: pa.Table, name: str) -> NDArray[Any]:
-    return np.asarray(table[name].to_numpy(zero_copy_only=False))
-
-
-def _matrix(table: pa.Table, name: str) -> NDArray[np.float32]:
-    """A column of numbers or of lists of numbers as (T, D)."""
-    column = table[name].combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks)
-    rows = len(column)
-    if isinstance(column, pa.ExtensionArray):
-        column = column.storage
-    while pa.types.is_nested(column.type):
-        column = column.flatten()
-    values = np.asarray(column.to_numpy(zero_copy_only=False), np.float32)
-    return values.reshape(rows, -1)
 
 
 def _decode(entry: Any, file: Path, key: str) -> NDArray[np.uint8]:

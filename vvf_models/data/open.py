@@ -8,7 +8,8 @@ from pathlib import Path
 from vvf_models.data.bridge import BridgeEpisodes
 from vvf_models.data.episode import Episode
 from vvf_models.data.frame_folder import FrameFolderEpisodes, frame_folders
-from vvf_models.data.lerobot import INFO, LerobotEpisodes
+from vvf_models.data.lerobot import LerobotEpisodes
+from vvf_models.data.lerobot_meta import INFO
 from vvf_models.data.npz import NpzEpisodes
 from vvf_models.data.options import ReadOptions
 from vvf_models.data.video import VideoEpisodes, ViewEpisodes, view_folders, views_in
