@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vvf.cli.output import add_json_option, progress_bar, write_json
+from vvf.cli.scene import add_scene_options, scene_of
 from vvf.errors import UserError
 from vvf.pool import ENGINES, run_jobs
 
@@ -47,7 +48,13 @@ def add_parser(subparsers: Any) -> None:
         'bags: a rosbag2 an episode [npz]',
     )
     _add_expert(parser)
-    _add_scene(parser)
+    add_scene_options(parser, 'train')
+    parser.add_argument(
+        '--ray-share',
+        type=float,
+        default=0.0,
+        help='part of the episodes drawn by the ray caster, so that a model works without OpenGL',
+    )
     parser.add_argument('--engine', choices=ENGINES, default='local', help='[local]')
     parser.add_argument(
         '--workers',
@@ -81,36 +88,6 @@ def _add_expert(parser: argparse.ArgumentParser) -> None:
         metavar='STEPS',
         help='a person takes over when an error has lasted so long, and gives back at the next '
         'milestone [0: nobody is there]',
-    )
-
-
-def _add_scene(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--arm', choices=('wx250s', 'fer', 'fr3'), help="[the task's robot]")
-    parser.add_argument('--setting', choices=('train', 'held_out'), default='train', help='[train]')
-    parser.add_argument(
-        '--axes', nargs='+', default=(), metavar='AXIS',
-        help='domain axes to switch on: textures, lighting, camera_pose, distractors, objects, '
-        'arm_colour, robot_invisible [none]',
-    )  # fmt: skip
-    parser.add_argument('--cameras', nargs='+', default=(), metavar='NAME', help='[all]')
-    parser.add_argument('--image-size', type=int, metavar='PX', help="[the first camera's]")
-    parser.add_argument(
-        '--scenario', metavar='NAME', help="pick_place: one of V-PTR's (see docs/tasks.md)"
-    )
-    parser.add_argument(
-        '--targets', nargs='+', metavar='KIND', help="pick_place: objects to pick [the task's]"
-    )
-    parser.add_argument(
-        '--containers', nargs='+', metavar='KIND', help="pick_place: where to [the task's]"
-    )
-    parser.add_argument(
-        '--distractors', type=int, metavar='N', help="pick_place: other objects [the task's]"
-    )
-    parser.add_argument(
-        '--ray-share',
-        type=float,
-        default=0.0,
-        help='part of the episodes drawn by the ray caster, so that a model works without OpenGL',
     )
 
 
@@ -172,7 +149,7 @@ def _jobs(args: argparse.Namespace, task: TaskSpec, folder: Path) -> list[Collec
     entry = world_entry(task.sim)
     if args.mistake and args.mistake not in entry.mistakes:
         raise UserError(f'mistake {args.mistake!r} is unknown: use {", ".join(entry.mistakes)}.')
-    world = _world(args, task)
+    world = scene_of(args, task, 'train')
     suffix = '' if args.format == 'bags' else '.npz'
     jobs = []
     for seed in range(args.seed, args.seed + args.episodes):
@@ -184,28 +161,6 @@ def _jobs(args: argparse.Namespace, task: TaskSpec, folder: Path) -> list[Collec
         expert = _expert(args, drawn)
         jobs.append(CollectJob(entry.name, seed, path, config, expert, patience=args.interventions))
     return jobs
-
-
-def _world(args: argparse.Namespace, task: TaskSpec) -> dict[str, Any]:
-    """Entries of the world's configuration that the command line sets."""
-    from vvf_sim.worlds.scenarios import scenario
-
-    world: dict[str, Any] = {
-        'arm': args.arm or task.robot,
-        'setting': args.setting,
-        'axes': tuple(args.axes),
-        'cameras': tuple(args.cameras),
-        'image_size': args.image_size or task.cameras[0].width or 128,
-    }
-    if args.scenario:
-        world.update(scenario(args.scenario))
-    if args.targets:
-        world['targets'] = tuple(args.targets)
-    if args.containers:
-        world['containers'] = tuple(args.containers)
-    if args.distractors is not None:
-        world['n_distractors'] = args.distractors
-    return world
 
 
 def _expert(args: argparse.Namespace, drawn: float) -> Any:
@@ -229,7 +184,7 @@ def _results(
     from vvf.worlds import world_entry
 
     assert task.sim is not None
-    world = _world(args, task)
+    world = scene_of(args, task, 'train')
     cameras = world['cameras'] or world_entry(task.sim).make_world().CAMERAS
     drawn = simulated_task(task, world['arm'], cameras, world['image_size'])
     return run_jobs(collect_to_bag, [BagJob(job, drawn) for job in jobs], args.workers, args.engine)

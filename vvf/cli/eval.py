@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 from collections import Counter
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 
 from vvf.cli import eval_value
 from vvf.cli.output import add_json_option, progress_bar, write_json
+from vvf.cli.scene import add_scene_options, scene_of
 from vvf.errors import UserError
 from vvf.paths import checkpoint_path
-from vvf.processes import PARENT, end_with_parent
+from vvf.pool import ENGINES, run_jobs
 
 
 def add_parser(subparsers: Any) -> None:
@@ -35,10 +35,14 @@ def add_parser(subparsers: Any) -> None:
     policy.add_argument('--task', default='pick_place', help='[pick_place]')
     policy.add_argument('--episodes', type=int, default=50, help='[50]')
     policy.add_argument('--seed', type=int, default=700000, help='of the first layout [700000]')
-    policy.add_argument('--setting', choices=('train', 'held_out'), help="[the task's]")
+    add_scene_options(policy)
     policy.add_argument('--renderer', default='auto', help='auto, egl, osmesa or ray [auto]')
     policy.add_argument('--execute', type=int, default=0, help="steps of each chunk [the task's]")
-    policy.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='[all cores]')
+    policy.add_argument('--engine', choices=ENGINES, default='local', help='[local]')
+    policy.add_argument(
+        '--workers', '--jobs', type=int, default=os.cpu_count() or 1, metavar='N',
+        help='processes [all cores]',
+    )  # fmt: skip
     add_json_option(policy)
 
 
@@ -61,13 +65,10 @@ def _policy(args: argparse.Namespace, folder: Path) -> int:
     task = load_task(args.task)
     if task.sim is None or task.action is None:
         raise UserError(f'task {task.name} has no sim and action entries to try a policy in.')
-    if args.episodes < 1 or args.jobs < 1 or args.execute < 0:
-        raise UserError('--episodes and --jobs must be at least 1.')
+    if args.episodes < 1 or args.workers < 1 or args.execute < 0:
+        raise UserError('--episodes and --workers must be at least 1.')
     load_policy(folder)  # a wrong checkpoint is one sentence here, not one for each process
-    overrides = {'renderer': args.renderer}
-    if args.setting:
-        overrides['setting'] = args.setting
-    config = world_config(task.sim, **overrides)
+    config = world_config(task.sim, renderer=args.renderer, **scene_of(args, task))
     steps = round(task.episode.time_limit_s * task.action.rate_hz)
     execute = args.execute or task.action.execute
     jobs = [
@@ -75,12 +76,9 @@ def _policy(args: argparse.Namespace, folder: Path) -> int:
         for seed in range(args.seed, args.seed + args.episodes)
     ]
     results = []
-    os.environ.setdefault('OMP_NUM_THREADS', '1')
-    os.environ[PARENT] = str(os.getpid())
-    context = multiprocessing.get_context('spawn')
-    with progress_bar('episodes') as bar, context.Pool(args.jobs, end_with_parent) as pool:
+    with progress_bar('episodes') as bar:
         job = bar.add_task(folder.name, total=len(jobs))
-        for result in pool.imap_unordered(roll_out, jobs):
+        for result in run_jobs(roll_out, jobs, args.workers, args.engine):
             results.append(result)
             good = sum(r.success for r in results)
             bar.update(job, advance=1, description=f'{good} of {len(results)} succeed')
