@@ -14,7 +14,7 @@ import numpy as np
 from vvf_sim.controllers import CartesianTarget
 from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.experts.script import Script
-from vvf_sim.rotations import Array
+from vvf_sim.rotations import Array, rotation_exp, rotation_log
 from vvf_sim.worlds.box_assembly_scene import FLAPS
 from vvf_sim.worlds.mount import gripper_down
 from vvf_sim.worlds.world import World
@@ -29,28 +29,44 @@ FOLD: tuple[Point, ...] = (
     ('sweep', 0.02, 0.02),
     ('sweep', -0.014, 0.03),
     ('press', -0.03, 0.02),
-    ('press', -0.03, -0.004),
+    ('press', -0.03, 0.001),
     ('rise', -0.03, TRAVEL),
 )
 # A flap that is bent inward already needs no sweep.
 PRESS: tuple[Point, ...] = (
     ('approach', -0.026, TRAVEL),
-    ('press', -0.03, -0.004),
+    ('press', -0.03, 0.001),
     ('rise', -0.03, TRAVEL),
 )
 PRESS_BELOW = 0.75
-# Up under the free edge of a closed flap, from the open half of the carton.
+# In under the free edge of a closed flap from the open half of the carton, with the gripper
+# leaning by this much, rad, and round its crease until it stands open.
 LIFT: tuple[Point, ...] = (
-    ('approach', -0.068, TRAVEL),
-    ('approach', -0.068, -0.022),
-    ('lift', -0.04, -0.022),
-    ('lift', -0.036, 0.02),
-    ('lift', 0.0, 0.045),
-    ('lift', 0.04, 0.045),
-    ('rise', 0.05, TRAVEL),
+    ('approach', -0.074, TRAVEL),
+    ('approach', -0.066, -0.004),
+    ('lift', -0.044, -0.004),
+    ('lift', -0.03, 0.018),
+    ('lift', -0.01, 0.034),
+    ('lift', 0.018, 0.034),
+    ('lift', 0.03, 0.026),
+    ('rise', 0.0, TRAVEL),
 )
-# The tip lags behind what is commanded by this much where something is in its way, m.
-RESISTANCE = 0.018
+LEAN = 0.7
+# Over the flap and down behind it; and a fold that lets go half way.
+OVER: tuple[Point, ...] = (
+    ('approach', 0.056, TRAVEL),
+    ('sweep', 0.014, TRAVEL),
+    ('press', -0.03, 0.016),
+    ('rise', -0.03, TRAVEL),
+)
+SHORT: tuple[Point, ...] = (*FOLD[:4], ('rise', -0.014, TRAVEL))
+# A flap that is still higher than this, rad, and resists with more than this, N, is blocked.
+BLOCKED = 0.35
+RESISTANCE = 6.0
+# How far a flap is pressed down, rad; how much deeper the fingers try each time, m, and at most.
+PRESSED = 0.09
+DEEPER = 0.006
+DEEPEST = 0.018
 # So many strokes in vain, and the flap is left as it is.
 TRIES = 4
 
@@ -85,8 +101,11 @@ class BoxAssemblyExpert(Script):
         super().__init__(world, targets, config, seed)
         self._home = self.tip()[:3, 3]
         self._yaw = self.tip_yaw()
-        self._reach = np.array([0.0, 0.0, world.arm_model.tip_reach])
+        self._lifting = False
         self._path: list[Point] = []
+        self._deeper = 0.0
+        # Where the crease was, for a stroke that pushes it away; a fold follows it.
+        self._aim: tuple[Array, Array] | None = None
         self._flap = 0
         self._tries = [0] * len(FLAPS)
         self._plan_mistake()
@@ -106,15 +125,15 @@ class BoxAssemblyExpert(Script):
             self._next()
         while self.phase != 'retreat' and self._reached():
             self._path.pop(0)
-            if self._resisted():
-                # Pressing on would only push the carton away.
+            self._deeper = 0.0
+            if self._blocked():
                 self._path = self._path[-1:]
             if self._path:
                 self._enter(self._path[0][0])
             else:
                 self._next()
         goal = self._home if self.phase == 'retreat' else self._goal()
-        return self.towards(goal, gripper_down(self._yaw), 0.0)
+        return self.towards(goal, self._rotation(), 0.0)
 
     # -- strokes -----------------------------------------------------------------------------
 
@@ -124,6 +143,7 @@ class BoxAssemblyExpert(Script):
 
     def _next(self) -> None:
         """Look at the flaps and begin the next stroke."""
+        self._aim, self._lifting = None, False
         flap, stroke = self._choose()
         if flap < 0:
             self._enter('retreat')
@@ -142,7 +162,10 @@ class BoxAssemblyExpert(Script):
             return -1, ()
         for major in (2, 3):
             if closed[major] and not all(closed[:2]):
-                return (major, LIFT) if self._tries[major] < TRIES else (-1, ())
+                if self._tries[major] >= TRIES:
+                    return -1, ()
+                self._lifting = True
+                return major, LIFT
         for flap in self._open_flaps():
             if self._tries[flap] < TRIES:
                 return flap, self._stroke(flap)
@@ -160,26 +183,45 @@ class BoxAssemblyExpert(Script):
         yaw = float(np.arctan2(outward[1], outward[0]))
         return (yaw + np.pi / 2) % np.pi - np.pi / 2
 
+    def _rotation(self) -> Array:
+        """Wanted rotation (3, 3) of the tip."""
+        down = gripper_down(self._yaw)
+        if self.phase == 'retreat' or not self._lifting:
+            return down
+        _, outward = self.world.crease(self._flap)
+        return np.asarray(rotation_exp(LEAN * np.cross([0.0, 0.0, -1.0], outward)) @ down)
+
     def _goal(self) -> Array:
-        crease, outward = self.world.crease(self._flap)
+        """Wanted place (3,) of the tip."""
+        crease, outward = self._aim or self.world.crease(self._flap)
         _, off, up = self._path[0]
-        return np.asarray(crease + off * outward + [0.0, 0.0, up] + self._reach)
+        ends = crease + off * outward + [0.0, 0.0, up - self._deeper]
+        return np.asarray(ends - self.world.arm_model.tip_reach * self._rotation()[:, 0])
 
     def _reached(self) -> bool:
         if not self._path:
             return True
         tip = self.tip()
         gap = float(np.linalg.norm(self._goal() - tip[:3, 3]))
-        turned = abs(self._yaw - self.tip_yaw())
         if self.phase == 'approach':
-            return gap < 0.012 and turned < 0.1
-        return gap < 0.006
+            turned = np.linalg.norm(rotation_log(self._rotation() @ tip[:3, :3].T))
+            return bool(gap < 0.012 and turned < 0.1)
+        if gap > 0.006:
+            return False
+        springy = self.phase == 'press' and self.world.angles[self._flap] > PRESSED
+        if springy and self._presses_flat() and not self._blocked() and self._deeper < DEEPEST:
+            # An arm that gives way has to be told to go further.
+            self._deeper += DEEPER
+            return False
+        return True
 
-    def _resisted(self) -> bool:
-        """Whether something is in the fingers' way: the tip is not where it was told to be."""
-        measured = self.world.arms[0].tip(self.world.data)[:3, 3]
-        lag = float(np.linalg.norm(measured - self.tip()[:3, 3]))
-        return self.phase in ('sweep', 'press') and lag > RESISTANCE
+    def _presses_flat(self) -> bool:
+        return self._path[0][2] < DEEPER
+
+    def _blocked(self) -> bool:
+        """Whether the flap will not go down: pressing on would only crush or push the carton."""
+        high = self.world.angles[self._flap] > BLOCKED
+        return bool(self.phase == 'press' and high and self.world.finger_force() > RESISTANCE)
 
     # -- mistakes ----------------------------------------------------------------------------
 
@@ -190,10 +232,13 @@ class BoxAssemblyExpert(Script):
         self._order = [0, 1, *(int(i) for i in majors)]
         self._gave_up = False
         self._bad = int(rng.choice([*minors, *majors, *majors]))
+        if self.mistake == 'push':
+            # Away from the arm is out of its reach.
+            self._bad = int(rng.choice([1, *majors]))
         self._blunders = 0
         self._too_high = bool(rng.random() < 0.5)
         self._held_at = float(rng.uniform(0.24, 0.29))
-        self._shove = float(rng.uniform(0.06, 0.08))
+        self._shove = float(rng.uniform(0.1, 0.115))
         self._waypoint = self._home
         self._wander_left = 0
         self._give_up = int(rng.integers(14, 28))
@@ -213,6 +258,7 @@ class BoxAssemblyExpert(Script):
         mistake = self.mistake
         self._end_mistake()
         if mistake == 'push':
+            self._aim = self.world.crease(self._bad)
             shove: tuple[Point, ...] = (
                 *FOLD[:1],
                 ('approach', 0.056, -0.03),
@@ -222,7 +268,7 @@ class BoxAssemblyExpert(Script):
             )
             return self._bad, shove
         if mistake == 'missed_flap':
-            return self._bad, _raised(FOLD, 0.05) if self._too_high else _shortened(FOLD)
+            return self._bad, OVER if self._too_high else SHORT
         length = self.world.layout.carton.flap_length
         # Where the pressing finger has to stop for the flap to be at that angle.
         height = 0.9 * length * np.tan(self._held_at)
@@ -232,7 +278,7 @@ class BoxAssemblyExpert(Script):
         """A major flap first, then the minor ones, which cannot lie flat any more."""
         if self._blunders == 1:
             return self._order[2], FOLD
-        if self._blunders == 2:
+        if self._blunders == 2 and not self.recovers:
             return 0, FOLD
         self._end_mistake()
         return self._choose()
@@ -247,19 +293,8 @@ class BoxAssemblyExpert(Script):
             middle, _ = self.world.carton_pose()
             edge = self.world.layout.carton.height + TRAVEL
             offset = self.rng.uniform([-0.06, -0.06, edge], [0.06, 0.06, edge + 0.06])
-            self._waypoint = middle + offset + self._reach
+            offset[2] += self.world.arm_model.tip_reach
+            self._waypoint = middle + offset
             self._wander_left = int(self.rng.integers(3, 8))
         self._wander_left -= 1
         return self.towards(self._waypoint, gripper_down(self._yaw), 0.0)
-
-
-def _raised(stroke: Sequence[Point], by: float) -> Sequence[Point]:
-    """A stroke that passes over the flap and comes down behind it."""
-    return tuple(
-        (phase, off, up + by if phase != 'press' else max(up, 0.0)) for phase, off, up in stroke
-    )
-
-
-def _shortened(stroke: Sequence[Point]) -> Sequence[Point]:
-    """A stroke that lets go of the flap half way."""
-    return (*stroke[:4], ('rise', -0.014, TRAVEL))

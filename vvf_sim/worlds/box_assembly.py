@@ -23,7 +23,7 @@ from vvf_sim.worlds.box_assembly_scene import (
 from vvf_sim.worlds.world import World, WorldConfig
 
 # A flap below the first angle is closed, one that was and rises above the second is open again.
-CLOSED = 0.33
+CLOSED = 0.35
 REOPENED = 0.43
 # A carton that has gone further than this, m, or turned more, rad, was pushed away.
 PUSHED_M = 0.035
@@ -130,6 +130,15 @@ class BoxAssemblyWorld(World[BoxAssemblyConfig]):
         outward = np.append(FLAPS[number].outward, 0.0)
         rotation = self.data.xmat[self._carton].reshape(3, 3)
         return self.data.xpos[self._flap_bodies[number]].copy(), rotation @ outward
+
+    def finger_force(self) -> float:
+        """Sum of the normal forces in N with which fingers push at flaps."""
+        data, force, total = self.data, np.zeros(6), 0.0
+        for index, pair in enumerate(data.contact.geom):
+            if self._is_arm[pair].any() and self._flap_of_geom[pair].max() >= 0:
+                mujoco.mj_contactForce(self.model, data, index, force)
+                total += float(force[0])
+        return total
 
     def finger_tips(self) -> Array:
         """Where the finger tips are, (3,) in the carton's frame, from its upper edge."""
@@ -245,24 +254,19 @@ class BoxAssemblyWorld(World[BoxAssemblyConfig]):
 
     def _follow_fingers(self, tips: Array) -> None:
         """Notice that fingers have drawn back from a flap that they did not close."""
-        touched = np.flatnonzero(self._touched())
-        inside = bool((np.abs(tips[:2]) < self.layout.carton.half).all() and tips[2] < WORKING)
-        if touched.size:
-            self._working = int(touched[0])
-        elif inside and tips[2] < self._lowest:
-            reach = [self._inward(number, tips) for number in range(len(FLAPS))]
-            self._working = int(np.argmin(reach))
-        if inside:
-            self._lowest = min(self._lowest, tips[2])
-        if self._working >= 0 and not touched.size and not inside and self.withdrawn():
+        half = np.array(self.layout.carton.half)
+        inside = bool((np.abs(tips[:2]) < half).all() and tips[2] < WORKING)
+        if inside or self._touched().any():
+            if tips[2] < self._lowest:
+                # Where the fingers go lowest is where they mean to press.
+                self._lowest = float(tips[2])
+                outward = np.array([flap.outward for flap in FLAPS])
+                gaps = np.abs(outward) @ half - outward @ tips[:2]
+                self._working = int(np.argmin(np.abs(gaps)))
+        elif self._working >= 0 and self.withdrawn():
             if not self._changed and not self._closed[self._working]:
                 self.event('flap_missed', FLAPS[self._working].name)
             self._working, self._changed, self._lowest = -1, False, np.inf
-
-    def _inward(self, number: int, tips: Array) -> float:
-        """How far inside a flap's crease a place is, in parts of the carton's half size."""
-        outward = np.array(FLAPS[number].outward)
-        return 1.0 - float(outward @ (tips[:2] / self.layout.carton.half))
 
     def _touched(self) -> Array:
         """Which flaps (4,) an arm touches, bool."""

@@ -67,6 +67,8 @@ _BOARD = {
     **CONTACT,
     'condim': 3,
     'friction': [0.35, 0.01, 0.0005],
+    'solref': [0.008, 1.0],
+    'solimp': [0.99, 0.999, 0.001, 0.5, 2.0],
     'priority': 2,
 }
 _HINGE = {
@@ -76,6 +78,7 @@ _HINGE = {
     'frictionloss': 0.0005,
     'range': [-0.01, 2.6],
     'solref_limit': [0.008, 1.0],
+    'solimp_limit': [0.99, 0.999, 0.001, 0.5, 2.0],
     'limited': True,
 }
 
