@@ -8,7 +8,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from vvf_models.config import from_mapping, to_mapping
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import BcConfig, BcPolicy
+from vvf_models.policies.cql import Cql, CqlConfig
 from vvf_models.values.base import ValueConfig, ValueModel
 from vvf_models.values.distributional import DistributionalConfig, DistributionalValue
 from vvf_models.values.icvf import Icvf, IcvfConfig
@@ -33,8 +34,8 @@ CARD_FILE = 'card.md'
 METRICS_FILE = 'metrics.json'
 GOALS_FILE = 'goals.safetensors'
 _INSTRUCTIONS = 'instructions'
-# Entries of all kinds that older checkpoints lack, as those were trained.
-_LATER = {'crop_ratio': [0.9, 1.1]}
+# Entries that older checkpoints lack, as those were trained; of the kinds that have them.
+_LATER = {'crop_ratio': [0.9, 1.1], 'dropout': 0.0}
 
 CONFIGS: dict[str, type[Any]] = {
     'icvf': IcvfConfig,
@@ -42,6 +43,7 @@ CONFIGS: dict[str, type[Any]] = {
     'distributional': DistributionalConfig,
     'viva': VivaConfig,
     'bc': BcConfig,
+    'cql': CqlConfig,
 }
 MODULES: dict[str, type[nn.Module]] = {
     'icvf': Icvf,
@@ -49,6 +51,7 @@ MODULES: dict[str, type[nn.Module]] = {
     'distributional': DistributionalValue,
     'viva': Viva,
     'bc': BcPolicy,
+    'cql': Cql,
 }
 
 
@@ -158,7 +161,9 @@ def load_config(folder: Path | str, kind: str | None = None) -> tuple[str, Any]:
     read_kind = str(mapping.pop('kind'))
     if kind is not None and read_kind != kind:
         raise UserError(f'{folder} is a checkpoint of kind "{read_kind}", but "{kind}" is wanted.')
-    return read_kind, from_mapping(CONFIGS[read_kind], {**_LATER, **mapping}, str(path))
+    names = {field.name for field in fields(CONFIGS[read_kind])}
+    later = {name: value for name, value in _LATER.items() if name in names}
+    return read_kind, from_mapping(CONFIGS[read_kind], {**later, **mapping}, str(path))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

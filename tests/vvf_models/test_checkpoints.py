@@ -64,7 +64,7 @@ def test_wrong_kind_is_named(tmp_path):
     with pytest.raises(UserError, match='of kind "bc", which is no value model'):
         load_value(tmp_path / 'a')
     write(tmp_path / 'b', 'icvf')
-    with pytest.raises(UserError, match='of kind "icvf", but "bc" is wanted'):
+    with pytest.raises(UserError, match='of kind "icvf", which is no policy'):
         load_policy(tmp_path / 'b')
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from vvf_models.data.episode import Episode
 from vvf_models.data.frames import FrameStore
 from vvf_models.policies.bc import BcConfig
+from vvf_models.policies.cql import CqlConfig
 from vvf_models.values.distributional import DistributionalConfig
 from vvf_models.values.icvf import IcvfConfig
 from vvf_models.values.viva import VivaConfig
@@ -79,6 +80,10 @@ def small_icvf(**changes):
 def small_bc(**changes):
     own = {'horizon': 3, 'width': 8, 'hidden': 32, 'held_out_fraction': 0.2}
     return BcConfig(**{**_SMALL, **own, **changes})
+
+
+def small_cql(**changes):
+    return CqlConfig(**{**_SMALL, **_ENCODERS, 'hidden': (32, 32), **changes})
 
 
 def small_distributional(**changes):

@@ -22,6 +22,7 @@ KINDS = {
     'distributional': "RECAP's value: the distribution of the return, reads the instruction",
     'viva': 'ViVa: a video generator that tells proprioception ahead and the value',
     'bc': 'a policy: behaviour cloning of action chunks',
+    'cql': 'a policy by conservative Q-learning, from successes and failures',
 }
 DEFAULT_CONFIGS = {'viva': 'viva_tiny'}  # of kinds that have no configuration of their own name
 
@@ -44,6 +45,13 @@ def add_parser(subparsers: Any) -> None:
         required=True,
         help='bags, LeRobot datasets, folders of videos, of frames or of .npz episodes, BridgeData '
         'TFRecords',
+    )
+    parser.add_argument(
+        '--task-data',
+        type=Path,
+        nargs='+',
+        help='cql: episodes of the task to fine-tune for; --data is prior data then, of which each '
+        'batch has the share "mixing_ratio"',
     )
     parser.add_argument('--out', type=Path, required=True, help='folder of the checkpoint')
     parser.add_argument(
@@ -110,10 +118,14 @@ def run(args: argparse.Namespace) -> int:
         cameras=tuple(args.cameras or ()),
         image_size=size if isinstance(size, int) and size > 0 else 0,
     )
-    parts = [open_data(path, args.task, options) for path in args.data]
-    for path, part in zip(args.data, parts, strict=True):
-        print(f'{path}: {len(part)} episodes ({kind_of_data(path)})')
-    episodes = ChainedEpisodes(parts)
+
+    def opened(paths: list[Path]) -> ChainedEpisodes:
+        parts = [open_data(path, args.task, options) for path in paths]
+        for path, part in zip(paths, parts, strict=True):
+            print(f'{path}: {len(part)} episodes ({kind_of_data(path)})')
+        return ChainedEpisodes(parts)
+
+    episodes = opened(args.data)
     entries = {**_of_data(args, episodes), **preset, **settings}
     config = from_mapping(CONFIGS[args.kind], entries, where, partial=True)
     left_out: list[str] = []
@@ -140,6 +152,7 @@ def run(args: argparse.Namespace) -> int:
         init=init,
         init_encoder=init_encoder,
         skip_bad=skip if args.skip_bad else None,
+        task_data=opened(args.task_data) if args.task_data else None,
     )
     for name, value in metrics.items():
         print(f'{name:34} {value:.4g}')
@@ -193,7 +206,7 @@ def _of_data(args: argparse.Namespace, episodes: Any) -> dict[str, Any]:
         'cameras': list(args.cameras or first.images),
         'state_dim': state_dim,
     }
-    if args.kind == 'bc' and first.actions is not None:
+    if args.kind in ('bc', 'cql') and first.actions is not None:
         entries['action_dim'] = int(first.actions.shape[1])
     return entries
 

@@ -43,6 +43,8 @@ class FrameStore:
         interventions: (N,) bool, where a human acted; False where nobody recorded it.
         rates: (E,) float64, observations per second, NaN if unknown.
         left_out: One sentence for each episode that could not be used and was left out.
+        numbers: (E,) int64, the place of each episode in what was read.
+        target: (E,) bool, episodes of the task that is trained for, where others are beside them.
     """
 
     images: dict[str, NDArray[np.uint8]]
@@ -59,6 +61,8 @@ class FrameStore:
     interventions: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     rates: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     left_out: list[str] = field(default_factory=list)
+    numbers: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    target: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
     def __post_init__(self) -> None:
         """Fills in what was not given."""
@@ -68,6 +72,10 @@ class FrameStore:
             self.interventions = np.zeros(self.n_frames, bool)
         if not len(self.rates):
             self.rates = np.full(self.n_episodes, np.nan)
+        if not len(self.numbers):
+            self.numbers = np.arange(self.n_episodes)
+        if not len(self.target):
+            self.target = np.zeros(self.n_episodes, bool)
 
     @property
     def n_frames(self) -> int:
@@ -191,6 +199,7 @@ def _gather(
 ) -> FrameStore:
     """Everything but the images, which go into the sink."""
     items: list[SmallEpisode] = []
+    numbers: list[int] = []
     left_out: list[str] = []
     for count, result in enumerate(results, 1):
         if isinstance(result, UserError):
@@ -198,6 +207,7 @@ def _gather(
         else:
             sink.put(result.images)
             items.append(replace(result, images={}))
+            numbers.append(count - 1)
         if on_episode:
             on_episode(count)
     misfit = misfits(items, use_state)
@@ -206,6 +216,7 @@ def _gather(
         kept = [number for number in range(len(items)) if number not in misfit]
         sink.keep(kept)
         items = [items[number] for number in kept]
+        numbers = [numbers[number] for number in kept]
     if not items:
         raise UserError(f'None of the {len(left_out)} episodes can be used: {left_out[0]}')
     lengths = np.array([item.length for item in items], np.int64)
@@ -225,6 +236,7 @@ def _gather(
         interventions=np.concatenate([_interventions(item) for item in items]),
         rates=np.array([episode.rate_hz for episode in episodes]),
         left_out=left_out,
+        numbers=np.array(numbers, np.int64),
     )
 
 
@@ -255,7 +267,7 @@ def _stack(rows: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | 
     return np.concatenate(present).astype(np.float32)
 
 
-_ARRAYS = ('starts', 'lengths', 'outcome', 'success_index', 'interventions', 'rates')
+_ARRAYS = ('starts', 'lengths', 'outcome', 'success_index', 'interventions', 'rates', 'numbers')
 _OPTIONAL_ARRAYS = ('state', 'actions')
 _TEXTS = ('episode_ids', 'failure_kinds', 'instructions', 'left_out')
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from vvf_models.checkpoints import Checkpoint, load_checkpoint
+from vvf_models.checkpoints import MODULES, Checkpoint, load_checkpoint, load_config
 from vvf_models.data.augment import to_float
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import BcPolicy
+from vvf_models.policies.cql import Cql, CqlConfig
 from vvf_models.runtime.observation import prepare_images, prepare_state
 
 
@@ -19,7 +21,7 @@ class PolicyRuntime:
     """A loaded policy. Not safe for use from several threads at once.
 
     Attributes:
-        kind: 'bc'.
+        kind: 'bc' or 'cql'.
         name: The checkpoint's name.
         cameras: Cameras it needs, in its order.
         image_size: Side in pixels that images are scaled to.
@@ -31,7 +33,7 @@ class PolicyRuntime:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Wraps a policy's checkpoint."""
-        if not isinstance(checkpoint.model, BcPolicy):
+        if not isinstance(checkpoint.model, BcPolicy | Cql):
             raise TypeError('not a policy')
         self._model = checkpoint.model.requires_grad_(False)
         config = checkpoint.model.config
@@ -43,6 +45,18 @@ class PolicyRuntime:
         self.horizon = config.horizon
         self.action_dim = config.action_dim
         self.dt = config.dt
+        self._task: Tensor | None = None
+        if isinstance(config, CqlConfig) and len(config.tasks) == 1:
+            self.set_instruction(config.tasks[0])
+
+    def set_instruction(self, instruction: str) -> None:
+        """Sets what the robot is asked to do, for a policy of several tasks; others heed it not.
+
+        Raises:
+            UserError: The policy knows its tasks by number, and this is none of several.
+        """
+        if isinstance(self._model, Cql):
+            self._task = self._model.embed([instruction])
 
     @torch.inference_mode()
     def act(
@@ -58,14 +72,21 @@ class PolicyRuntime:
             (horizon, action_dim) float32 in SI units; the last entry is the gripper in [0, 1].
 
         Raises:
-            ValueError: A camera is missing, a shape is wrong, or the state is not finite.
+            ValueError: A camera is missing, a shape is wrong, the state is not finite, or a
+                policy of several tasks was not told which.
         """
         batched = {camera: np.asarray(image)[None] for camera, image in images.items()}
         scaled = prepare_images(batched, self.cameras, self.image_size)
         given = prepare_state(None if state is None else np.asarray(state)[None], self.state_dim, 1)
         normalised = None if given is None else self._model.normalise(given)
-        chunk = self._model.actions(self._model([to_float(each) for each in scaled], normalised))
-        result: NDArray[np.float32] = chunk[0].numpy()
+        seen = [to_float(each) for each in scaled]
+        if isinstance(self._model, BcPolicy):
+            chunk = self._model(seen, normalised)
+        elif self._task is None:
+            raise ValueError('no instruction is set; call set_instruction first')
+        else:
+            chunk = self._model(seen, normalised, self._task)
+        result: NDArray[np.float32] = self._model.actions(chunk)[0].numpy()
         return result
 
 
@@ -81,6 +102,9 @@ def load_policy(path: Path | str, threads: int = 1) -> PolicyRuntime:
     """
     if threads < 1:
         raise UserError('threads must be at least 1.')
-    checkpoint = load_checkpoint(path, 'bc')
+    kind, _ = load_config(path)
+    if not issubclass(MODULES[kind], BcPolicy | Cql):
+        raise UserError(f'{path} is a checkpoint of kind "{kind}", which is no policy.')
+    checkpoint = load_checkpoint(path)
     torch.set_num_threads(threads)
     return PolicyRuntime(checkpoint)

@@ -120,6 +120,9 @@ class Batches:
             assert store.state is not None
             normalise = cast(Callable[[Tensor], Tensor], learner.model.normalise)
             self.state = normalise(torch.from_numpy(store.state))
+            # Whatever the model normalises by, its training data's deviation is the unit of noise.
+            training = torch.from_numpy(store.frames_of(learner.train_episodes))
+            self.noise = config.state_noise * self.state[training].std(0, correction=0)
 
     def take(self, draw: Draw, generator: torch.Generator | None) -> Batch:
         """Loads a draw; as the frames are, without a generator."""
@@ -137,7 +140,7 @@ class Batches:
         state = self.state[frames]
         if generator is None:
             return Batch(images, state, None, draw.data)
-        state = state + self.config.state_noise * torch.randn(state.shape, generator=generator)
+        state = state + self.noise * torch.randn(state.shape, generator=generator)
         hide = None
         if self.config.state_dropout:
             hide = torch.rand(len(state), generator=generator) < self.config.state_dropout

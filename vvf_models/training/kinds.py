@@ -15,6 +15,7 @@ _LEARNERS = {
     'distributional': ('vvf_models.training.distributional', 'DistributionalLearner'),
     'viva': ('vvf_models.training.viva', 'VivaLearner'),
     'bc': ('vvf_models.training.bc', 'BcLearner'),
+    'cql': ('vvf_models.training.cql', 'CqlLearner'),
 }
 
 
@@ -27,6 +28,11 @@ def learner_of(kind: str, config: Any, store: FrameStore, seed: int) -> Learner:
     """
     learner: Learner = _class(kind).create(config, store, seed)
     return learner
+
+
+def continued(kind: str, config: Any, earlier: Any) -> Any:
+    """The configuration for a run that starts from the weights of an earlier one of its kind."""
+    return _class(kind).continued(config, earlier)
 
 
 def streams_of(kind: str, config: Any) -> Sequence[str]:

@@ -124,7 +124,9 @@ class Learner(nn.Module):
         if getattr(config, 'freeze_batch_norm', False):
             freeze_batch_norm(model)
         if getattr(config, 'freeze_encoder', False):
-            freeze_features(cast(nn.Module, model.encoder), with_fc=vip)
+            encoders = getattr(model, 'observation_encoders', None) or (model.encoder,)
+            for encoder in encoders:
+                freeze_features(cast(nn.Module, encoder), with_fc=vip)
 
     @classmethod
     @abstractmethod
@@ -137,6 +139,11 @@ class Learner(nn.Module):
         """
 
     @classmethod
+    def continued(cls, config: Any, earlier: Any) -> Any:
+        """The configuration for a run that starts from the weights of an earlier one."""
+        return config
+
+    @classmethod
     def streams_of(cls, config: Any) -> tuple[str, ...]:
         """The cameras that training with a configuration needs."""
         return tuple(config.cameras)
@@ -145,6 +152,10 @@ class Learner(nn.Module):
     def streams(self) -> tuple[str, ...]:
         """The cameras to load, in the order that `Draw.camera` counts them."""
         return self.streams_of(self.config)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is trained; with `scale`, at that share of the configuration's learning rate."""
+        return [{'params': [p for p in self.parameters() if p.requires_grad]}]
 
     def weights_loaded(self) -> None:
         """Called when the model got weights to start from; copies of it have to follow."""

@@ -46,12 +46,13 @@ def start_encoders_from(model: nn.Module, checkpoint: Path) -> None:
             architecture, or there is none for a camera.
     """
     source = load_checkpoint(checkpoint)
-    theirs = _image_encoders(source.model)
-    own = _image_encoders(model)
-    if not theirs or not own:
-        which = str(checkpoint) if not theirs else 'This kind'
+    given = _image_encoders(source.model)
+    wanted = _image_encoders(model)
+    if not given or not wanted:
+        which = str(checkpoint) if not given else 'This kind'
         raise UserError(f'{which} has no image encoders that could be handed on.')
-    for camera, encoder in own.items():
+    theirs = given[0]
+    for camera, encoder in (pair for own in wanted for pair in own.items()):
         found = theirs.get(camera) or theirs.get('')
         if found is None and len(theirs) == 1:
             (found,) = theirs.values()
@@ -69,11 +70,11 @@ def start_encoders_from(model: nn.Module, checkpoint: Path) -> None:
             ) from error
 
 
-def _image_encoders(model: nn.Module) -> dict[str, nn.Module]:
-    """By camera; under '' one that serves all of them."""
-    for module in model.modules():
-        if isinstance(module, ObservationEncoder):
-            cameras: tuple[str, ...] = cast(Any, model).config.cameras
-            return dict(zip(cameras, module.cameras, strict=True))
+def _image_encoders(model: nn.Module) -> list[dict[str, nn.Module]]:
+    """By camera, under '' one that serves all of them; of each network that has its own."""
+    found = [module for module in model.modules() if isinstance(module, ObservationEncoder)]
+    if found:
+        cameras: tuple[str, ...] = cast(Any, model).config.cameras
+        return [dict(zip(cameras, module.cameras, strict=True)) for module in found]
     encoder = getattr(model, 'encoder', None)
-    return {'': encoder} if isinstance(encoder, nn.Module) else {}
+    return [{'': encoder}] if isinstance(encoder, nn.Module) else []

@@ -4,17 +4,21 @@
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from vvf_models.checkpoints import METRICS_FILE, save_checkpoint
+from vvf_models.checkpoints import METRICS_FILE, load_config, save_checkpoint
 from vvf_models.config import to_mapping
+from vvf_models.data.chain import ChainedEpisodes
+from vvf_models.data.episode import Episode
+from vvf_models.data.frames import FrameStore
 from vvf_models.errors import UserError
 from vvf_models.training.common import Data, as_store, describe_data, write_card
-from vvf_models.training.kinds import learner_of, streams_of
+from vvf_models.training.kinds import continued, learner_of, streams_of
 from vvf_models.training.loop import Budget, run
 from vvf_models.training.starting import start_encoders_from, start_from
 from vvf_models.training.trainer import LearnerTrainer
@@ -40,11 +44,12 @@ def train(
     init: Path | str | None = None,
     init_encoder: Path | str | None = None,
     skip_bad: Callable[[str], None] | None = None,
+    task_data: Sequence[Episode] | None = None,
 ) -> dict[str, float]:
     """Trains a model and writes its checkpoint.
 
     Args:
-        kind: 'icvf', 'vip', 'distributional', 'viva' or 'bc'.
+        kind: 'icvf', 'vip', 'distributional', 'viva', 'bc' or 'cql'.
         data: Episodes, or frames already at the configuration's size.
         config: The kind's configuration.
         out: The checkpoint's folder.
@@ -62,6 +67,8 @@ def train(
             that fit in name and shape are taken.
         init_encoder: A checkpoint of any kind whose image encoders to start from, after `init`.
         skip_bad: Told of every episode that cannot be used; without it, the first is an error.
+        task_data: Episodes of the task that is trained for, of which every batch has its share
+            beside `data`; only of kinds with a "mixing_ratio".
 
     Returns:
         Held-out metrics of the kept weights, those of training episodes (`seen_...`: the gap), and
@@ -69,13 +76,21 @@ def train(
 
     Raises:
         UserError: Data, configuration, folder, `init` or `init_encoder` do not fit.
+        ValueError: There are `task_data` beside frames that are ready.
     """
     out = Path(out)
     torch.set_num_threads(threads)
     budget = Budget(steps, seconds)
+    if init is not None:
+        config = continued(kind, config, load_config(init, kind)[1])
+    prior = len(data) if isinstance(data, Sequence) else 0
+    if task_data is not None:
+        data = _joined(data, task_data, config)
     store = as_store(
         data, config, streams_of(kind, config), cache=cache, progress=progress, skip_bad=skip_bad
     )
+    if task_data is not None:
+        store = replace(store, target=store.numbers >= prior)
     torch.manual_seed(seed)
     try:
         learner = learner_of(kind, config, store, seed)
@@ -134,3 +149,11 @@ def train(
         save_checkpoint(out, kind, final, weights, card, goals, learner.goal_instructions)
         (out / METRICS_FILE).write_text(json.dumps(metrics, indent=1) + '\n', encoding='utf-8')
     return metrics
+
+
+def _joined(data: Data, task_data: Sequence[Episode], config: Any) -> ChainedEpisodes:
+    if not hasattr(config, 'mixing_ratio'):
+        raise UserError('Only cql takes task data beside its data; name all of them as data.')
+    if isinstance(data, FrameStore):
+        raise ValueError('frames that are ready say themselves which are of the target task')
+    return ChainedEpisodes([data, task_data])

@@ -77,9 +77,8 @@ class LearnerTrainer:
         )
         self.learner = learner
         learner.to(memory_format=memory_format(learner))  # type: ignore[call-overload]
-        trained = [p for p in learner.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
-            trained, config.learning_rate, weight_decay=config.weight_decay
+            learner.parameter_groups(), config.learning_rate, weight_decay=config.weight_decay
         )
         self._wrapped, self.optimizer = self.accelerator.prepare(learner, optimizer)
         self.best = copy.deepcopy(learner.judged).requires_grad_(False).eval()
@@ -123,7 +122,7 @@ class LearnerTrainer:
         self.learner.train()
         loss, info = self._wrapped(batch)
         for group in self.optimizer.param_groups:
-            group['lr'] = rate * self.config.learning_rate
+            group['lr'] = rate * self.config.learning_rate * group.get('scale', 1.0)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         if self.config.gradient_clip:

@@ -45,6 +45,7 @@ class IcvfConfig(ValueConfig):
     hidden: tuple[int, ...] = (256, 256)
     ensemble: int = 2
     layer_norm: bool = True
+    dropout: float = 0.0  # behind each hidden layer of the heads; V-PTR has it
     value_scale: float = 10.0
     # Objective.
     discount: float = 0.98
@@ -80,17 +81,20 @@ class IcvfConfig(ValueConfig):
         require(0 < self.expectile < 1, '"expectile" must lie between 0 and 1')
         total = self.p_random + self.p_trajectory + self.p_current
         require(abs(total - 1) < 1e-6, '"p_random", "p_trajectory" and "p_current" must sum to 1')
+        require(0 <= self.dropout < 1, '"dropout" must lie in [0, 1)')
         require(self.n_step >= 1, '"n_step" must be at least 1')
         require(self.ensemble >= 1, '"ensemble" must be at least 1')
         require(self.max_distance >= 0, '"max_distance" must not be negative')
 
 
-def _mlp(sizes: tuple[int, ...], *, layer_norm: bool) -> nn.Sequential:
+def _mlp(sizes: tuple[int, ...], *, layer_norm: bool, dropout: float) -> nn.Sequential:
     """Dense, GELU, LayerNorm as in the authors' LayerNormMLP; without it Dense and ReLU."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         layers.append(nn.Linear(inputs, outputs))
         layers += [nn.GELU(), nn.LayerNorm(outputs)] if layer_norm else [nn.ReLU()]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers)
 
 
@@ -104,11 +108,13 @@ def _xavier(module: nn.Module) -> None:
 class MonolithicHead(nn.Module):
     """MLP on [s, g, z]."""
 
-    def __init__(self, latent_dim: int, hidden: tuple[int, ...], *, layer_norm: bool) -> None:
+    def __init__(
+        self, latent_dim: int, hidden: tuple[int, ...], *, layer_norm: bool, dropout: float = 0.0
+    ) -> None:
         """Builds the layers, with Xavier-uniform weights as the authors do."""
         super().__init__()
         self.latent_dim = latent_dim
-        layers = _mlp((3 * latent_dim, *hidden), layer_norm=layer_norm)
+        layers = _mlp((3 * latent_dim, *hidden), layer_norm=layer_norm, dropout=dropout)
         self.first = cast(nn.Linear, layers[0])
         self.rest = nn.Sequential(*list(layers)[1:], nn.Linear(hidden[-1], 1))
         _xavier(self)
@@ -141,12 +147,14 @@ class MultilinearHead(nn.Module):
     V = sum_k [A(t * p)]_k [B(t * q)]_k with p = phi(s), q = psi(g), t = T(psi(z)); psi is shared.
     """
 
-    def __init__(self, latent_dim: int, hidden: tuple[int, ...], *, layer_norm: bool) -> None:
+    def __init__(
+        self, latent_dim: int, hidden: tuple[int, ...], *, layer_norm: bool, dropout: float = 0.0
+    ) -> None:
         """Builds the three networks and the two maps."""
         super().__init__()
-        self.state = _mlp((latent_dim, *hidden), layer_norm=layer_norm)
-        self.goal = _mlp((latent_dim, *hidden), layer_norm=layer_norm)
-        self.intent = _mlp((hidden[-1], *hidden), layer_norm=layer_norm)
+        self.state = _mlp((latent_dim, *hidden), layer_norm=layer_norm, dropout=dropout)
+        self.goal = _mlp((latent_dim, *hidden), layer_norm=layer_norm, dropout=dropout)
+        self.intent = _mlp((hidden[-1], *hidden), layer_norm=layer_norm, dropout=dropout)
         self.left = nn.Linear(hidden[-1], hidden[-1])
         self.right = nn.Linear(hidden[-1], hidden[-1])
         _xavier(self)
@@ -189,7 +197,12 @@ class Icvf(ValueModel):
         self.encoder = ObservationEncoder(config)
         make = HEADS[config.head]
         self.heads = nn.ModuleList(
-            make(self.encoder.output_dim, config.hidden, layer_norm=config.layer_norm)
+            make(
+                self.encoder.output_dim,
+                config.hidden,
+                layer_norm=config.layer_norm,
+                dropout=config.dropout,
+            )
             for _ in range(config.ensemble)
         )
 

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conservative Q-learning from images, as PTR and V-PTR use it: multi-task, with a task vector.
+
+Kumar et al., "Conservative Q-Learning", arXiv 2006.04779, eq. 4 (CQL(H), with importance weights as
+in its appendix F); Kumar et al., "Pre-Training for Robots", arXiv 2210.05178; Bhateja et al.,
+"Robotic Offline RL from Internet Videos" (V-PTR), arXiv 2309.13041, sec. 4.2 and 4.3. Authors'
+code: Asap7772/PTR (MIT), jaxrl2/agents/cql_encodersep_parallel/ and examples/train_utils.py.
+
+    y     = r + γ mask max_k min_i Q̄_i(s', a'_k),  a'_k ~ π(.|s'), k ≤ 4
+    cat_i = [Q_i(s, a_k) - log π(a_k|s)] ++ [Q_i(s, u_k) - log .5^d],  a_k ~ π(.|s), u_k ~ U[-1, 1]
+    L_Q   = mean_iB (Q_i(s, a) - y)² + α mean_iB [logsumexp(cat_i) - Q_i(s, a)]
+    L_π   = mean_B [temperature log π(a|s) - min_i Q_i(s, a)],  a ~ π(.|s)
+
+Labels are 1 on the last three steps of a success and 0 elsewhere, the reward 11 label - 1, and each
+labelled step is terminal: PTR's +10 and -1. V-PTR's paper says +1.
+
+Where this differs from the authors' code:
+- a success ends in the first frame in which the task is done, since recorded episodes may run on; a
+  failure ends for want of time, so its last step is no end, and, as it leads to no frame, left out;
+- actor, critics and temperature take their steps at once, from the same weights, where theirs go
+  one after the other; the delayed critics follow after that, as theirs;
+- an observation is several cameras, each with its own encoder, whose latents are concatenated; the
+  actor has the state beside them through a layer of its own, the critics have none;
+- the task is told to every hidden layer of critics (V-PTR) and actor; PTR tells it to the first;
+- instructions say which task an episode is of, those of target data, too;
+- actions are scaled by the largest of the training data instead of by the robot's limits;
+- AdamW without weight decay, with warm-up and cosine where `hold` says so; theirs is constant.
+
+An action is what was asked of the robot: noise that a data set put on top of it is the world's.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vvf_models.encoders.observation import Normaliser, ObservationEncoder
+from vvf_models.encoders.sentence import SENTENCE_DIM, embed_sentences
+from vvf_models.errors import UserError
+from vvf_models.model_config import EncodedObservationConfig, TrainingConfig, require
+from vvf_models.policies.cql_networks import Actor, Critic, Heads, tanh_gaussian
+
+TASK_VECTORS = ('one-hot', 'language')
+_LEAST_SCALE = 1e-3  # m and rad: an entry that never moves stays nearly still
+
+
+@dataclass(frozen=True)
+class CqlConfig(TrainingConfig, EncodedObservationConfig):
+    """Everything needed to rebuild and to train a policy and its Q functions.
+
+    The last entry of an action is the gripper in [0, 1] (1 open), as of a cloned policy.
+    """
+
+    # Action and task.
+    action_dim: int = 7
+    action_scale: tuple[float, ...] = ()  # m and rad; (): the largest of the training data
+    dt: float = 0.2  # seconds per step
+    task_vector: str = 'one-hot'  # or 'language': the sentence encoder's 384 numbers
+    task_slots: int = 0  # places of the one-hot vector, some for later tasks; 0: as many as tasks
+    # Network.
+    hidden: tuple[int, ...] = (256, 256, 256)
+    ensemble: int = 2
+    # Reward.
+    reward_steps: int = 3  # last steps of a success that are labelled, and terminal
+    reward_scale: float = 11.0
+    reward_shift: float = -1.0
+    unlabelled_as_success: bool = False  # data sets of demonstrations that nobody labelled
+    # Objective.
+    discount: float = 0.96
+    alpha: float = 10.0
+    min_q_version: int = 3  # 1: mean of the policy's Q; 2: without importance weights
+    n_actions: int = 4  # of the policy, and as many random ones; also in the target
+    max_backup: bool = True  # else the mean over the actions of the target
+    target_rate: float = 0.005
+    initial_temperature: float = 1.0
+    target_entropy_factor: float = 1.0  # times minus `action_dim`
+    # Training.
+    mixing_ratio: float = 0.9  # share of a batch that is prior data, where there is target data
+    learning_rate: float = 3e-4  # of the critics
+    actor_learning_rate: float = 1e-4
+    temperature_learning_rate: float = 3e-4
+    weight_decay: float = 0.0
+    evaluate_every: int = 1000  # steps
+    state_noise: float = 0.0  # of each entry's standard deviation
+    # Found in training.
+    tasks: tuple[str, ...] = ()  # instructions, in the order of the one-hot vector
+
+    def __post_init__(self) -> None:
+        """Checks what would otherwise fail late.
+
+        Raises:
+            UserError: A value is out of its range.
+        """
+        super().__post_init__()
+        self.check_training()
+        for name in ('action_dim', 'ensemble', 'reward_steps', 'n_actions'):
+            require(getattr(self, name) >= 1, f'"{name}" must be at least 1')
+        for name in ('dt', 'initial_temperature', 'reward_scale'):
+            require(getattr(self, name) > 0, f'"{name}" must be above 0')
+        for name in ('actor_learning_rate', 'temperature_learning_rate'):
+            require(getattr(self, name) > 0, f'"{name}" must be above 0')
+        for name in ('alpha', 'task_slots'):
+            require(getattr(self, name) >= 0, f'"{name}" must not be negative')
+        for name in ('mixing_ratio', 'target_rate'):
+            require(0 < getattr(self, name) <= 1, f'"{name}" must be above 0 and at most 1')
+        require(0 <= self.discount < 1, '"discount" must lie in [0, 1)')
+        require(min(self.hidden, default=0) >= 1, '"hidden" must have sizes of at least 1')
+        require(self.min_q_version in (1, 2, 3), '"min_q_version" must be 1, 2 or 3')
+        require(
+            self.task_vector in TASK_VECTORS,
+            f'"task_vector" must be one of {", ".join(TASK_VECTORS)}',
+        )
+        require(
+            not self.action_scale or len(self.action_scale) == self.action_dim - 1,
+            f'"action_scale" must have {self.action_dim - 1} entries, one for each entry of an '
+            'action but the gripper, or none',
+        )
+        require(
+            min(self.action_scale, default=1.0) > 0, 'every entry of "action_scale" must be above 0'
+        )
+
+    @property
+    def horizon(self) -> int:
+        """Actions per chunk: a Q function judges one."""
+        return 1
+
+    @property
+    def task_dim(self) -> int:
+        """Length of the task vector."""
+        return SENTENCE_DIM if self.task_vector == 'language' else max(1, self.task_slots)
+
+
+class Cql(nn.Module):
+    """The policy and its Q functions."""
+
+    action_scale: Tensor
+
+    def __init__(self, config: CqlConfig) -> None:
+        """Builds the networks; both image encoders begin alike and then go their own ways."""
+        super().__init__()
+        self.config = config
+        seen = ObservationEncoder(replace(config, state_dim=0, state_mean=(), state_std=()))
+        dims = config.task_dim, config.action_dim, config.hidden
+        self.critic = Critic(seen, Heads(seen.output_dim, *dims, config.ensemble))
+        self.actor = Actor(ObservationEncoder(config), *dims)
+        self.actor.encoder.cameras.load_state_dict(seen.cameras.state_dict())
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))
+        self.normalise = Normaliser(config)
+        scale = config.action_scale or (1.0,) * (config.action_dim - 1)
+        self.register_buffer('action_scale', torch.tensor(scale), persistent=False)
+
+    @property
+    def observation_encoders(self) -> tuple[nn.Module, ...]:
+        """Those of the critics and of the actor."""
+        return self.critic.encoder, self.actor.encoder
+
+    def embed(self, instructions: Sequence[str]) -> Tensor:
+        """Task vectors (N, T) of N instructions.
+
+        Raises:
+            UserError: An instruction is none of several that were trained.
+        """
+        if self.config.task_vector == 'language':
+            return embed_sentences(instructions)
+        tasks = self.config.tasks
+        numbers = []
+        for text in instructions:
+            if text not in tasks and len(tasks) > 1:
+                known = ', '.join(f'"{task}"' for task in tasks)
+                raise UserError(f'The policy knows no task "{text}"; choose one of {known}.')
+            numbers.append(tasks.index(text) if text in tasks else 0)
+        return torch.eye(self.config.task_dim)[numbers]
+
+    def policy(self, latent: Tensor, task: Tensor) -> Distribution:
+        """Of scaled actions, given (B, L) of the actor's encoder and (B, T)."""
+        return tanh_gaussian(*self.actor(latent, task))
+
+    def forward(self, images: list[Tensor], state: Tensor | None, task: Tensor) -> Tensor:
+        """The most usual scaled action of each observation.
+
+        Args:
+            images: Per camera, (B, 3, S, S) float in [-1, 1].
+            state: (B, D) normalised, or None for a model of images only.
+            task: (B, T) task vectors.
+
+        Returns:
+            (B, 1, A) in [-1, 1], a chunk of one.
+        """
+        mean, _ = self.actor(self.actor.encoder(images, state), task)
+        chunk: Tensor = mean.tanh()[:, None]
+        return chunk
+
+    def q_values(self, images: list[Tensor], task: Tensor, actions: Tensor) -> Tensor:
+        """The smaller Q, (..., B), of scaled actions (..., B, A)."""
+        latent = self.critic.encoder(images, None)
+        values: Tensor = self.critic.heads(latent, task, actions)
+        return values.amin(0)
+
+    def actions(self, scaled: Tensor) -> Tensor:
+        """Scaled actions to SI units, the gripper in [0, 1]."""
+        gripper = ((scaled[..., -1:] + 1) / 2).clamp(0, 1)
+        return torch.cat([scaled[..., :-1] * self.action_scale, gripper], -1)
+
+
+def scale_of(actions: NDArray[np.float32]) -> tuple[float, ...]:
+    """The `action_scale` of training data: the largest of each entry but the gripper."""
+    largest = np.abs(actions[:, :-1]).max(0)
+    return tuple(float(value) for value in np.maximum(largest, _LEAST_SCALE))
+
+
+def scaled_actions(actions: NDArray[np.float32], config: CqlConfig) -> NDArray[np.float32]:
+    """Actions (N, A) in SI units to [-1, 1]; what is larger is cut."""
+    gripper = actions[:, -1:] * 2 - 1
+    motion = actions[:, :-1] / np.array(config.action_scale, np.float32)
+    scaled: NDArray[np.float32] = np.clip(np.concatenate([motion, gripper], 1), -1, 1)
+    return scaled
+
+
+def backup_target(
+    reward: Tensor, mask: Tensor, next_q: Tensor, discount: float, *, max_backup: bool = True
+) -> Tensor:
+    """The y of (B,) rewards and masks, and delayed Q (E, K, B) of K actions at the next state."""
+    smaller = next_q.amin(0)
+    best = smaller.amax(0) if max_backup else smaller.mean(0)
+    return reward + discount * mask * best
+
+
+def conservative_loss(
+    data_q: Tensor,
+    policy_q: Tensor,
+    policy_log_prob: Tensor,
+    random_q: Tensor,
+    action_dim: int,
+    version: int = 3,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """How far Q of any action lies above Q of the data's.
+
+    Args:
+        data_q: (E, B), of the data's actions.
+        policy_q: (E, K, B), of actions of the policy.
+        policy_log_prob: (K, B), their log densities.
+        random_q: (E, R, B), of actions uniform in [-1, 1]^d.
+        action_dim: d.
+        version: 3 with importance weights, 2 without, 1 the mean of the policy's alone.
+
+    Returns:
+        The mean over batch and critics, and it, and the means of the three Q, for logging.
+    """
+    if version == 1:
+        above = policy_q.mean(1)
+    elif version == 2:
+        above = torch.cat([policy_q, random_q], 1).logsumexp(1)
+    else:
+        random_log_prob = action_dim * math.log(0.5)
+        weighed = [policy_q - policy_log_prob, random_q - random_log_prob]
+        above = torch.cat(weighed, 1).logsumexp(1)
+    loss = (above - data_q).mean()
+    return loss, {
+        'conservative': loss.detach(),
+        'q_data': data_q.detach().mean(),
+        'q_policy': policy_q.detach().mean(),
+        'q_random': random_q.detach().mean(),
+    }
+
+
+def critic_loss(
+    data_q: Tensor, target: Tensor, conservative: Tensor, alpha: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Bellman error of (E, B) against (B,), mean over both, and alpha times the other term."""
+    bellman = (data_q - target).square().mean()
+    loss = bellman + alpha * conservative
+    return loss, {
+        'critic_loss': loss.detach(),
+        'bellman_error': bellman.detach(),
+        'q_target': target.mean(),
+    }
+
+
+def actor_loss(
+    q: Tensor, log_prob: Tensor, temperature: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Entropy-regularised improvement: (E, B) Q of the policy's actions, (B,) log densities."""
+    loss = (temperature * log_prob - q.amin(0)).mean()
+    return loss, {'actor_loss': loss.detach(), 'entropy': -log_prob.detach().mean()}
+
+
+def temperature_loss(
+    temperature: Tensor, entropy: Tensor, target_entropy: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Falls where the entropy, taken as given, is above its target."""
+    loss = temperature * (entropy.detach() - target_entropy)
+    return loss, {'temperature': temperature.detach()}

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks of CQL: an MLP that is told its inputs at every layer, two critics, and an actor.
+
+PTR's "action_sep" and "pixel_sep" (Asap7772/PTR, jaxrl2/networks), with the task vector at every
+layer, too, as V-PTR has it (arXiv 2309.13041, sec. 4.4).
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal, TransformedDistribution
+from torch.distributions.transforms import TanhTransform
+
+from vvf_models.encoders.observation import ObservationEncoder
+
+LOG_STD_LIMITS = (-20.0, 2.0)
+_LAST_LAYER_SCALE = 1e-2
+
+
+class ToldMlp(nn.Module):
+    """Hidden layers ReLU(W [context, told, what the layer before gave] + b).
+
+    The context is the same for many rows of `told`, so its part of each product is computed once.
+    """
+
+    def __init__(self, context: int, told: int, first: int, hidden: Sequence[int]) -> None:
+        """Builds the layers.
+
+        Args:
+            context: Size of what every layer is told, one for each observation.
+            told: Size of what every layer is told, several for each observation; may be 0.
+            first: Size of what only the first layer gets; may be 0.
+            hidden: Sizes of the layers.
+        """
+        super().__init__()
+        self.context = context
+        self.layers = nn.ModuleList(
+            nn.Linear(context + told + inputs, outputs)
+            for inputs, outputs in pairwise((first, *hidden))
+        )
+        xavier(self)
+
+    def forward(self, context: Tensor, told: Tensor | None, first: Tensor | None) -> Tensor:
+        """Features (..., B, H) of a context (B, C), (..., B, T) and (B, F)."""
+        features = first
+        for layer in self.layers:
+            linear = cast(nn.Linear, layer)
+            common, own = linear.weight.tensor_split((self.context,), 1)
+            inputs = [part for part in (told, features) if part is not None]
+            product = F.linear(context, common, linear.bias)
+            features = F.relu(product + F.linear(torch.cat(inputs, -1), own))
+        assert features is not None
+        return features
+
+
+class Heads(nn.Module):
+    """Q functions that share nothing but what they are told."""
+
+    def __init__(
+        self, latent: int, task: int, action: int, hidden: Sequence[int], count: int
+    ) -> None:
+        """Builds `count` of them."""
+        super().__init__()
+        self.bodies = nn.ModuleList(ToldMlp(latent + task, action, 0, hidden) for _ in range(count))
+        self.lasts = nn.ModuleList(_last(hidden[-1], 1) for _ in range(count))
+
+    def forward(self, latent: Tensor, task: Tensor, action: Tensor) -> Tensor:
+        """Q of (B, L) latents, (B, T) tasks and (..., B, A) actions: (E, ..., B)."""
+        context = torch.cat([latent, task], -1)
+        values = [
+            last(body(context, action, None)).squeeze(-1)
+            for body, last in zip(self.bodies, self.lasts, strict=True)
+        ]
+        return torch.stack(values)
+
+
+class Critic(nn.Module):
+    """An encoder and the Q functions that stand on it."""
+
+    def __init__(self, encoder: ObservationEncoder, heads: Heads) -> None:
+        """Puts them together."""
+        super().__init__()
+        self.encoder = encoder
+        self.heads = heads
+
+
+class Actor(nn.Module):
+    """An encoder of its own and a Gaussian that a tanh squeezes into [-1, 1]."""
+
+    def __init__(
+        self, encoder: ObservationEncoder, task: int, action: int, hidden: Sequence[int]
+    ) -> None:
+        """Builds the layers."""
+        super().__init__()
+        self.encoder = encoder
+        self.body = ToldMlp(task, 0, encoder.output_dim, hidden)
+        self.mean = _last(hidden[-1], action)
+        self.log_std = _last(hidden[-1], action)
+
+    def forward(self, latent: Tensor, task: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and logarithm of the deviation before the tanh, (B, A) each."""
+        features = self.body(task, None, latent)
+        return self.mean(features), self.log_std(features).clamp(*LOG_STD_LIMITS)
+
+
+def tanh_gaussian(mean: Tensor, log_std: Tensor) -> Distribution:
+    """The distribution of tanh(x), x of a diagonal Gaussian; (B,) of actions (B, A).
+
+    It remembers the x of its last sample, so that the density is exact where tanh saturates.
+    """
+    normal = Normal(mean, log_std.exp(), validate_args=False)
+    squeezed = TransformedDistribution(normal, [TanhTransform(cache_size=1)], validate_args=False)
+    return Independent(squeezed, 1, validate_args=False)
+
+
+def xavier(module: nn.Module) -> None:
+    """Xavier-uniform weights and no bias, as the authors begin."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            nn.init.zeros_(part.bias)
+
+
+def _last(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    xavier(layer)
+    with torch.no_grad():
+        layer.weight.mul_(_LAST_LAYER_SCALE)
+    return layer

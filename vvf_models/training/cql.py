@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a policy by CQL: its steps, its delayed critics, batches of prior and target data."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from vvf_models.data.frames import FAILURE, SUCCESS, UNKNOWN, FrameStore
+from vvf_models.errors import UserError
+from vvf_models.policies.cql import (
+    Cql,
+    CqlConfig,
+    actor_loss,
+    backup_target,
+    conservative_loss,
+    critic_loss,
+    scale_of,
+    scaled_actions,
+    temperature_loss,
+)
+from vvf_models.policies.cql_networks import Critic
+from vvf_models.training.common import with_state_statistics
+from vvf_models.training.learner import Batch, Draw, Indices, Learner
+from vvf_models.values.icvf import update_target
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Steps to learn from.
+
+    Attributes:
+        frames: (M,) rows of the store.
+        label: (N,) 1 on the last steps of successes, of all rows of the store.
+    """
+
+    frames: Indices
+    label: NDArray[np.float32]
+
+
+def transitions(store: FrameStore, config: CqlConfig) -> Transitions:
+    """Which frames begin a step, and which of these are rewarded; see policies/cql.py."""
+    label = np.zeros(store.n_frames, np.float32)
+    spans = []
+    for start, length, outcome, index in zip(
+        store.starts, store.lengths, store.outcome, store.success_index, strict=True
+    ):
+        if outcome == SUCCESS or (outcome == UNKNOWN and config.unlabelled_as_success):
+            end = start + (index if index >= 0 else length - 1)
+            label[max(start, end + 1 - config.reward_steps) : end + 1] = 1
+            spans.append(np.arange(start, end + 1))
+        elif outcome == FAILURE:
+            spans.append(np.arange(start, start + length - 1))
+    return Transitions(np.concatenate(spans) if spans else np.zeros(0, np.int64), label)
+
+
+class CqlLearner(Learner):
+    """A policy, its critics, their delayed copies, and the steps of all episodes."""
+
+    kind = 'cql'
+    title = 'Policy and Q functions, by conservative Q-learning'
+    model: Cql
+    config: CqlConfig
+    task_vectors: Tensor
+
+    def __init__(
+        self,
+        model: Cql,
+        config: CqlConfig,
+        store: FrameStore,
+        episodes: tuple[Indices, Indices],
+        seed: int,
+    ) -> None:
+        """Labels the steps and scales the actions."""
+        super().__init__(model, config, store, episodes, seed)
+        assert store.actions is not None
+        self.target = copy.deepcopy(model.critic).requires_grad_(False).eval()
+        self.actions = torch.from_numpy(scaled_actions(store.actions, config))
+        found = transitions(store, config)
+        self.label = torch.from_numpy(found.label)
+        self.last = store.last
+        names = sorted(set(store.instructions))
+        self.task = np.array([names.index(text) for text in store.instructions])
+        self.episode_of = store.episode_of
+        self.register_buffer('task_vectors', model.embed(names), persistent=False)
+        of_target = store.target[self.episode_of[found.frames]]
+        self.frames = {
+            split: [
+                found.frames[np.isin(self.episode_of[found.frames], chosen) & part]
+                for part in (~of_target, of_target)
+            ]
+            for split, chosen in zip(('training', 'held_out'), episodes, strict=True)
+        }
+        self.updates = 0
+
+    @classmethod
+    def create(cls, config: Any, store: FrameStore, seed: int) -> 'CqlLearner':
+        """Splits the labelled episodes and builds the networks; see `Learner.create`.
+
+        Raises:
+            UserError: There is no action, no success to be rewarded, an action of another length,
+                or a task too many for the one-hot vector of the checkpoint to start from.
+        """
+        if store.actions is None:
+            raise UserError('The episodes have no actions; no Q function can be learned from them.')
+        if store.actions.shape[1] != config.action_dim:
+            raise UserError(
+                f'The episodes have actions of {store.actions.shape[1]} numbers, the '
+                f'configuration says {config.action_dim}; set "action_dim".'
+            )
+        rewarded = store.outcome == SUCCESS
+        known = rewarded | (store.outcome == FAILURE)
+        if config.unlabelled_as_success:
+            rewarded = rewarded | (store.outcome == UNKNOWN)
+            known = np.ones_like(known)
+        usable = np.flatnonzero(known)
+        training, held_out = (
+            np.intersect1d(part, usable) for part in store.split(config.held_out_fraction, seed)
+        )
+        if not rewarded[training].any():
+            raise UserError(
+                'No episode is labelled as a success, so nothing is rewarded; label them, or set '
+                '"unlabelled_as_success" for demonstrations.'
+            )
+        if store.target.any() and not store.target[training].any():
+            raise UserError('No episode of the target data can be learned from; give more of them.')
+        if not config.state_mean:
+            config = with_state_statistics(config, store, store.frames_of(training))
+        if not config.action_scale:
+            scale = scale_of(store.actions[store.frames_of(training)])
+            config = replace(config, action_scale=scale)
+        tasks = (*config.tasks, *sorted(set(store.instructions) - set(config.tasks)))
+        slots = config.task_slots or len(tasks)
+        if config.task_vector == 'one-hot' and len(tasks) > slots:
+            raise UserError(
+                f'There are {len(tasks)} tasks, but the one-hot vector has {slots} places; set '
+                f'"task_slots" to {len(tasks)} or more, already in the run to start from.'
+            )
+        config = replace(config, tasks=tasks, task_slots=slots)
+        return cls(Cql(config), config, store, (training, held_out), seed)
+
+    @classmethod
+    def continued(cls, config: Any, earlier: Any) -> Any:
+        """What the networks of an earlier run mean: tasks, their places, and units."""
+        return replace(
+            config,
+            tasks=earlier.tasks,
+            task_slots=earlier.task_slots,
+            action_scale=earlier.action_scale,
+            state_mean=earlier.state_mean if earlier.state_dim == config.state_dim else (),
+            state_std=earlier.state_std if earlier.state_dim == config.state_dim else (),
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which episodes are left out."""
+        unlabelled = int((self.store.outcome == UNKNOWN).sum())
+        if not unlabelled or self.config.unlabelled_as_success:
+            return ()
+        return (f'{unlabelled} episodes without a label are left out',)
+
+    @property
+    def stochastic(self) -> bool:
+        """True: actions are drawn in `forward`."""
+        return True
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Critics, actor and temperature, each with its learning rate."""
+        config, model = self.config, self.model
+        rates: list[tuple[list[nn.Parameter], float]] = [
+            (list(model.critic.parameters()), config.learning_rate),
+            (list(model.actor.parameters()), config.actor_learning_rate),
+            ([model.log_temperature], config.temperature_learning_rate),
+        ]
+        return [
+            {'params': [p for p in some if p.requires_grad], 'scale': rate / config.learning_rate}
+            for some, rate in rates
+        ]
+
+    def weights_loaded(self) -> None:
+        """The delayed critics begin as copies."""
+        self.target.load_state_dict(self.model.critic.state_dict())
+
+    def draw(self, rng: np.random.Generator, split: str, count: int) -> Draw:
+        """Steps, as [s, s'] frames: so many of prior data, the others of target data."""
+        prior, target = self.frames[split]
+        n_prior = round(self.config.mixing_ratio * count) if len(target) else count
+        frames = rng.choice(prior, n_prior if len(prior) else 0)
+        frames = np.concatenate([frames, rng.choice(target, count - len(frames))])
+        label = self.label[torch.from_numpy(frames)]
+        data = {
+            'action': self.actions[torch.from_numpy(frames)],
+            'reward': self.config.reward_scale * label + self.config.reward_shift,
+            'mask': 1 - label,
+            'task': torch.from_numpy(self.task[self.episode_of[frames]]),
+        }
+        # Past the last frame there is none, and no step needs one.
+        following = np.minimum(frames + 1, self.last[frames])
+        return Draw(np.concatenate([frames, following]), data=data)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The losses of critics, actor and temperature, which share no weight, in one sum."""
+        model, config, data = cast(Cql, self.active), self.config, batch.data
+        count = len(data['action'])
+        images, state, hide = batch.images, batch.state, batch.hide_state
+        here, there = slice(None, count), slice(count, None)
+        with torch.autocast(images[0].device.type, torch.bfloat16, enabled=config.bfloat16):
+            latent = model.critic.encoder([image[here] for image in images], None)
+            seen = model.actor.encoder(*_part(images, state, hide, here))
+            with torch.no_grad():
+                next_latent = self.target.encoder([image[there] for image in images], None)
+                next_seen = model.actor.encoder(*_part(images, state, hide, there))
+        task = self.task_vectors[data['task']]
+        policy = model.policy(seen, task)
+        n = config.n_actions
+        with torch.no_grad():
+            next_actions = model.policy(next_seen, task).sample((n,))
+            target = backup_target(
+                data['reward'],
+                data['mask'],
+                self.target.heads(next_latent, task, next_actions),
+                config.discount,
+                max_backup=config.max_backup,
+            )
+            proposed = policy.sample((n,))
+            log_prob = policy.log_prob(proposed)
+            random = 2 * torch.rand_like(proposed) - 1
+        candidates = torch.cat([data['action'][None], proposed, random])
+        data_q, policy_q, random_q = model.critic.heads(latent, task, candidates).split(
+            (1, n, n), 1
+        )
+        conservative, info = conservative_loss(
+            data_q[:, 0], policy_q, log_prob, random_q, config.action_dim, config.min_q_version
+        )
+        of_critic, more = critic_loss(data_q[:, 0], target, conservative, config.alpha)
+        info |= more
+        action = policy.rsample()
+        log_prob = policy.log_prob(action)
+        temperature = model.log_temperature.exp()
+        q = q_of_action(model.critic, latent.detach(), task, action)
+        of_actor, more = actor_loss(q, log_prob, temperature.detach())
+        info |= more
+        entropy_wanted = -config.target_entropy_factor * config.action_dim
+        of_temperature, more = temperature_loss(temperature, -log_prob.mean(), entropy_wanted)
+        loss = of_critic + of_actor + of_temperature
+        return loss, {'loss': loss.detach(), **info, **more}
+
+    @torch.no_grad()
+    def after_update(self, step: int) -> None:
+        """Moves the average, and the delayed critics towards what they follow."""
+        super().after_update(step)
+        update_target(self.target, self.model.critic, self.config.target_rate)
+        for kept, buffer in zip(self.target.buffers(), self.model.critic.buffers(), strict=True):
+            kept.copy_(buffer)
+        self.updates = step + 1
+
+    def score(self, metrics: Mapping[str, float]) -> float:
+        """The later, the better: no number that episodes held out give tells a good policy."""
+        return float(self.updates)
+
+
+def _part(
+    images: list[Tensor], state: Tensor | None, hide: Tensor | None, rows: slice
+) -> tuple[list[Tensor], Tensor | None, Tensor | None]:
+    return (
+        [image[rows] for image in images],
+        None if state is None else state[rows],
+        None if hide is None else hide[rows],
+    )
+
+
+def q_of_action(critic: Critic, latent: Tensor, task: Tensor, action: Tensor) -> Tensor:
+    """Q with gradients to the action only."""
+    weights = {name: weight.detach() for name, weight in critic.heads.named_parameters()}
+    q: Tensor = functional_call(critic.heads, weights, (latent, task, action))
+    return q
