@@ -94,6 +94,7 @@ TASKS: dict[str, TaskEntry] = {
         _entry('box_assembly', 'BoxAssembly', 120),
         _entry('open_microwave', 'OpenMicrowave', 70),
         _entry('paper_towel', 'PaperTowel', 120),
+        _entry('sweep_beans', 'SweepBeans', 100),
         _entry('window_open', 'WindowOpen', 50),
     )
 }
