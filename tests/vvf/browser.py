@@ -38,7 +38,7 @@ def find_browser() -> str | None:
 class Browser:
     """One tab; a context manager."""
 
-    def __init__(self, program: str, profile: Path) -> None:
+    def __init__(self, program: str, profile: Path, more: tuple[str, ...] = ()) -> None:
         down, up = os.pipe(), os.pipe()
 
         def take_over() -> None:
@@ -48,7 +48,7 @@ class Browser:
             os.dup2(write, 4)
 
         self._process = subprocess.Popen(
-            [program, *QUIET, f'--user-data-dir={profile}', 'about:blank'],
+            [program, *QUIET, *more, f'--user-data-dir={profile}', 'about:blank'],
             preexec_fn=take_over, pass_fds=(3, 4, down[0], up[1]),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
@@ -80,8 +80,10 @@ class Browser:
         self._process.terminate()
         self._process.wait()
 
-    def open(self, page: Path, size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> None:
-        """Show a file in a window of some size, and wait until it is loaded."""
+    def open(
+        self, page: Path | str, size: tuple[int, int] = DESKTOP, *, dark: bool = False
+    ) -> None:
+        """Show a file or an address in a window of some size, and wait until it is loaded."""
         self._send(
             'Emulation.setDeviceMetricsOverride', width=size[0], height=size[1],
             deviceScaleFactor=1, mobile=size[0] < 600,
@@ -89,7 +91,7 @@ class Browser:
         scheme = {'name': 'prefers-color-scheme', 'value': 'dark' if dark else 'light'}
         self._send('Emulation.setEmulatedMedia', features=[scheme])
         self.events.clear()
-        self._send('Page.navigate', url=page.resolve().as_uri())
+        self._send('Page.navigate', url=page if isinstance(page, str) else page.resolve().as_uri())
         while not any(e['method'] == 'Page.loadEventFired' for e in self.events):
             self._receive()
 

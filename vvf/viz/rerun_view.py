@@ -26,6 +26,7 @@ from vvf.bags.reader import BagReader, DecodeError, open_bag
 from vvf.errors import UserError
 from vvf.images import ImageError, encode_jpeg, to_rgb
 from vvf.viz.bag_notes import camera_topics, take_notes
+from vvf.viz.canvas import COLOURS
 from vvf.viz.cards import EpisodeReport
 from vvf.viz.episodes import read_episode
 
@@ -232,13 +233,16 @@ _NUMBERS: dict[str, Callable[[Any], dict[str, float]]] = {
 
 def _tracks(rr: Any, recording: Any, episode: EpisodeReport) -> dict[str, int]:
     rows = {}
-    for track in episode.tracks:
+    for number, track in enumerate(episode.tracks):
+        # Rerun's own colours are by name, and may well be the same.
+        colour = rr.SeriesLines(colors=[COLOURS[number % len(COLOURS)]])
         for kind in ('progress', 'value', 'advantage', 'uncertainty'):
             numbers = getattr(track, kind)
             known = np.isfinite(numbers)
             if known.any():
                 entity = f'{kind}/{track.name}'
                 _send(rr, recording, entity, track.times[known], numbers[known])
+                recording.log(_path(rr, entity), colour, static=True)
                 rows[entity] = int(known.sum())
     return rows
 
