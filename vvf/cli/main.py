@@ -31,6 +31,7 @@ COMMANDS = {
     'episode': 'start, end, judge and save episodes of a running graph',
     'demo': 'run, record, relabel and report some episodes in simulation',
     'collect': 'record episodes of the scripted expert in simulation',
+    'clips': "draw videos of a person's hand at a table, as a stand-in for Ego4D",
     'train': 'train a value model or a policy',
     'relabel': 'score recorded episodes with value models',
     'episodes': 'list recorded episodes: outcome, length, value, interventions, complaints',
