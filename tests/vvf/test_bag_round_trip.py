@@ -68,6 +68,22 @@ def test_other_readers_agree(tmp_path: Path) -> None:
         assert {c.compression for c in chunks} == {'zstd'}
 
 
+@pytest.mark.parametrize('compression', ['zstd', 'lz4'])
+def test_chunks_of_either_compression_are_read_by_all(tmp_path: Path, compression: str) -> None:
+    message = cdr(joints(START_NS, ['waist'], np.zeros(1)))
+    with BagWriter(tmp_path / 'ep', [JOINTS], compression=compression) as writer:
+        for i in range(20):
+            writer.write('/joint_states', START_NS + i, message)
+    with (tmp_path / 'ep' / 'ep.mcap').open('rb') as stream:
+        summary = make_reader(stream).get_summary()
+        assert summary is not None
+        assert {index.compression for index in summary.chunk_indexes} == {compression}
+    with AnyReader([tmp_path / 'ep']) as bag:
+        assert [raw for _, _, raw in bag.messages()] == [message] * 20
+    with open_bag(tmp_path / 'ep') as bag:
+        assert [raw for *_, raw in bag.messages()] == [message] * 20
+
+
 def test_metadata_are_those_of_rosbag2(tmp_path: Path) -> None:
     path = write_episode(tmp_path / 'ep', frames=5)
     info = yaml.safe_load((path / 'metadata.yaml').read_text())['rosbag2_bagfile_information']

@@ -249,7 +249,7 @@ def make_bag(path: Path, frames: int) -> Path:
 
 
 def _picture(index: int, seed: int) -> npt.NDArray[np.uint8]:
-    """As hard to decode as a photograph: some 60 kB as JPEG."""
+    """As hard to decode as a photograph: some 100 kB as JPEG."""
     rows, columns = np.mgrid[0:480, 0:640].astype(np.float32)
     light = 90 + 60 * np.sin(columns / 97 + seed) + 50 * np.cos(rows / 71)
     noise = np.random.default_rng((seed, index)).normal(0, 6, (480, 640, 3))

@@ -20,6 +20,7 @@ from vvf.relabelling.scores import Column, EpisodeScores
 
 RELABELLED_TOPIC = '/vvf/value/relabelled'
 
+_JPEG = 'sensor_msgs/msg/CompressedImage'
 _AHEAD = 512  # messages read in advance of the writing
 
 
@@ -73,6 +74,7 @@ def write_sibling(
             custom,
             file_name=f'{name}.mcap',
             chunk_seconds=float('inf'),
+            compression='lz4' if any(reader.topics[t].type == _JPEG for t in taken) else 'zstd',
         )
         parts = zip(topics, scores.columns, limits, strict=True)
         values = heapq.merge(
