@@ -130,6 +130,24 @@ def test_wrong_places_and_numbers(tmp_path: Path, arguments: tuple[str, ...], wo
     assert_one_sentence(vvf(*[a.format(**places) for a in arguments]), word)
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'word'),
+    [
+        (('--set', 'learning_rate=-1'), 'learning_rate'),
+        (('--set', 'brightness=-1'), 'brightness'),
+        (('--threads', '0'), 'threads'),
+        (('--seed', '-1'), 'seed'),
+    ],
+)
+def test_numbers_that_nothing_can_be_trained_with(
+    tmp_path: Path, arguments: tuple[str, ...], word: str
+) -> None:
+    images = np.zeros((6, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / 'a.npz', images_front=images, action=np.zeros((6, 7)), success=True)
+    train = ('train', 'cql', '--data', tmp_path, '--out', tmp_path / 'out', '--steps', 1)
+    assert_one_sentence(vvf(*train, *arguments), word)
+
+
 def test_bad_episodes_are_named_and_left_out_only_when_told(tmp_path: Path) -> None:
     data, out = tmp_path / 'data', tmp_path / 'out'
     data.mkdir()

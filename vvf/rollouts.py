@@ -49,6 +49,7 @@ def roll_out(job: RolloutJob) -> Rollout:
     env = TaskEnv(job.task, job.config)
     try:
         observation, _ = env.reset(seed=job.seed)
+        policy.set_instruction(env.world.instruction)
         steps = 0
         while steps < job.max_steps:
             images = {camera: observation[camera] for camera in policy.cameras}

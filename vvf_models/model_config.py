@@ -83,8 +83,14 @@ class TrainingConfig:
         for name in ('batch_size', 'evaluate_every'):
             require(getattr(self, name) >= 1, f'"{name}" must be at least 1')
         require(self.learning_rate > 0, '"learning_rate" must be above 0')
-        for name in ('weight_decay', 'warmup_steps', 'gradient_clip', 'patience', 'shift'):
+        for name in (
+            *('weight_decay', 'warmup_steps', 'gradient_clip', 'patience', 'shift'),
+            *('brightness', 'contrast', 'saturation', 'state_noise'),
+        ):
             require(getattr(self, name) >= 0, f'"{name}" must not be negative')
+        require(0 <= self.hue <= 0.5, '"hue" must lie in [0, 0.5]')
+        for name in ('jitter_probability', 'state_dropout'):
+            require(0 <= getattr(self, name) <= 1, f'"{name}" must lie in [0, 1]')
         for name in ('ema_decay', 'held_out_fraction', 'hold'):
             require(0 <= getattr(self, name) < 1, f'"{name}" must lie in [0, 1)')
         require(

@@ -336,3 +336,18 @@ def test_bad_configurations_are_refused():
         IcvfConfig(p_random=0.5)
     with pytest.raises(UserError, match='discount'):
         IcvfConfig(discount=1.0)
+
+
+def test_dropout_is_behind_the_hidden_layers_and_only_while_training():
+    torch.manual_seed(0)
+    model = Icvf(small_icvf(head='multilinear', dropout=0.5))
+    plain = Icvf(small_icvf(head='multilinear'))
+    latents = torch.randn(4, model.latent_size)
+    assert sum(isinstance(part, torch.nn.Dropout) for part in model.modules()) == 2 * 3 * 2
+    assert not any(isinstance(part, torch.nn.Dropout) for part in plain.modules())
+    model.train()
+    twice = [model.intent_values(latents, latents, latents) for _ in range(2)]
+    assert not torch.equal(*twice)
+    model.eval()
+    twice = [model.intent_values(latents, latents, latents) for _ in range(2)]
+    assert torch.equal(*twice)

@@ -75,9 +75,12 @@ def train(
         numbers.
 
     Raises:
-        UserError: Data, configuration, folder, `init` or `init_encoder` do not fit.
+        UserError: Data, configuration, folder, `init` or `init_encoder` do not fit, or a number
+            makes no sense.
         ValueError: There are `task_data` beside frames that are ready.
     """
+    if threads < 1 or seed < 0:
+        raise UserError('"threads" must be at least 1, and "seed" must not be negative.')
     out = Path(out)
     torch.set_num_threads(threads)
     budget = Budget(steps, seconds)
