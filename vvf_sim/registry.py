@@ -95,6 +95,8 @@ TASKS: dict[str, TaskEntry] = {
         _entry('open_microwave', 'OpenMicrowave', 70),
         _entry('paper_towel', 'PaperTowel', 120),
         _entry('sweep_beans', 'SweepBeans', 100),
+        _entry('shirt_folding', 'ShirtFolding', 120, module='folding'),
+        _entry('pants_folding', 'PantsFolding', 90, module='folding'),
         _entry('window_open', 'WindowOpen', 50),
     )
 }

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folding a shirt or a pair of pants with two arms: ViVa's cloth tasks.
+
+A garment of about 20 by 24 cm lies flat on the table, a little wrinkled. Shirt: the left sleeve
+and side in, then the right, then the bottom up. Pants: the left leg over the right, then in half.
+The two arms face each other across the table and take the two ends of what is folded; a single
+arm crumples it. How cloth is held is a model, see `vvf_sim.worlds.cloth`. The arms pass through
+each other and through cloth that they do not hold; their experts keep them apart.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from vvf_sim.mj import mujoco
+from vvf_sim.rotations import Array
+from vvf_sim.worlds.cloth import RADIUS, Cloth, fit
+from vvf_sim.worlds.cloth_garments import PANTS, SHIRT, Garment
+from vvf_sim.worlds.folding_layout import FoldingLayout, arm_mounts, draw_layout, furnish
+from vvf_sim.worlds.mount import Mount
+from vvf_sim.worlds.world import World, WorldConfig
+
+ARM_SIDES = ('left', 'right')
+
+# A corner may end this far from where an ideal fold would have it.
+CORNER_LIMIT = 0.035
+# The folded garment covers at most this many times what it would ideally.
+AREA_LIMIT = 1.35
+# A fold that failed and covers less than this part of the ideal is a heap.
+CRUMPLED = 0.8
+# What is let go from higher than this was dropped.
+DROP_HEIGHT = 0.035
+# Cloth that has gone less far was not folded but tugged.
+TUGGED = 0.03
+# Time in which released cloth comes down, before it is judged.
+FALL_S = 0.3
+STILL = 0.02
+WITHDRAWN = 0.05
+START_Y = 0.17
+START_HEIGHT = 0.1
+
+
+class FoldingWorld(World[WorldConfig]):
+    """Two arms, a table and a garment; `reset` must be called before anything else.
+
+    Events; kinds are the arm or the fold: grasped, grasp_missed (closed where no cloth was),
+    cloth_dropped (let go high up, or before the line of the fold), fold_done, misfold (a fold
+    whose corners ended too far off), crumpled (the same, and in a heap), success.
+
+    Args:
+        config: what may vary.
+
+    Attributes:
+        stage: how many folds are done.
+    """
+
+    CAMERAS: ClassVar[tuple[str, ...]] = ('front', 'left_wrist', 'right_wrist')
+    MILESTONES: ClassVar[tuple[str, ...]] = ('grasped', 'fold_done', 'success')
+    ERRORS: ClassVar[tuple[str, ...]] = ('grasp_missed', 'cloth_dropped', 'misfold', 'crumpled')
+    GARMENT: ClassVar[Garment]
+
+    def __init__(self, config: WorldConfig) -> None:
+        super().__init__(config)
+        self.layout: FoldingLayout
+        self.cloth: Cloth
+        self.stage = 0
+
+    def mounts(self) -> tuple[Mount, ...]:
+        """One arm on either side."""
+        return arm_mounts(self.arm_model)
+
+    def draw(self, rng: np.random.Generator) -> None:
+        """Draw the layout."""
+        self.layout = draw_layout(self.config, self.GARMENT, rng, self.seed)
+
+    def furnish(self, spec: 'mujoco.MjSpec') -> None:
+        """Add table, garment and cameras."""
+        prefixes = [mount.prefix for mount in self.mounts()]
+        furnish(spec, self.layout, self.GARMENT, self.arm_model, prefixes)
+
+    def index(self) -> None:
+        """Look up the garment, and wrinkle it."""
+        self.cloth = Cloth(self.model, self.GARMENT, len(self.arms))
+        self.cloth.wrinkle(self.data, self.layout.wrinkles)
+
+    @property
+    def settle_ticks(self) -> int:
+        """Wrinkles have to fall."""
+        return 25
+
+    def starts(self) -> Sequence[tuple[Array, float]]:
+        """Over the two sides of the garment; fingers close along its sides."""
+        height = self.arm_model.tip_reach + START_HEIGHT
+        x, y = self.mounts()[0].xyz[0], START_Y
+        return [(np.array([x, side * y, height]), -side * np.pi / 2) for side in (1, -1)]
+
+    def clear(self) -> None:
+        """Forget what was held and done."""
+        self.stage = 0
+        self._closed = [False] * len(self.arms)
+        self._before = self.cloth.vertices(self.data)
+        self._due = np.inf
+        self._attempt: list[str] = []
+        self._succeeded = False
+
+    # -- how the garment lies --------------------------------------------------------------
+
+    def fitted(self, stage: int, moving: bool = False) -> tuple[Array, Array]:
+        """Rotation (2, 2) and shift (2,) from the garment's frame to the table's.
+
+        Args:
+            stage: number of folds that are taken to be done.
+            moving: whether what moves in the next fold counts, too.
+        """
+        ideal = self.GARMENT.stages[stage]
+        lies = self.cloth.vertices(self.data)[:, :2]
+        rest = np.ones(len(ideal), bool)
+        if not moving and stage < len(self.GARMENT.folds):
+            rest = ~self.GARMENT.folds[stage].moves(ideal)
+        return fit(ideal[rest], lies[rest])
+
+    def corner_errors(self, stage: int) -> Array:
+        """Distances (corners,) in m from where they would be after so many folds."""
+        garment = self.GARMENT
+        ideal = garment.stages[stage]
+        rotation, shift = self.fitted(max(stage - 1, 0), moving=stage == len(garment.folds))
+        if stage == len(garment.folds):
+            rotation, shift = fit(ideal, self.cloth.vertices(self.data)[:, :2])
+        lies = self.cloth.vertices(self.data)[garment.corner_vertices, :2]
+        wanted = ideal[garment.corner_vertices] @ rotation.T + shift
+        return np.asarray(np.linalg.norm(lies - wanted, axis=1))
+
+    def area_ratio(self, stage: int) -> float:
+        """What the garment covers, relative to an ideal garment after so many folds."""
+        ideal = self.cloth.area(self.GARMENT.stages[stage])
+        return self.cloth.area(self.cloth.vertices(self.data)) / ideal
+
+    def tip_point(self, arm: int) -> Array:
+        """Place (3,) between an arm's finger tips, table frame."""
+        tip = self.arms[arm].tip(self.data)
+        return np.asarray(tip[:3, 3] + self.arm_model.tip_reach * tip[:3, 0])
+
+    def holds(self, arm: int) -> bool:
+        """Whether an arm has hold of the garment."""
+        return bool(self.cloth.held(self.data)[arm].any())
+
+    def success(self) -> bool:
+        """Whether the garment is folded and lies still, let go, with both grippers withdrawn."""
+        last = len(self.GARMENT.folds)
+        if self.stage < last or any(self._closed) or self.cloth.speed(self.data) > STILL:
+            return False
+        vertices = self.cloth.vertices(self.data)
+        for arm in range(len(self.arms)):
+            if np.linalg.norm(vertices - self.tip_point(arm), axis=1).min() < WITHDRAWN:
+                return False
+        neat = bool(self.corner_errors(last).max() < CORNER_LIMIT)
+        return neat and self.area_ratio(last) < AREA_LIMIT
+
+    def failure_kind(self) -> str:
+        """Why the episode has not succeeded, from what happened; empty after a success.
+
+        The first error of the last attempt at a fold: missed_grasp, dropped, misfold, crumpled;
+        or else timeout.
+        """
+        if self._succeeded and self.success():
+            return ''
+        kinds = {'grasp_missed': 'missed_grasp', 'cloth_dropped': 'dropped'}
+        if self._attempt:
+            return kinds.get(self._attempt[0], self._attempt[0])
+        return 'misfold' if self.stage == len(self.GARMENT.folds) else 'timeout'
+
+    # -- events ----------------------------------------------------------------------------
+
+    def watch(self, fingers: Array) -> None:
+        """Hold what is pinched, let go of what is not, and judge what has come down."""
+        low, high = self.arm_model.finger_range
+        for arm, mounted in enumerate(self.arms):
+            closed = bool(mounted.joints(self.data)[-1] < 0.5 * (low + high))
+            if closed and not self._closed[arm]:
+                self._grip(arm)
+            elif self._closed[arm] and not closed:
+                self._let_go(arm)
+        if self.time >= self._due:
+            self._due = np.inf
+            self._judge()
+        if not self._succeeded and self.success():
+            self._succeeded = True
+            self.event('success')
+
+    def _grip(self, arm: int) -> None:
+        if not any(self._closed):
+            self._attempt = []
+            self._before = self.cloth.vertices(self.data)
+        self._closed[arm] = True
+        self._due = np.inf
+        found = self.cloth.within(self.data, self.tip_point(arm))
+        if not found.size:
+            self._error('grasp_missed', ARM_SIDES[arm])
+            return
+        self.cloth.pinch(self.data, arm, found)
+        self.event('grasped', ARM_SIDES[arm])
+
+    def _let_go(self, arm: int) -> None:
+        held = self.cloth.held(self.data)[arm]
+        self.cloth.release(self.data, arm)
+        self._closed[arm] = False
+        if held.any() and self._is_dropped(held):
+            self._error('cloth_dropped', ARM_SIDES[arm])
+        if not any(self._closed):
+            self._due = self.time + FALL_S
+
+    def _is_dropped(self, held: Array) -> bool:
+        vertices = self.cloth.vertices(self.data)[held]
+        if vertices[:, 2].min() - RADIUS > DROP_HEIGHT:
+            return True
+        moved = np.linalg.norm(vertices - self._before[held], axis=1).max()
+        if self.stage == len(self.GARMENT.folds) or moved < TUGGED:
+            return False
+        fold = self.GARMENT.folds[self.stage]
+        rotation, shift = self.fitted(self.stage)
+        return bool(fold.moves(((vertices[:, :2] - shift) @ rotation).mean(axis=0)[None])[0])
+
+    def _judge(self) -> None:
+        moved = np.linalg.norm(self.cloth.vertices(self.data) - self._before, axis=1).max()
+        if moved < TUGGED or self.stage == len(self.GARMENT.folds):
+            return
+        stage = self.stage + 1
+        if self.corner_errors(stage).max() < CORNER_LIMIT:
+            self.stage, self._attempt = stage, []
+            self.event('fold_done', self.GARMENT.folds[stage - 1].name)
+            return
+        if 'cloth_dropped' not in self._attempt:
+            heap = self.area_ratio(stage) < CRUMPLED
+            self._error('crumpled' if heap else 'misfold', self.GARMENT.folds[stage - 1].name)
+
+    def _error(self, name: str, kind: str) -> None:
+        self._attempt.append(name)
+        self.event(name, kind)
+
+
+@dataclass(frozen=True)
+class ShirtFoldingConfig(WorldConfig):
+    """What may vary; nothing besides what every world lets vary."""
+
+
+class ShirtFoldingWorld(FoldingWorld):
+    """A T-shirt; see `FoldingWorld`."""
+
+    GARMENT: ClassVar[Garment] = SHIRT
+
+    def __init__(self, config: ShirtFoldingConfig | None = None) -> None:
+        super().__init__(config or ShirtFoldingConfig())
+
+    @property
+    def instruction(self) -> str:
+        """What a person would ask for."""
+        return 'fold the shirt: the left side in, the right side in, then the bottom up'
+
+
+@dataclass(frozen=True)
+class PantsFoldingConfig(WorldConfig):
+    """What may vary; nothing besides what every world lets vary."""
+
+
+class PantsFoldingWorld(FoldingWorld):
+    """A pair of pants; see `FoldingWorld`."""
+
+    GARMENT: ClassVar[Garment] = PANTS
+
+    def __init__(self, config: PantsFoldingConfig | None = None) -> None:
+        super().__init__(config or PantsFoldingConfig())
+
+    @property
+    def instruction(self) -> str:
+        """What a person would ask for."""
+        return 'fold the pants: the left leg over the right, then in half'
