@@ -12,54 +12,27 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vvf_sim.controllers import CartesianTarget
+from vvf_sim.experts.box_assembly_strokes import (
+    FOLD,
+    LEAN,
+    OVER,
+    PRESS,
+    SHORT,
+    TRAVEL,
+    Point,
+    lift,
+    release,
+    shove,
+)
 from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.experts.script import Script
 from vvf_sim.rotations import Array, rotation_exp, rotation_log
-from vvf_sim.worlds.box_assembly_scene import FLAPS
+from vvf_sim.worlds.box_assembly_layout import FLAPS
 from vvf_sim.worlds.mount import gripper_down
 from vvf_sim.worlds.world import World
 
-# Way points of the finger tips: metres outward of the flap's crease, metres above it.
-Point = tuple[str, float, float]
-
-TRAVEL = 0.06
-FOLD: tuple[Point, ...] = (
-    ('approach', 0.056, TRAVEL),
-    ('approach', 0.056, 0.014),
-    ('sweep', 0.02, 0.02),
-    ('sweep', -0.014, 0.03),
-    ('press', -0.03, 0.02),
-    ('press', -0.03, 0.001),
-    ('rise', -0.03, TRAVEL),
-)
-# A flap that is bent inward already needs no sweep.
-PRESS: tuple[Point, ...] = (
-    ('approach', -0.026, TRAVEL),
-    ('press', -0.03, 0.001),
-    ('rise', -0.03, TRAVEL),
-)
+# A flap bent further inward than this, rad, needs no sweep.
 PRESS_BELOW = 0.75
-# In under the free edge of a closed flap from the open half of the carton, with the gripper
-# leaning by this much, rad, and round its crease until it stands open.
-LIFT: tuple[Point, ...] = (
-    ('approach', -0.074, TRAVEL),
-    ('approach', -0.066, -0.004),
-    ('lift', -0.044, -0.004),
-    ('lift', -0.03, 0.018),
-    ('lift', -0.01, 0.034),
-    ('lift', 0.018, 0.034),
-    ('lift', 0.03, 0.026),
-    ('rise', 0.0, TRAVEL),
-)
-LEAN = 0.7
-# Over the flap and down behind it; and a fold that lets go half way.
-OVER: tuple[Point, ...] = (
-    ('approach', 0.056, TRAVEL),
-    ('sweep', 0.014, TRAVEL),
-    ('press', -0.03, 0.016),
-    ('rise', -0.03, TRAVEL),
-)
-SHORT: tuple[Point, ...] = (*FOLD[:4], ('rise', -0.014, TRAVEL))
 # A flap that is still higher than this, rad, and resists with more than this, N, is blocked.
 BLOCKED = 0.35
 RESISTANCE = 6.0
@@ -101,13 +74,13 @@ class BoxAssemblyExpert(Script):
         super().__init__(world, targets, config, seed)
         self._home = self.tip()[:3, 3]
         self._yaw = self.tip_yaw()
-        self._lifting = False
         self._path: list[Point] = []
         self._deeper = 0.0
         # Where the crease was, for a stroke that pushes it away; a fold follows it.
         self._aim: tuple[Array, Array] | None = None
         self._flap = 0
         self._tries = [0] * len(FLAPS)
+        self._most = TRIES if self.config.recover else 1
         self._plan_mistake()
 
     @property
@@ -121,7 +94,7 @@ class BoxAssemblyExpert(Script):
         """The next step of the script."""
         if self.mistake == 'timeout':
             return self._wander()
-        if not self.phase or (self.phase == 'retreat' and self.config.recover):
+        if self.phase in ('', 'retreat'):
             self._next()
         while self.phase != 'retreat' and self._reached():
             self._path.pop(0)
@@ -143,7 +116,7 @@ class BoxAssemblyExpert(Script):
 
     def _next(self) -> None:
         """Look at the flaps and begin the next stroke."""
-        self._aim, self._lifting = None, False
+        self._aim = None
         flap, stroke = self._choose()
         if flap < 0:
             self._enter('retreat')
@@ -162,12 +135,11 @@ class BoxAssemblyExpert(Script):
             return -1, ()
         for major in (2, 3):
             if closed[major] and not all(closed[:2]):
-                if self._tries[major] >= TRIES:
+                if self._tries[major] >= self._most:
                     return -1, ()
-                self._lifting = True
-                return major, LIFT
+                return major, lift(self.world.layout.carton.flap_length)
         for flap in self._open_flaps():
-            if self._tries[flap] < TRIES:
+            if self._tries[flap] < self._most:
                 return flap, self._stroke(flap)
         return -1, ()
 
@@ -186,7 +158,7 @@ class BoxAssemblyExpert(Script):
     def _rotation(self) -> Array:
         """Wanted rotation (3, 3) of the tip."""
         down = gripper_down(self._yaw)
-        if self.phase == 'retreat' or not self._lifting:
+        if self.phase != 'lift':
             return down
         _, outward = self.world.crease(self._flap)
         return np.asarray(rotation_exp(LEAN * np.cross([0.0, 0.0, -1.0], outward)) @ down)
@@ -227,14 +199,12 @@ class BoxAssemblyExpert(Script):
 
     def _plan_mistake(self) -> None:
         rng = self.rng
-        minors, majors = list(rng.permutation([0, 1])), list(rng.permutation([2, 3]))
-        # The nearest of equivalent ways: the side that the gripper comes from.
-        self._order = [0, 1, *(int(i) for i in majors)]
+        majors = [int(i) for i in rng.permutation([2, 3])]
+        # The near side first, as the gripper comes from there; left and right are alike.
+        self._order = [0, 1, *majors]
         self._gave_up = False
-        self._bad = int(rng.choice([*minors, *majors, *majors]))
-        if self.mistake == 'push':
-            # Away from the arm is out of its reach.
-            self._bad = int(rng.choice([1, *majors]))
+        # Which stroke goes wrong; what is pushed away from the arm gets out of its reach.
+        self._bad = int(rng.choice([1, 2, 3] if self.mistake == 'push' else [0, 1, 2, 2, 3, 3]))
         self._blunders = 0
         self._too_high = bool(rng.random() < 0.5)
         self._held_at = float(rng.uniform(0.24, 0.29))
@@ -259,20 +229,10 @@ class BoxAssemblyExpert(Script):
         self._end_mistake()
         if mistake == 'push':
             self._aim = self.world.crease(self._bad)
-            shove: tuple[Point, ...] = (
-                *FOLD[:1],
-                ('approach', 0.056, -0.03),
-                ('sweep', 0.056 - self._shove, -0.03),
-                ('rise', 0.07 - self._shove, -0.03),
-                ('rise', 0.075 - self._shove, TRAVEL),
-            )
-            return self._bad, shove
+            return self._bad, shove(self._shove)
         if mistake == 'missed_flap':
             return self._bad, OVER if self._too_high else SHORT
-        length = self.world.layout.carton.flap_length
-        # Where the pressing finger has to stop for the flap to be at that angle.
-        height = 0.9 * length * np.tan(self._held_at)
-        return self._bad, (*FOLD[:5], ('press', -0.03, height), FOLD[6])
+        return self._bad, release(self.world.layout.carton.flap_length, self._held_at)
 
     def _blunder_of_order(self) -> tuple[int, Sequence[Point]]:
         """A major flap first, then the minor ones, which cannot lie flat any more."""

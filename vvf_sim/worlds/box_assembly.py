@@ -13,13 +13,8 @@ import numpy as np
 
 from vvf_sim.mj import mujoco
 from vvf_sim.rotations import Array
-from vvf_sim.worlds.box_assembly_scene import (
-    FLAPS,
-    SPRINGBACK,
-    BoxLayout,
-    draw_layout,
-    furnish,
-)
+from vvf_sim.worlds.box_assembly_layout import FLAPS, BoxLayout, draw_layout
+from vvf_sim.worlds.box_assembly_scene import SPRINGBACK, furnish
 from vvf_sim.worlds.world import World, WorldConfig
 
 # A flap below the first angle is closed, one that was and rises above the second is open again.
@@ -31,8 +26,10 @@ PUSHED_RAD = 0.3
 TILTED_RAD = 0.2
 # Finger tips at least this high above the walls' edge, or as far beside them, are withdrawn.
 WITHDRAWN = 0.045
-# Finger tips inside the walls and lower than this above their edge work on a flap.
+# Finger tips lower than this above the walls' edge, inside them or at a flap, work on one.
 WORKING = 0.03
+# Contacts flicker: a flap that was touched so long ago still counts as touched, s.
+TOUCH_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -203,6 +200,7 @@ class BoxAssemblyWorld(World[BoxAssemblyConfig]):
         """Forget which flaps were closed."""
         self._closed = [False] * len(FLAPS)
         self._closed_at = [np.inf] * len(FLAPS)
+        self._touched_at = np.full(len(FLAPS), -np.inf)
         self._working = -1
         self._changed = False
         self._lowest = np.inf
@@ -211,12 +209,14 @@ class BoxAssemblyWorld(World[BoxAssemblyConfig]):
     def watch(self, fingers: Array) -> None:
         """Follow flaps, fingers and carton."""
         tips = self.finger_tips()
+        touched = self._touched()
+        self._touched_at[touched] = self.time
         for number, angle in enumerate(self.angles):
             if not self._closed[number] and angle < CLOSED:
                 self._close(number)
             elif self._closed[number] and angle > REOPENED:
                 self._reopen(number, tips)
-        self._follow_fingers(tips)
+        self._follow_fingers(tips, bool(touched.any()))
         if not self._pushed and self.pushed():
             self._pushed = True
             self.event('box_pushed')
@@ -246,17 +246,17 @@ class BoxAssemblyWorld(World[BoxAssemblyConfig]):
         inward = half[0] * abs(x) + half[1] * abs(y) - (tips[0] * x + tips[1] * y)
         # A finger lower than the flap's plane where it is has lifted it.
         under = inward > 0.0 and tips[2] < inward * np.tan(self.angles[number])
-        if under and self._touched()[number]:
+        if under and self.time - self._touched_at[number] < TOUCH_S:
             self._changed = True
             self.event('flap_opened', FLAPS[number].name)
         else:
             self.event('flap_sprang_open', FLAPS[number].name)
 
-    def _follow_fingers(self, tips: Array) -> None:
+    def _follow_fingers(self, tips: Array, touching: bool) -> None:
         """Notice that fingers have drawn back from a flap that they did not close."""
         half = np.array(self.layout.carton.half)
-        inside = bool((np.abs(tips[:2]) < half).all() and tips[2] < WORKING)
-        if inside or self._touched().any():
+        inside = bool((np.abs(tips[:2]) < half).all())
+        if tips[2] < WORKING and (inside or touching):
             if tips[2] < self._lowest:
                 # Where the fingers go lowest is where they mean to press.
                 self._lowest = float(tips[2])

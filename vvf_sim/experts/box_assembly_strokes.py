@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strokes at a carton's flaps: way points of closed finger tips that point down.
+
+A way point is the phase it belongs to, then metres outward of the flap's crease and metres above
+it.
+"""
+
+import math
+
+Point = tuple[str, float, float]
+
+TRAVEL = 0.06
+FOLD: tuple[Point, ...] = (
+    ('approach', 0.056, TRAVEL),
+    ('approach', 0.056, 0.014),
+    ('sweep', 0.02, 0.02),
+    ('sweep', -0.014, 0.03),
+    ('press', -0.03, 0.02),
+    ('press', -0.03, 0.001),
+    ('rise', -0.03, TRAVEL),
+)
+# For a flap that is bent inward already.
+PRESS: tuple[Point, ...] = (
+    ('approach', -0.026, TRAVEL),
+    ('press', -0.03, 0.001),
+    ('rise', -0.03, TRAVEL),
+)
+# How much the gripper leans, rad, to come under a closed flap; upright it clears the open ones.
+LEAN = 0.55
+
+
+def lift(length: float) -> tuple[Point, ...]:
+    """In under the free edge of a closed flap of a length in m, and round its crease."""
+    return (
+        ('approach', -length - 0.028, TRAVEL),
+        ('approach', -length - 0.019, -0.003),
+        ('lift', -length + 0.002, -0.003),
+        ('lift', -0.03, 0.018),
+        ('lift', -0.01, 0.034),
+        ('lift', 0.018, 0.034),
+        ('lift', 0.03, 0.026),
+        ('rise', 0.0, TRAVEL),
+    )
+
+
+# Over the flap and down behind it; and a fold that lets go half way.
+OVER: tuple[Point, ...] = (
+    ('approach', 0.056, TRAVEL),
+    ('sweep', 0.014, TRAVEL),
+    ('press', -0.03, 0.016),
+    ('rise', -0.03, TRAVEL),
+)
+SHORT: tuple[Point, ...] = (*FOLD[:4], ('rise', -0.014, TRAVEL))
+
+
+def release(length: float, angle: float) -> tuple[Point, ...]:
+    """A fold of a flap of a length in m that lets go of it at an angle in rad."""
+    return (*FOLD[:5], ('press', -0.03, 0.9 * length * math.tan(angle)), FOLD[6])
+
+
+def shove(distance: float) -> tuple[Point, ...]:
+    """Too low: against the wall, which is pushed before the fingers for a distance in m."""
+    return (
+        FOLD[0],
+        ('approach', 0.056, -0.03),
+        ('sweep', 0.056 - distance, -0.03),
+        ('rise', 0.07 - distance, -0.03),
+        ('rise', 0.075 - distance, TRAVEL),
+    )
