@@ -132,13 +132,10 @@ def draw_microwave(config: OpenMicrowaveConfig, rng: np.random.Generator, seed: 
     yaw = side * float(rng.uniform(-0.2, 0.15))
     depth, width, height = (float(v) for v in rng.uniform([0.14, 0.25, 0.13], [0.17, 0.28, 0.15]))
     door_width = float(rng.uniform(0.68, 0.74)) * width
-    bodies, other = _BODIES, 'objects' in config.axes
-    chosen = axis_rng('objects', seed) if other else rng
+    body, handle = _draw_colours(rng, _BODIES)
+    other = 'objects' in config.axes
     if other:
-        bodies = _OTHER_BODIES
-    body = bodies[int(chosen.integers(len(bodies)))]
-    handles = [c for c in PALETTE.values() if np.linalg.norm(np.subtract(c, body)) > 0.4]
-    handle = handles[int(chosen.integers(len(handles)))]
+        body, handle = _draw_colours(axis_rng('objects', seed), _OTHER_BODIES)
     looks = draw_looks(config.setting, rng)
     start = np.array([0.22, 0.0, 0.24]) + rng.uniform(-0.025, 0.025, 3)
     return Microwave(
@@ -155,6 +152,13 @@ def draw_microwave(config: OpenMicrowaveConfig, rng: np.random.Generator, seed: 
         start_yaw=float(rng.uniform(-0.15, 0.15)),
         others=_draw_others(config, seed) if 'distractors' in config.axes else (),
     )
+
+
+def _draw_colours(rng: np.random.Generator, bodies: tuple[Vector, ...]) -> tuple[Vector, Vector]:
+    """Of the body, and of a handle that stands out from it."""
+    body = bodies[int(rng.integers(len(bodies)))]
+    handles = [c for c in PALETTE.values() if np.linalg.norm(np.subtract(c, body)) > 0.4]
+    return body, handles[int(rng.integers(len(handles)))]
 
 
 def _draw_others(config: OpenMicrowaveConfig, seed: int) -> tuple[Placed, ...]:

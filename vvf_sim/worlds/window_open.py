@@ -37,7 +37,7 @@ _STILL = 0.1
 # A gripper so far from the handle has left it; so near to the window it means to push, m.
 _LEFT = 0.09
 _NEAR = 0.13
-_OVER = 0.08
+_OVER = 0.045
 
 
 class WindowOpenWorld(World[WindowOpenConfig]):
@@ -129,16 +129,16 @@ class WindowOpenWorld(World[WindowOpenConfig]):
     def _follow_gripper(self) -> None:
         arm = self.arms[0]
         along, before, height = self.window.seen_from(arm.tip(self.data)[:3, 3])
-        along, before = along - self.opened, before - STANDOFF
+        before -= STANDOFF
         low = height - arm.arm.tip_reach - self.window.handle_top
         if arm.touched(self.data, self._handle, 1).any():
             if not self._reached:
                 self.event('handle_reached')
             self._reached = True
-        elif np.hypot(along, before) > _LEFT or low > _OVER:
+        elif np.hypot(along - self.opened, before) > _LEFT or low > _OVER:
             self._reached = False
         # The handle is no longer between the fingers, nor before them.
-        past = arm.arm.max_opening / 2 + HANDLE_HALF + 0.02
+        past = self.opened + arm.arm.max_opening / 2 + HANDLE_HALF + 0.02
         near = abs(before) < _NEAR and low < _OVER
         if near and not self._reached and self._ahead < past <= along:
             self.event('handle_missed', target=False)

@@ -13,7 +13,7 @@ from vvf_sim.worlds.layout import Placed
 from vvf_sim.worlds.object_kinds import PALETTE, Vector
 from vvf_sim.worlds.objects import OBJECT_NAMES
 from vvf_sim.worlds.spec import Looks
-from vvf_sim.worlds.variation import draw_looks, draw_place
+from vvf_sim.worlds.variation import colour, draw_looks, draw_place
 from vvf_sim.worlds.world import WorldConfig
 
 Side = Literal['left', 'right', 'any']
@@ -130,13 +130,10 @@ def draw_window(config: WindowOpenConfig, rng: np.random.Generator, seed: int) -
     xy = draw_place(config.setting, rng, AREA, float(side))
     yaw = float(rng.uniform(-0.2, 0.2))
     width, height, top = (float(v) for v in rng.uniform([0.33, 0.2, 0.1], [0.38, 0.25, 0.13]))
+    frame, glass, handle = _draw_colours(rng, _FRAMES)
     other = 'objects' in config.axes
-    chosen = axis_rng('objects', seed) if other else rng
-    frames = _OTHER_FRAMES if other else _FRAMES
-    frame = frames[int(chosen.integers(len(frames)))]
-    glass = np.array([0.76, 0.9, 0.94]) + chosen.uniform(-0.06, 0.06, 3)
-    handles = [c for c in PALETTE.values() if np.linalg.norm(np.subtract(c, frame)) > 0.4]
-    handle = handles[int(chosen.integers(len(handles)))]
+    if other:
+        frame, glass, handle = _draw_colours(axis_rng('objects', seed), _OTHER_FRAMES)
     looks = draw_looks(config.setting, rng)
     start = np.array([0.2, 0.0, 0.24]) + rng.uniform(-0.03, 0.03, 3)
     return Window(
@@ -148,13 +145,23 @@ def draw_window(config: WindowOpenConfig, rng: np.random.Generator, seed: int) -
         side=side,
         round_handle=other,
         frame_colour=frame,
-        glass_colour=(float(glass[0]), float(glass[1]), float(glass[2])),
+        glass_colour=glass,
         handle_colour=handle,
         looks=looks,
         start_xyz=start,
         start_yaw=float(rng.uniform(-0.15, 0.15)),
         others=_draw_others(config, seed) if 'distractors' in config.axes else (),
     )
+
+
+def _draw_colours(
+    rng: np.random.Generator, frames: tuple[Vector, ...]
+) -> tuple[Vector, Vector, Vector]:
+    """Of the frame, of the glass, and of a handle that stands out from the frame."""
+    frame = frames[int(rng.integers(len(frames)))]
+    glass = colour(np.array([0.76, 0.9, 0.94]) + rng.uniform(-0.06, 0.06, 3))
+    handles = [c for c in PALETTE.values() if np.linalg.norm(np.subtract(c, frame)) > 0.4]
+    return frame, glass, handles[int(rng.integers(len(handles)))]
 
 
 def _draw_others(config: WindowOpenConfig, seed: int) -> tuple[Placed, ...]:
