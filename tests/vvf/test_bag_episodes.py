@@ -74,12 +74,12 @@ def at(frame):
 def simulated(tmp_path_factory):
     """A simulated episode as the collector saves it, and as a bag with frames in between."""
     folder = tmp_path_factory.mktemp('simulated')
-    data = collect_episode(3, max_steps=12)
+    data = collect_episode('pick_place', 3, max_steps=12)
     save_npz(data, folder / 'episode.npz')
     task = load_task('pick_place')
     topics = [TopicSpec(t.topic, t.type, t.qos) for t in task.recorded_topics()]
     custom = {'task_file': task.to_yaml(), 'episode_id': 'episode', 'instruction': 'put it there'}
-    blank = np.zeros_like(data.images_wrist[0])
+    blank = np.zeros_like(data.images['wrist'][0])
     with BagWriter(folder / 'bag', topics, custom) as writer:
         for i, stamp in enumerate(data.stamps):
             now = START_NS + round(stamp * 1e9)
@@ -95,8 +95,8 @@ def simulated(tmp_path_factory):
             writer.write('/joint_states', now, cdr(joints(now, task.state[0].names, positions)))
             writer.write('/vvf/ee_pose', now, cdr(pose))
             for camera, frames in (
-                ('shoulder', data.images_shoulder),
-                ('wrist', data.images_wrist),
+                ('shoulder', data.images['shoulder']),
+                ('wrist', data.images['wrist']),
             ):
                 writer.write(f'/{camera}/image_raw', now, cdr(image(now, frames[i])))
             later = now + FRAME_NS  # 10 Hz cameras, 5 Hz actions
