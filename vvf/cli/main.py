@@ -41,7 +41,7 @@ COMMANDS = {
     'bench': 'measure speed and losses on this machine',
     'report': 'write an HTML page about recorded episodes',
     'overlay': 'write videos of episodes with their value',
-    'view': 'show a bag in the Rerun viewer: cameras, joints and values on one time line',
+    'view': 'show a bag in the Rerun viewer, or a simulated task done by its expert',
 }
 
 
