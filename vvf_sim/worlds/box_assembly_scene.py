@@ -74,7 +74,7 @@ def furnish(spec: 'mujoco.MjSpec', layout: BoxLayout, arm: ArmModel) -> None:
     add_looks(spec, layout.looks)
     add_table(spec)
     front = spec.worldbody.add_camera(name='front')
-    look_at(front, [0.74, -0.16, 0.42], [0.27, 0.0, 0.075], [0.0, 0.0, 1.0], 34.0)
+    look_at(front, [0.74, -0.16, 0.42], [0.27, 0.0, 0.075], [0.0, 0.0, 1.0], 37.0)
     add_wrist_camera(spec, arm)
     _add_carton(spec, layout.carton)
     for index, placed in enumerate(layout.distractors):
