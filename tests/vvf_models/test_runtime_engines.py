@@ -22,7 +22,7 @@ from vvf_models.values.icvf import Icvf
 from vvf_models.values.vip import Vip, VipConfig
 from vvf_models.values.viva import Viva
 from vvf_sim.collect import collect_episode
-from vvf_sim.experts.pick_place import ExpertConfig
+from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.worlds.layout import PickPlaceConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,9 +36,12 @@ SEEN = {'cameras': ('wrist',), 'image_size': SIZE, 'state_dim': STATE_DIM}
 def frames():
     """Images per camera and states of two simulated episodes."""
     expert = ExpertConfig.demonstrator()
-    episodes = [collect_episode(seed, PickPlaceConfig(image_size=SIZE), expert) for seed in (3, 4)]
+    episodes = [
+        collect_episode('pick_place', seed, PickPlaceConfig(image_size=SIZE), expert)
+        for seed in (3, 4)
+    ]
     images = {
-        camera: np.concatenate([getattr(each, f'images_{camera}') for each in episodes])
+        camera: np.concatenate([each.images[camera] for each in episodes])
         for camera in ('shoulder', 'wrist')
     }
     return images, np.concatenate([each.state for each in episodes])
