@@ -3,9 +3,9 @@
 
 For each task and arm: how many seeds succeed at three settings of the expert's noise, how long a
 success takes, control steps a second without cameras, frames a second with all cameras at 128 px
-(a frame is one image of each), and the peak memory of a process. Resets count. Speeds are those of all
---workers together, each with one thread, and are measured when no episode runs besides. A run that
-was stopped goes on where it was if --json is given.
+(a frame is one image of each), and the peak memory of a process. Speeds include resets, are those
+of all --workers together, each with one thread, and are measured when no episode runs besides. A
+run that was stopped goes on where it was if --json is given.
 """
 
 from __future__ import annotations
