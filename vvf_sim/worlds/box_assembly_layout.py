@@ -114,7 +114,7 @@ def _draw_distractors(carton: tuple[float, float], rng: np.random.Generator) -> 
     for kind in kinds[: int(rng.integers(2, 4))]:
         for _ in range(100):
             side = float(rng.choice([-1.0, 1.0]))
-            xy = np.array([rng.uniform(0.15, 0.42), side * rng.uniform(0.13, 0.28)])
+            xy = np.array([rng.uniform(0.15, 0.42), side * rng.uniform(0.12, 0.2)])
             others = [np.array(carton), *(np.array(other.xy) for other in placed)]
             limits = [0.17, *[0.09] * len(placed)]
             if all(np.hypot(*(xy - o)) > d for o, d in zip(others, limits, strict=True)):
