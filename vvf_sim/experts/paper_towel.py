@@ -28,7 +28,7 @@ HOVER = 0.075
 # What is left between the finger tips and the table.
 CLEARANCE = 0.0045
 # A level hand is kept this high, or a Franka's would touch the table.
-LEVEL_HEIGHT = 0.05
+LEVEL_HEIGHT = 0.07
 # How far above the tip frame the palm is, less a margin: it must not land on the peg.
 PALM = 0.034
 # How far the roll's middle passes above the peg, and how exactly it must be over it, m and rad.
@@ -89,7 +89,7 @@ class PaperTowelExpert(Script):
             if self.steps > PATIENCE and self.phase != 'retreat':
                 # Something is in the way, or out of reach: let it be.
                 self._given_up.add(self._index)
-                self._next_roll()
+                self.enter('rise')
             elif not reached:
                 break
             self._advance()
@@ -106,7 +106,7 @@ class PaperTowelExpert(Script):
         self._mistake_turn = int(rng.integers(self._count))
         self._turn = 0
         self._too_high = rng.random() < 0.5
-        self._beside = float(rng.choice([-1.0, 1.0])) * rng.uniform(0.062, 0.07)
+        self._beside = self.world.arm_model.max_opening / 2 + rng.uniform(0.045, 0.055)
         self._drop_at = rng.uniform(0.35, 0.75)
         self._opened = 0
         self._carry_length = 0.0
@@ -213,7 +213,8 @@ class PaperTowelExpert(Script):
             if self._too_high:
                 grasp[2] += self._roll_height()
             else:
-                grasp[:2] += self._beside * np.array([-np.sin(yaw), np.cos(yaw)])
+                aside = self._beside * np.array([-np.sin(yaw), np.cos(yaw)])
+                grasp[:2] += aside * self._freer_side(grasp[:2], aside)
         aside = float(np.hypot(*(tip - grasp)[:2]))
         turned = abs(yaw - self.tip_yaw())
         if self.phase == 'descend' and aside > 0.025:
@@ -255,7 +256,8 @@ class PaperTowelExpert(Script):
         if self.phase == 'align':
             return over, rotation, bool(aside < ALIGNED and tilt < TILTED)
         over[2] = self._lowest(rotation @ offset)
-        return over, rotation, bool(tip[2] < over[2] + 0.006)
+        # What keeps the hand from its place keeps the roll from falling aside, too.
+        return over, rotation, bool(tip[2] < over[2] + 0.006 or self.steps > 6)
 
     def _in_hand(self) -> tuple[Array, Array, Array]:
         """Where the roll is (3,), its axis in the tip's frame, and the tip seen from it there."""
@@ -304,6 +306,13 @@ class PaperTowelExpert(Script):
     def _others(self) -> list[Array]:
         rolls = [self.world.roll_pose(i)[0][:2] for i in range(self._count) if i != self._index]
         return [self._peg, *rolls]
+
+    def _freer_side(self, middle: Array, aside: Array) -> float:
+        rooms = [
+            min(float(np.linalg.norm(middle + sign * aside - other)) for other in self._others())
+            for sign in (-1.0, 1.0)
+        ]
+        return -1.0 if rooms[0] > rooms[1] else 1.0
 
     def _wrong_place(self) -> Array:
         """Somewhere beside the holder, clear of what stands on the table."""

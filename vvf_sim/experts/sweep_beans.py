@@ -94,9 +94,9 @@ class SweepBeansExpert(Script):
             else:
                 self._advance()
         opening = 0.0 if self.phase in _CLOSED else 1.0
-        if self.phase == 'retreat' and not self.world.held:
+        if self.phase in ('rise', 'retreat') and not self.world.held:
             opening = 1.0
-        if self.phase in ('carry', *_SWEEPING) and self.mistake == 'tool_dropped' and self._slips():
+        if self.mistake == 'tool_dropped' and self._lets_go():
             opening = 1.0
         step = SWEEP_STEP if self.phase in _SWEEPING else STEP
         return self.towards(place, rotation, opening, step=step)
@@ -104,30 +104,31 @@ class SweepBeansExpert(Script):
     def _plan_mistake(self) -> None:
         rng = self.rng
         self._too_high = rng.random() < 0.5
-        self._beside = float(rng.choice([-1.0, 1.0])) * rng.uniform(0.05, 0.06)
+        beside = self.world.arm_model.max_opening / 2 + rng.uniform(0.045, 0.055)
+        self._beside = float(rng.choice([-1.0, 1.0])) * beside
         # Lets go on the way to the beans, or while it sweeps.
         self._slip_phase = 'carry' if rng.random() < 0.5 else 'gather'
         self._slip_after = int(rng.integers(0, 3))
-        self._opened = 0
         self._astray = float(rng.uniform(-0.4, 0.4))
 
-    def _slips(self) -> bool:
-        due = self.phase == self._slip_phase and self.steps >= self._slip_after
-        if (due or self._opened) and self._opened < 2:
-            self._opened += 1
-            return True
-        return False
+    def _lets_go(self) -> bool:
+        if self.phase not in _HOLDING:
+            return False
+        late = _ORDER.index(self.phase) - _ORDER.index(self._slip_phase)
+        return late > 0 or (late == 0 and self.steps >= self._slip_after)
 
     def _notice(self) -> None:
         """Go back for the brush if it is not in the hand though it should be."""
         if self.phase not in _HOLDING or self.world.held:
             return
-        if self.mistake in ('missed_grasp', 'tool_dropped'):
-            if not self.recovers or self._opened == 1:
-                return
-            self.mistake = ''
-        elif not self.config.recover:
+        if self.mistake == 'tool_dropped' and not self.recovers:
+            self.enter('rise')
             return
+        if self.mistake == 'missed_grasp' and not self.recovers:
+            return
+        if not self.mistake and not self.config.recover:
+            return
+        self.mistake = ''
         # A brush that has fallen over is not for this script to pick up.
         stands = self.world.brush_pose()[1][2, 2] > LEANS
         self.enter('approach' if stands else 'retreat')
@@ -236,18 +237,13 @@ class SweepBeansExpert(Script):
         return grasp, gripper_down(yaw), bool(there and turned < 0.15)
 
     def _grasp_yaw(self, rotation: Array) -> float:
-        """Of the four ways to take a square handle the one with the least turning in all."""
-        brush = float(np.arctan2(rotation[1, 0], rotation[0, 0]))
-        current = self.tip_yaw()
-        best, least = current, np.inf
-        for quarter in range(-3, 4):
-            yaw = brush + quarter * np.pi / 2
-            if abs(yaw) > np.pi / 2 + 0.25:
-                continue
-            turning = abs(yaw - current) + abs(self._sweep_yaw(yaw - brush, yaw) - yaw)
-            if turning < least:
-                best, least = yaw, turning
-        return best
+        """The nearer of the two ways to take the handle across its narrow side."""
+        yaw = float(np.arctan2(rotation[1, 0], rotation[0, 0]))
+        yaw += np.pi * round((self.tip_yaw() - yaw) / np.pi)
+        # The wrist must not wind up beyond a quarter turn.
+        if abs(yaw) > np.pi / 2 + 0.25:
+            yaw -= np.pi * np.sign(yaw)
+        return float(yaw)
 
     def _sweep_yaw(self, grip: float, current: float) -> float:
         """Yaw of the gripper when the brush lies across the way; `grip` is theirs to another."""

@@ -31,6 +31,8 @@ LOST_S = 0.06
 # Cosine of the tilt up to which a roll stands, and beyond which it has fallen over.
 STANDS = 0.95
 FALLEN = 0.5
+# The tip is away from a roll when its middle is farther than this, m.
+AWAY = 0.05
 # A roll rests when it has moved more slowly than this, untouched, for a while: m/s and s.
 STILL = 0.05
 REST_S = 0.1
@@ -149,8 +151,10 @@ class PaperTowelWorld(World[PaperTowelConfig]):
         return bool(self.time - self._stirred[index] > REST_S)
 
     def success(self) -> bool:
-        """Whether all rolls rest around the peg, let go by the gripper."""
-        return all(self.on_peg(index) for index in range(len(self._bodies)))
+        """Whether all rolls rest around the peg, and the gripper is away from them."""
+        tip = self.arms[0].tip(self.data)[:3, 3]
+        distances = np.linalg.norm(self.data.xpos[self._bodies] - tip, axis=1)
+        return all(self.on_peg(i) for i in range(len(self._bodies))) and distances.min() > AWAY
 
     def failure_kind(self) -> str:
         """Why the episode has not succeeded, from what happened; empty after a success.

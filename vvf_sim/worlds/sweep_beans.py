@@ -17,6 +17,7 @@ from vvf_sim.mj import mujoco
 from vvf_sim.rotations import Array
 from vvf_sim.worlds.spec import quat_to_mat, quaternion_z
 from vvf_sim.worlds.sweep_beans_scene import (
+    BRUSH_EARS,
     MAT,
     MAT_X,
     PAN_DEPTH,
@@ -32,6 +33,8 @@ from vvf_sim.worlds.world import World, WorldConfig
 RAISED = 0.008
 # Time without contact before the brush counts as let go: contacts flicker.
 LOST_S = 0.06
+# Bristles higher than this over the dustpan are out of it, m.
+CLEAR = 0.015
 # A bean this far off the mat, and not in the dustpan, is lost, m.
 OFF = 0.015
 # Beans rest when none in the dustpan has moved faster than this for a while: m/s and s.
@@ -155,9 +158,14 @@ class SweepBeansWorld(World[SweepBeansConfig]):
         return self._lost.copy()
 
     def success(self) -> bool:
-        """Whether enough beans lie still in the dustpan."""
+        """Whether enough beans lie still in the dustpan, and the brush is out of it."""
         resting = self.time - self._stirred > REST_S
-        return bool(resting and self.in_pan().sum() >= self.enough)
+        return bool(resting and self._brush_away() and self.in_pan().sum() >= self.enough)
+
+    def _brush_away(self) -> bool:
+        place, _ = self.brush_pose()
+        deep = float(self.to_pan(place[:2])[0])
+        return bool(place[2] > CLEAR or not -BRUSH_EARS < deep < PAN_DEPTH + BRUSH_EARS)
 
     def failure_kind(self) -> str:
         """Why the episode has not succeeded, from what happened; empty after a success.

@@ -2,7 +2,7 @@
 """What a seed decides about the bean-sweeping world, and how it is built: beans, brush, dustpan.
 
 Beans are short capsules that roll with friction, so that they come to rest; the brush is a heavy
-head on bristles with a square handle, so that it stands by itself and can be grasped from above.
+head on bristles with an upright handle, so that it stands by itself and can be grasped from above.
 """
 
 import math
@@ -270,7 +270,7 @@ def _add_brush(spec: 'mujoco.MjSpec', layout: SweepLayout) -> None:
     handle = {**CONTACT, 'density': 300.0}
     length = (HANDLE_TOP - 0.04) / 2
     body.add_geom(
-        type=box, size=[0.011, 0.011, length], pos=[0, 0, 0.04 + length], rgba=wood, **handle
+        type=box, size=[0.02, 0.011, length], pos=[0, 0, 0.04 + length], rgba=wood, **handle
     )
 
 
