@@ -4,7 +4,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from vvf.cli.clips import ClipJob, write_clip
 from vvf.cli.main import main
@@ -59,3 +61,16 @@ def test_a_value_model_learns_from_them(clips: Path, tmp_path: Path) -> None:
     assert main(['train', 'icvf', '--data', str(clips), *arguments, '--set', 'batch_size=8']) == 0
     kind, config = load_config(out)
     assert (kind, config.cameras) == ('icvf', ('video',))
+
+
+def test_a_sheet_has_a_row_a_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sheet = tmp_path / 'new' / 'sheet.png'
+    arguments = ['--episodes', '2', '--image-size', '32', '--frames', '10', '40']
+    assert main(['clips', '--sheet', str(sheet), *arguments]) == 0
+    picture = np.asarray(Image.open(sheet).convert('RGB'), int)
+    assert picture.shape[:2] == (2 * (32 + 20), 2 * (8 * 17 - 1))
+    second = make_clip(1, CONFIG).frames
+    assert abs(picture[72:104, :32] - second[0]).mean() < 8
+    assert abs(picture[72:104, -32:] - second[-1]).mean() < 8
+    assert main(['clips', '--sheet', str(tmp_path / 'a.jpg'), *arguments]) == 2
+    assert '.png' in capsys.readouterr().err

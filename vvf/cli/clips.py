@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # No JSON, which would be labels of a video of that name.
 _SETTINGS = 'clips.yaml'
+_SHEET = 40  # clips in a picture
 
 
 def add_parser(subparsers: Any) -> None:
@@ -36,7 +37,11 @@ def add_parser(subparsers: Any) -> None:
         epilog='example: vvf clips --episodes 2000 --out data/clips, then '
         'vvf train icvf --no-state --data data/clips --out runs/icvf_clips',
     )
-    parser.add_argument('--out', type=Path, required=True, help='folder for the clips')
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument('--out', type=Path, metavar='DIR', help='folder for the clips')
+    place.add_argument(
+        '--sheet', type=Path, metavar='FILE.png', help='write a picture of the clips, and none'
+    )
     parser.add_argument('--episodes', type=int, default=100, help='[100]')
     parser.add_argument('--seed', type=int, default=0, help='seed of the first clip [0]')
     parser.add_argument('--image-size', type=int, default=128, metavar='PX', help='[128]')
@@ -99,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError('--episodes and --workers must be at least 1, --seed not negative.')
     least, most = args.frames
     config = ClipConfig(args.image_size, args.fps, least, most)
+    if args.sheet is not None:
+        return _draw_sheet(args, config)
     _claim(args.out, config)
     jobs = [
         ClipJob(seed, args.out / f'clip_{seed:07d}.mp4', config)
@@ -118,6 +125,20 @@ def run(args: argparse.Namespace) -> int:
     listed = ', '.join(f'{count} x {name}' for name, count in done.most_common())
     print(f'{len(todo)} clips, {frames} frames: {listed or "nothing to do"}')
     write_json(args.json, {'clips': len(todo), 'frames': frames, 'activities': dict(done)})
+    return 0
+
+
+def _draw_sheet(args: argparse.Namespace, config: ClipConfig) -> int:
+    from vvf.viz.clip_sheet import write_sheet
+    from vvf_sim.clips import make_clip
+
+    if args.sheet.suffix != '.png' or args.episodes > _SHEET:
+        raise UserError(f'--sheet takes a name that ends in .png, and at most {_SHEET} --episodes.')
+    seeds = range(args.seed, args.seed + args.episodes)
+    with progress_bar('clips') as bar:
+        clips = [make_clip(seed, config) for seed in bar.track(seeds, description='drawing')]
+    write_sheet(args.sheet, clips)
+    print(f'{len(clips)} clips: {args.sheet}')
     return 0
 
 

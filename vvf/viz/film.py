@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from vvf.images import encode_jpeg
 
@@ -47,3 +49,10 @@ def fitted(image: UInt8Array, width: int) -> UInt8Array:
         return image
     size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def save_few_colours(image: UInt8Array, path: Path) -> None:
+    """Write an image (H, W, 3) as a PNG of 256 colours, a third as large; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    few = Image.fromarray(image).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(path, 'png', optimize=True)

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from vvf.errors import UserError
 from vvf.export.video import VideoWriter
 from vvf.viz.canvas import GREEN, INK, ORANGE, SCALE, SOFT, Colour, Figure, shorten, text_width
+from vvf.viz.film import save_few_colours
 from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.play import Played, StopPlaying, play_episode
 from vvf_sim.worlds.world import TICK_S, World, WorldConfig
@@ -79,11 +79,7 @@ def outcome(played: Played) -> str:
 def write_strip(path: Path, scene: Scene, moments: int) -> Played:
     """Write moments of an episode side by side as a PNG, with what happened below them."""
     played, shots = film(scene, STRIP_TICKS)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(draw_strip(scene, played, shots, moments))
-    # Of so few colours as such scenes have nothing is lost, and the file is a third as large.
-    few = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    few.save(path, 'png', optimize=True)
+    save_few_colours(draw_strip(scene, played, shots, moments), path)
     return played
 
 
