@@ -6,7 +6,9 @@ are needed: the browser draws WebGL by itself. Server and viewer are on the loop
 """
 
 import argparse
+import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,8 +45,9 @@ def main() -> None:
     address = f'http://{LOOPBACK}:{args.port + 1}/?url={source}&hide_welcome_screen=true'
     with without_statistics():
         server = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
         try:
             wait_for(server, _HOSTING)
             with (
@@ -54,7 +57,7 @@ def main() -> None:
                 browser.open(f'{address}&renderer=webgl', (width, height))
                 wait_until_still(browser, args.out)
         finally:
-            server.terminate()
+            os.killpg(server.pid, signal.SIGTERM)  # it is a child of what was started
             server.wait()
 
 
