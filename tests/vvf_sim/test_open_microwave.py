@@ -68,6 +68,14 @@ def test_a_mistake_that_is_noticed_is_made_good(mistake):
     assert names.index(mistake) < names.index('success')
 
 
+@pytest.mark.parametrize('mistake', ERRORS)
+def test_a_person_can_take_over_from_where_things_stand(mistake):
+    expert = ExpertConfig().with_mistake(mistake)
+    episode = collect_episode('open_microwave', 4, SMALL, expert, patience=3)
+    assert episode.success
+    assert episode.interventions.any()
+
+
 def test_who_never_touches_it_runs_out_of_time():
     episode = collect(2, ExpertConfig().with_mistake('timeout'))
     assert (episode.failure_kind, len(episode.event_names)) == ('timeout', 0)

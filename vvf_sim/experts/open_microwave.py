@@ -60,9 +60,8 @@ class OpenMicrowaveExpert(Script):
         seed: int = 0,
     ) -> None:
         super().__init__(world, targets, config, seed)
-        self._home = self.tip()[:3, 3]
-        self._home_yaw = self.tip_yaw()
-        top, reach = world.microwave.top, world.arm_model.tip_reach  # type: ignore[attr-defined]
+        ((self._home, self._home_yaw),) = self.world.starts()
+        top, reach = self.world.microwave.top, world.arm_model.tip_reach
         self._low, self._high = top - DEPTH + reach, top + CLEAR + reach
         rng = self.rng
         self._too_high = bool(rng.random() < 0.5)
@@ -70,7 +69,8 @@ class OpenMicrowaveExpert(Script):
         self._give_up = int(rng.integers(14, 28))
         self._waypoint, self._wander_left = self._home, 0
         self._pushed_from = 0.0
-        self.enter('aside' if self.mistake == 'microwave_pushed' else 'approach')
+        # It may be called to take over from any posture: first of all up, out of what is there.
+        self.enter('aside' if self.mistake == 'microwave_pushed' else 'rise')
 
     @property
     def finished(self) -> bool:
@@ -100,7 +100,7 @@ class OpenMicrowaveExpert(Script):
             return 'descend' if off < 0.014 and turned < 0.12 else ''
         if self.phase == 'descend':
             if np.hypot(*(tip - goal)[:2]) > 0.03:
-                return 'approach'
+                return 'rise'
             return 'close' if off < 0.008 and turned < 0.15 else ''
         if self.phase == 'close':
             return 'pull' if self.steps >= 2 and (world.held or self.steps >= 3) else ''
@@ -112,16 +112,18 @@ class OpenMicrowaveExpert(Script):
             return 'shut' if self.mistake == 'door_shut_again' else 'rise'
         if self.phase == 'shut':
             done = world.angle < SHUT - 0.01 or self.steps > 12
-            return ('approach' if self._noticed() else 'retreat') if done else ''
+            return ('rise' if self._noticed() else 'retreat') if done else ''
         if self.phase == 'rise':
-            return 'over' if tip[2] > goal[2] - 0.008 else ''
+            reaches_behind = world.angle > ROOM - 0.08
+            up = tip[2] > goal[2] - 0.008
+            return ('over' if reaches_behind else 'approach') if up else ''
         if self.phase in ('over', 'insert', 'swing'):
             return self._after_reaching(off, turned)
         if self.phase in ('aside', 'lower'):
             return {'aside': 'lower', 'lower': 'bump'}[self.phase] if off < 0.015 else ''
         if self.phase == 'bump':
             done = world.happened('microwave_pushed') or self.steps > 6
-            return ('approach' if self._noticed() else 'retreat') if done else ''
+            return ('rise' if self._noticed() else 'retreat') if done else ''
         return ''
 
     def _after_pull(self) -> str:
@@ -137,15 +139,15 @@ class OpenMicrowaveExpert(Script):
         if self.mistake in ('closed_empty', 'handle_slipped'):
             if self.recovers:
                 self.mistake = ''
-                return 'approach'
+                return 'rise'
             return 'retreat' if self.steps > 3 else ''
-        return 'approach' if self.config.recover else 'retreat'
+        return 'rise' if self.config.recover else 'retreat'
 
     def _after_reaching(self, off: float, turned: float) -> str:
         if self.world.angle > OPEN + 0.07:
             return 'retreat'
         if self.world.angle < ROOM - 0.08:
-            return 'approach' if self.config.recover else 'retreat'
+            return 'rise' if self.config.recover else 'retreat'
         if self.phase == 'over':
             return 'insert' if off < 0.016 and turned < 0.15 else ''
         if self.phase == 'insert':
@@ -203,7 +205,7 @@ class OpenMicrowaveExpert(Script):
         tip = self.tip()[:3, 3]
         if tip[2] < self._high - 0.015:
             return np.append(tip[:2], self._high + 0.01)
-        return self._home
+        return np.asarray(self._home)
 
     def _at(
         self, angle: float, radius: float, outside: float, height: float

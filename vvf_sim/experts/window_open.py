@@ -43,7 +43,7 @@ class WindowOpenExpert(Script):
         seed: int = 0,
     ) -> None:
         super().__init__(world, targets, config, seed)
-        self._home, self._home_yaw = self.tip()[:3, 3], self.tip_yaw()
+        ((self._home, self._home_yaw),) = self.world.starts()
         arm = world.arm_model
         top = self.world.window.handle_top
         self._low, self._high = top - DEPTH + arm.tip_reach, top + CLEAR + arm.tip_reach
@@ -54,7 +54,8 @@ class WindowOpenExpert(Script):
         self._lets_go_at = float(rng.uniform(0.32, 0.5))
         self._give_up = int(rng.integers(14, 28))
         self._waypoint, self._wander_left = self._home, 0
-        self.enter('approach')
+        # It may be called to take over from any posture: first of all up, out of what is there.
+        self.enter('rise')
 
     @property
     def finished(self) -> bool:
