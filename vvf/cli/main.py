@@ -36,7 +36,7 @@ COMMANDS = {
     'relabel': 'score recorded episodes with value models',
     'episodes': 'list recorded episodes: outcome, length, value, interventions, complaints',
     'edit': 'split, trim, merge or label recorded episodes, into new bags',
-    'export': 'write episodes as a LeRobot data set',
+    'export': 'write episodes as a LeRobot data set or as HDF5',
     'eval': 'measure a value model or a policy',
     'bench': 'measure speed and losses on this machine',
     'report': 'write an HTML page about recorded episodes',
