@@ -68,7 +68,6 @@ class OpenMicrowaveExpert(Script):
         self._slips_at = float(rng.uniform(0.02, 0.06))
         self._give_up = int(rng.integers(14, 28))
         self._waypoint, self._wander_left = self._home, 0
-        self._pushed_from = 0.0
         # It may be called to take over from any posture: first of all up, out of what is there.
         self.enter('aside' if self.mistake == 'microwave_pushed' else 'rise')
 
