@@ -119,7 +119,8 @@ class Stage:
             texture.data = pixels.tobytes()
             material = spec.add_material(name=name, specular=0.0)
             material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
-            repeat = float(rng.uniform(1.0, 6.0)) * (1.0 if name == 'table' else 2.0)
+            # Whole numbers: the ray caster begins a pattern at the other edge.
+            repeat = int(rng.integers(1, 7)) * (1 if name == 'table' else 2)
             material.texrepeat = [repeat, repeat]
         sky = spec.add_texture(
             name='sky',
