@@ -35,9 +35,17 @@ PALM = 0.034
 PASS = 0.042
 ALIGNED = 0.004
 TILTED = 0.12
+UPSIDE = 0.3
 # How far from a roll that is to be run over the hand starts.
 RUN_UP = 0.115
 RUN_RISE = 0.045
+# Of an action that turns a hand level or back, m and rad.
+SLOW_STEP = 0.03
+SLOW_TURN = 0.3
+# How far a level hand draws back from the peg, m.
+BACK = 0.09
+# And how much higher the roll is carried meanwhile.
+SLOW_RISE = 0.04
 # Actions after which a phase that does not end is given up.
 PATIENCE = 20
 
@@ -96,7 +104,10 @@ class PaperTowelExpert(Script):
         opening = 0.0 if self.phase in _CLOSED else 1.0
         if self.phase == 'carry' and self._errs('dropped') and self._slips():
             opening = 1.0
-        return self.towards(place, rotation, opening)
+        # Turning a hand level takes large turns of the wrist: the arm has to keep up.
+        turning = self._lies and self.phase in ('carry', 'rise', 'approach')
+        pace = {'step': SLOW_STEP, 'turn': SLOW_TURN} if turning else {}
+        return self.towards(place, rotation, opening, **pace)
 
     # -- what comes next -------------------------------------------------------------------
 
@@ -200,6 +211,11 @@ class PaperTowelExpert(Script):
             high = self._roll_height() / 2 + self.world.layout.peg_top + 0.02
             top = self.world.arm_model.tip_reach + high
             return np.append(tip[:2], top), None, bool(tip[2] > top - 0.03)
+        if self.phase == 'back':
+            # Turned down again where it is, a level hand would hit what it has put on the peg.
+            away = self._goal_xy - BACK * self._level()[:2, 0]
+            place = np.append(away, tip[2])
+            return place, None, bool(np.linalg.norm(tip - place) < 0.02)
         return self._thread_goal(tip)
 
     def _grasp_goal(self, tip: Array) -> tuple[Array, Array, bool]:
@@ -243,6 +259,9 @@ class PaperTowelExpert(Script):
     def _thread_goal(self, tip: Array) -> tuple[Array, Array | None, bool]:
         roll, axis, offset = self._in_hand()
         top = self.world.layout.peg_top + PASS
+        tilt = float(np.arccos(np.clip(abs((self._rotation() @ axis)[2]), 0.0, 1.0)))
+        if self.phase in ('lift', 'carry') and tilt > UPSIDE:
+            top += SLOW_RISE
         if self.phase == 'lift':
             self._carry_length = float(np.hypot(*(tip[:2] - self._peg)))
             high = top + float(np.linalg.norm(offset))
@@ -250,9 +269,8 @@ class PaperTowelExpert(Script):
         rotation = self._upright(axis)
         over = np.append(self._goal_xy, top) + rotation @ offset
         aside = float(np.hypot(*(roll[:2] - self._goal_xy)))
-        tilt = float(np.arccos(np.clip(abs((self._rotation() @ axis)[2]), 0.0, 1.0)))
         if self.phase == 'carry':
-            return over, rotation, bool(aside < 0.03 and tilt < 0.3)
+            return over, rotation, bool(aside < 0.03 and tilt < UPSIDE)
         if self.phase == 'align':
             return over, rotation, bool(aside < ALIGNED and tilt < TILTED)
         over[2] = self._lowest(rotation @ offset)
