@@ -121,4 +121,12 @@ if importlib.util.find_spec('gymnasium_robotics') is not None:
         env.close()
         assert trip.success
         assert np.linalg.norm(trip.state[-1, :2] - trip.state[0, :2]) > 2.0
-        assert (1 - 2 * (trip.state[:, 4] ** 2 + trip.state[:, 5] ** 2)).min() > 0.7
+        assert not any(env.fallen(state) for state in trip.state)
+
+    def test_an_ant_on_its_back_has_fallen():
+        env = MazeEnv('ant', 'umaze')
+        state = env.reset(seed=0)[0]['state']
+        assert not env.fallen(state)
+        state[3:7] = [0.0, 1.0, 0.0, 0.0]
+        assert env.fallen(state)
+        env.close()

@@ -154,6 +154,10 @@ class MazeEnv(gym.Env[Observation, NDArray[np.float32]]):  # type: ignore[misc]
         """Place (2,) in m of a cell's middle."""
         return np.asarray(self._env.maze.cell_rowcol_to_xy(np.array(cell)), np.float64)
 
+    def fallen(self, state: NDArray[Any]) -> bool:
+        """Whether the ant of a state lies on its back; it does not get up again."""
+        return self.agent == 'ant' and 2 * float(state[4] ** 2 + state[5] ** 2) > 1.0
+
     def _check_free(self, cell: Cell | None) -> None:
         if cell is None:
             return
