@@ -131,7 +131,7 @@ class BoxAssemblyExpert(Script):
         closed = self.world.closed
         if self.mistake and self._due():
             return self._blunder()
-        if self._gave_up:
+        if self._gave_up and not self._harmless():
             return -1, ()
         for major in (2, 3):
             if closed[major] and not all(closed[:2]):
@@ -203,6 +203,7 @@ class BoxAssemblyExpert(Script):
         # The near side first, as the gripper comes from there; left and right are alike.
         self._order = [0, 1, *majors]
         self._gave_up = False
+        self._slip = ''
         # Which stroke goes wrong; what is pushed away from the arm gets out of its reach.
         self._bad = int(rng.choice([1, 2, 3] if self.mistake == 'push' else [0, 1, 2, 2, 3, 3]))
         self._blunders = 0
@@ -243,9 +244,13 @@ class BoxAssemblyExpert(Script):
         self._end_mistake()
         return self._choose()
 
+    def _harmless(self) -> bool:
+        """Whether noise has undone the mistake: there is nothing to give up for."""
+        return self._slip in ('missed_flap', 'early_release') and self.world.closed[self._bad]
+
     def _end_mistake(self) -> None:
         self._gave_up = not self.recovers
-        self.mistake = ''
+        self._slip, self.mistake = self.mistake, ''
 
     def _wander(self) -> Array:
         """Look about over the carton without ever folding."""
