@@ -103,12 +103,18 @@ def offer_of(specs: list[NodeSpec], folder: Path) -> Offer:
 @pytest.fixture(scope='module')
 def offers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Offer]:
     folder = tmp_path_factory.mktemp('offers')
-    live = GraphArguments(bag_dir=str(folder / 'bags'))
     bag = shared_data('wx200_bag')
-    return {
-        'pick_place': offer_of(build_graph('pick_place', live), folder),
-        'wx200_replay': offer_of(build_replay_graph(bag, 'wx200_replay'), folder),
-    }
+    models = load_task('pick_place').models
+    live = GraphArguments(
+        bag_dir=str(folder / 'bags'), value_model=models.value, policy=models.policy
+    )
+    graphs = {task: build_graph(task, live) for task in TASKS if load_task(task).sim}
+    for task, graph in graphs.items():
+        # Not every task has models yet, and no view shows what these publish.
+        if not load_task(task).models.value:
+            graphs[task] = [node for node in graph if node.executable not in ('value', 'policy')]
+    graphs['wx200_replay'] = build_replay_graph(bag, 'wx200_replay')
+    return {task: offer_of(graph, folder) for task, graph in graphs.items()}
 
 
 @pytest.fixture(scope='module')
