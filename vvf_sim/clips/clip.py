@@ -31,6 +31,8 @@ ACTIVITIES: dict[type[Activity], float] = {
     Lid: 1.5,
     Door: 1.5,
 }
+# Part of the clips in which the hand goes back in the end.
+_WITHDRAWN = 0.6
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,13 @@ def make_clip(seed: int, config: ClipConfig | None = None) -> Clip:
 def _lived(puppet: Puppet, activities: list[Activity], config: ClipConfig) -> Iterator[None]:
     """Yields once for every frame, and no sooner than after the fewest it ends."""
     before, after = puppet.rng.uniform([0.1, 0.1], [0.7, 0.9])
+    # Where clips were cut out of longer films, hands need not have gone.
+    gone = puppet.rng.random() < _WITHDRAWN
     count = 0
     for part in (
         puppet.wait(before),
         *(activity.act(puppet) for activity in activities),
-        puppet.withdraw(),
+        puppet.withdraw() if gone else (),
         puppet.wait(after),
     ):
         for _ in part:

@@ -91,7 +91,7 @@ class Lid(Activity):
         stage.take(place[0] - x, place[1], 0.13)
         stage.move_pieces(box, place, self._base)
         thing = draw_thing(rng)
-        if thing.radius < 0.8 * x:
+        if thing.radius < 0.8 * x and thing.height < 2 * z:
             stage.put(thing, place + self._base @ [-x, 0.0, 2 * wall])
         self._opens = bool(rng.random() < 0.5)
         self._widest = float(rng.uniform(1.4, 1.9))

@@ -14,6 +14,8 @@ from vvf_sim.rotations import Array, rotation_exp, rotation_log
 from vvf_sim.worlds.spec import mat_to_quat
 
 OPEN = 0.085
+# Part of the clips that begin with the hand over the table already.
+_BUSY = 0.3
 # Mean speed of the quickest way, m/s; halfway it is nearly twice as fast.
 _FASTEST = 0.5
 
@@ -66,6 +68,9 @@ class Puppet:
         self.at = np.array([0.02, -0.22 * self.side, 0.08]) + rng.uniform(-0.03, 0.03, 3)
         self.turn = self.natural_turn(self.at, 'tips')
         self._rest = self.at.copy()
+        if rng.random() < _BUSY:
+            self.at = rng.uniform([0.12, -0.15, 0.1], [0.35, 0.15, 0.2])
+            self.turn = self.natural_turn(self.at, 'tips')
         if other is not None:
             self._place_other(other)
         self._show()
