@@ -13,9 +13,9 @@ import numpy as np
 
 from vvf_sim.controllers import CartesianTarget
 from vvf_sim.experts.config import ExpertConfig
-from vvf_sim.experts.script import Script
-from vvf_sim.rotations import Array, rotation_exp
-from vvf_sim.worlds.mount import gripper_down
+from vvf_sim.experts.script import STEP, TURN, Script
+from vvf_sim.rotations import Array, rotation_exp, rotation_log
+from vvf_sim.worlds.mount import MountedArm, gripper_down
 from vvf_sim.worlds.paper_towel import FALLEN
 from vvf_sim.worlds.paper_towel_scene import BASE_HEIGHT, SIDES
 from vvf_sim.worlds.world import World
@@ -25,10 +25,15 @@ _CLOSED = ('close', 'lift', 'carry', 'align', 'lower')
 _HOLDING = ('lift', 'carry', 'align', 'lower')
 
 HOVER = 0.075
+WRIST = np.pi / 2 + 0.25
 # What is left between the finger tips and the table.
 CLEARANCE = 0.0045
-# A level hand is kept this high, or a Franka's would touch the table.
-LEVEL_HEIGHT = 0.07
+# A level hand is kept so high that it clears rolls.
+LEVEL_HEIGHT = 0.09
+# Where it is turned.
+TURN_HEIGHT = 0.18
+# The peg has to be this deep in a roll that is let go.
+THREADED = 0.025
 # How far above the tip frame the palm is, less a margin: it must not land on the peg.
 PALM = 0.034
 # How far the roll's middle passes above the peg, and how exactly it must be over it, m and rad.
@@ -48,6 +53,37 @@ BACK = 0.09
 SLOW_RISE = 0.04
 # Actions after which a phase that does not end is given up.
 PATIENCE = 20
+
+
+def easiest_level(arm: MountedArm, place: Array) -> Array:
+    """Rotation (3, 3) of a level hand, pointing left or right, that is easy to turn to.
+
+    Easy is what takes no sudden turns of joints on the way there from a hand that points down:
+    which side that is differs between arms, for elbows fold to one side.
+
+    Args:
+        arm: that turns.
+        place: (x, y) in m where it is to be level.
+    """
+    levels = [np.array([[0.0, -s, 0.0], [s, 0.0, 0.0], [0.0, 0.0, 1.0]]) for s in (1.0, -1.0)]
+    return min(levels, key=lambda level: _largest_turn(arm, place, level))
+
+
+def _largest_turn(arm: MountedArm, place: Array, level: Array) -> float:
+    """Largest turn of a joint between ten steps to a level hand, rad; much if it is not reached."""
+    down = gripper_down(float(np.arctan2(level[1, 0], level[0, 0])))
+    whole = rotation_log(level @ down.T)
+    largest, joints = 0.0, arm.over(np.append(place, TURN_HEIGHT), 0.0)[:-1]
+    for step in range(11):
+        pose = np.eye(4)
+        pose[:3, :3] = rotation_exp(step / 10 * whole) @ down
+        pose[:3, 3] = [*place, TURN_HEIGHT]
+        found = arm.kinematics.inverse(arm.to_base(pose), joints)
+        if step:
+            largest = max(largest, float(np.abs(found.q - joints).max()))
+        largest += 100.0 * found.position_error
+        joints = found.q
+    return largest
 
 
 class PaperTowelExpert(Script):
@@ -81,6 +117,7 @@ class PaperTowelExpert(Script):
         self._index = 0
         self._lies = False
         self._blamed = -1
+        self._level = easiest_level(world.arms[0], self._peg)
         self._plan_mistake()
         self._next_roll()
 
@@ -106,8 +143,8 @@ class PaperTowelExpert(Script):
             opening = 1.0
         # Turning a hand level takes large turns of the wrist: the arm has to keep up.
         turning = self._lies and self.phase in ('carry', 'rise', 'approach')
-        pace = {'step': SLOW_STEP, 'turn': SLOW_TURN} if turning else {}
-        return self.towards(place, rotation, opening, **pace)
+        step, turn = (SLOW_STEP, SLOW_TURN) if turning else (STEP, TURN)
+        return self.towards(place, rotation, opening, step=step, turn=turn)
 
     # -- what comes next -------------------------------------------------------------------
 
@@ -213,7 +250,7 @@ class PaperTowelExpert(Script):
             return np.append(tip[:2], top), None, bool(tip[2] > top - 0.03)
         if self.phase == 'back':
             # Turned down again where it is, a level hand would hit what it has put on the peg.
-            away = self._goal_xy - BACK * self._level()[:2, 0]
+            away = self._goal_xy - BACK * self._level[:2, 0]
             place = np.append(away, tip[2])
             return place, None, bool(np.linalg.norm(tip - place) < 0.02)
         return self._thread_goal(tip)
@@ -245,16 +282,22 @@ class PaperTowelExpert(Script):
         return grasp, gripper_down(yaw), bool(there and turned < 0.15)
 
     def _grasp_yaw(self, rotation: Array) -> float:
-        """The nearest of the gripper's equivalent turns: flat sides lie between the fingers."""
-        current = self.tip_yaw()
+        """The handiest of the gripper's equivalent turns: flat sides lie between the fingers."""
         axis = rotation[:, 2] if self._lies else rotation[:, 0]
         period = np.pi if self._lies else 2 * np.pi / SIDES
-        yaw = float(np.arctan2(axis[1], axis[0]))
-        yaw += period * round((current - yaw) / period)
+        first = float(np.arctan2(axis[1], axis[0])) % period
         # The wrist must not wind up beyond a quarter turn.
-        if abs(yaw) > np.pi / 2 + 0.25:
-            yaw -= period * np.sign(yaw) * np.ceil((abs(yaw) - np.pi / 2 - 0.25) / period)
-        return float(yaw)
+        yaws = [first + k * period for k in range(-SIDES, SIDES)]
+        return min((yaw for yaw in yaws if abs(yaw) < WRIST), key=self._turning)
+
+    def _turning(self, yaw: float) -> float:
+        """How far the hand has to turn to grasp at a yaw and, if the roll lies, to raise it."""
+        turning = abs(yaw - self.tip_yaw())
+        if not self._lies:
+            return turning
+        return turning + 2.0 * float(
+            np.linalg.norm(rotation_log(self._level @ gripper_down(yaw).T))
+        )
 
     def _thread_goal(self, tip: Array) -> tuple[Array, Array | None, bool]:
         roll, axis, offset = self._in_hand()
@@ -294,7 +337,7 @@ class PaperTowelExpert(Script):
     def _upright(self, axis: Array) -> Array:
         """The tip's rotation in which a roll with that axis (3,) in the hand stands."""
         lies = abs(axis[0]) < 0.7
-        rotation = self._level() if lies else gripper_down(self.tip_yaw())
+        rotation = self._level if lies else gripper_down(self.tip_yaw())
         up = rotation @ axis
         up *= np.sign(up[2])
         turn = np.cross(up, [0.0, 0.0, 1.0])
@@ -305,19 +348,15 @@ class PaperTowelExpert(Script):
 
     def _lowest(self, offset: Array) -> float:
         """Height of the tip at which the roll is let go; it slides down what is left."""
+        half = self._roll_height() / 2
         if np.allclose(self._goal_xy, self._peg):
             below = sum(self.world.around_peg(i) for i in range(self._count) if i != self._index)
             floor = BASE_HEIGHT + below * self._roll_height()
-            free = LEVEL_HEIGHT if self._lies else self.world.layout.peg_top - PALM
+            top = self.world.layout.peg_top
+            free = min(LEVEL_HEIGHT, top - THREADED + half) if self._lies else top - PALM
         else:
             floor, free = 0.012, LEVEL_HEIGHT if self._lies else 0.0
-        return float(max(floor + self._roll_height() / 2 + offset[2] + 0.004, free))
-
-    def _level(self) -> Array:
-        """A level gripper that points away from the base: the roll that it holds stands."""
-        base = self.world.arms[0].base[:2, 3]
-        x, y = (self._goal_xy - base) / np.linalg.norm(self._goal_xy - base)
-        return np.array([[x, -y, 0.0], [y, x, 0.0], [0.0, 0.0, 1.0]])
+        return float(max(floor + half + offset[2] + 0.004, free))
 
     # -- mistakes --------------------------------------------------------------------------
 

@@ -179,11 +179,12 @@ class SweepBeansExpert(Script):
         """Those of the beans (N, 2), in the dustpan's frame, that one sweep can take at most."""
         width = 2 * self.world.layout.brush_half_width - 0.024
         aside = beans[:, 1]
-        windows = [(aside >= low) & (aside <= low + width) for low in aside]
-        return np.array(beans[max(windows, key=np.sum)])
+        within = (aside >= aside[:, None]) & (aside <= aside[:, None] + width)
+        return np.asarray(beans[within[within.sum(axis=1).argmax()]])
 
     def _from_pan(self, deep: float, aside: float) -> Array:
-        return self.world.layout.pan_xy + deep * self._along + aside * self._across
+        middle = np.array(self.world.layout.pan_xy)
+        return middle + deep * self._along + aside * self._across
 
     def _goal(self) -> tuple[Array, Array | None, bool]:
         """Where the tip should go (3,), its rotation (3, 3) or None, and whether it is there."""

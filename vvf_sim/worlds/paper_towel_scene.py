@@ -29,7 +29,7 @@ from vvf_sim.worlds.spec import (
     look_at,
     quaternion_z,
 )
-from vvf_sim.worlds.variation import Area, colour, draw_looks, draw_place
+from vvf_sim.worlds.variation import colour, draw_looks, draw_place
 
 SIDES = 12
 HOLE = 0.0125
@@ -41,8 +41,6 @@ PEG_TIP_LENGTH = 0.02
 
 _ROLL_AREA = ((0.19, -0.2), (0.38, 0.2))
 _PEG_AREA = ((0.22, 0.11), (0.33, 0.18))
-# Farther away where rolls lie: a level hand reaches over the peg from this side, its wrist behind.
-_FAR_PEG_AREA = ((0.31, 0.08), (0.38, 0.15))
 # The hand of a Franka is 20 cm wide and comes lower than the peg is high.
 _PEG_SPACING = 0.14
 _ROLL_SPACING = 0.1
@@ -101,7 +99,7 @@ def sample_towels(
     seed: int,
 ) -> TowelLayout:
     """Draw a scene; the same arguments and generator state give the same scene."""
-    peg, places = _places(setting, rng, n_rolls, _FAR_PEG_AREA if lying else _PEG_AREA)
+    peg, places = _places(setting, rng, n_rolls)
     # Rolls of one packet are alike.
     radius, height = rng.uniform([0.0195, 0.04], [0.022, 0.046])
     paper = colour(np.array([0.94, 0.93, 0.9]) + 0.05 * rng.uniform(-1.0, 1.0, 3))
@@ -148,10 +146,10 @@ def furnish_towels(spec: 'mujoco.MjSpec', layout: TowelLayout, arm: ArmModel) ->
 
 
 def _places(
-    setting: Setting, rng: np.random.Generator, count: int, area: Area
+    setting: Setting, rng: np.random.Generator, count: int
 ) -> tuple[tuple[float, float], list[tuple[float, float]]]:
     while True:
-        peg = draw_place(setting, rng, area, float(rng.choice([-1.0, 1.0])))
+        peg = draw_place(setting, rng, _PEG_AREA, float(rng.choice([-1.0, 1.0])))
         places: list[tuple[float, float]] = []
         for _ in range(60):
             place = draw_place(setting, rng, _ROLL_AREA)

@@ -215,9 +215,9 @@ def _add_pan(spec: 'mujoco.MjSpec', layout: SweepLayout) -> None:
     box = mujoco.mjtGeom.mjGEOM_BOX
     solid = {'contype': 2, 'conaffinity': 3, 'friction': [0.8, 0.02, 0.0015]}
     rgba = [*layout.pan_colour, 1.0]
-    # Beans roll over an edge of a millimetre.
-    floor = [PAN_DEPTH / 2, PAN_HALF_WIDTH, 0.0005]
-    body.add_geom(type=box, size=floor, pos=[PAN_DEPTH / 2, 0, 0.0005], rgba=rgba, **solid)
+    # Flush with the table, as that of a good dustpan: an edge would catch the brush.
+    floor = [PAN_DEPTH / 2, PAN_HALF_WIDTH, 0.0006]
+    body.add_geom(type=box, size=floor, pos=[PAN_DEPTH / 2, 0, 0.0], rgba=rgba, **GHOST)
     dark = [*(0.75 * np.array(layout.pan_colour)), 1.0]
     for sign in (-1.0, 1.0):
         body.add_geom(
