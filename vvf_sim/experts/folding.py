@@ -23,8 +23,6 @@ LOWEST = 0.0015
 BACK = 0.04
 # Height of the finger tips at the end of a fold: the cloth below is some layers thick.
 RELEASE_HEIGHT = 0.012
-# Cloth that is let go of springs back a little.
-BEYOND = 0.008
 _CLOSED = ('close', 'carry')
 _MOST_ATTEMPTS = 4
 
@@ -225,7 +223,9 @@ class FoldingExpert(Script):
         moved = ideal[fold.moves(ideal)]
         middle = 0.5 * (moved.min(axis=0) + moved.max(axis=0))
         corner = np.array(fold.grips[arm])
-        place = corner + np.array(fold.inset) * np.sign(np.round(middle - corner, 3))
+        inwards = np.sign(np.round(middle - corner, 3))
+        inwards[fold.axis] = -fold.side
+        place = corner + np.array(fold.inset) * inwards
         near = np.linalg.norm(ideal - place, axis=1) < PINCH_RADIUS - 0.001
         return place, np.flatnonzero(near)
 
@@ -246,18 +246,23 @@ class FoldingExpert(Script):
         self._progress = 0.0
         self._paths = []
         rotation, shift = self.world.fitted(self._stage)
-        for arm in range(2):
+        ideal = self._garment.stages[self._stage]
+        vertices = self.world.cloth.vertices(self.world.data)
+        for arm, held in enumerate(self.world.cloth.held(self.world.data)):
             start = self.tip(arm)[:3, 3]
-            place, _ = self._patch(arm)
+            place, aside = self._patch(arm)[0], np.zeros(2)
+            if held.any():
+                # What is held keeps its place beside the tip, it is not turned over.
+                place, aside = ideal[held].mean(axis=0), start[:2] - vertices[held, :2].mean(axis=0)
             goal = self._fold.apply(place[None])[0]
-            goal[self._fold.axis] -= self._fold.side * BEYOND
+            goal[self._fold.axis] -= self._fold.side * self._fold.beyond
             if self._errs('misfold'):
                 axis = self._fold.axis
                 if self._short:
                     goal[axis] += 0.45 * (place[axis] - goal[axis])
                 else:
                     goal[1 - axis] += self._aside
-            end = np.append(goal @ rotation.T + shift, self._reach + RELEASE_HEIGHT)
+            end = np.append(goal @ rotation.T + shift + aside, self._reach + RELEASE_HEIGHT)
             self._paths.append((start, end))
 
     def _on_paths(self) -> list[Array]:

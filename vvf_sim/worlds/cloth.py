@@ -26,16 +26,19 @@ from vvf_sim.worlds.domain import HIDDEN_GROUP
 # Seconds of a physics step.
 TIME_STEP = 0.01
 # Half the thickness that layers keep from each other, and the table.
-RADIUS = 0.003
+RADIUS = 0.002
 MASS = 0.03
-_ELASTICITY = {'young': 5.5e4, 'poisson': 0.1, 'thickness': 0.001, 'damping': 0.002}
+_ELASTICITY = {'young': 4e4, 'poisson': 0.1, 'thickness': 0.0014, 'damping': 0.01}
 # Cloth touches cloth and the floor under it; arms touch neither.
 _BIT = 4
 _CONDIM = 3
+_SOLREF = [0.05, 1.0]
+# Of the air on each vertex, N s/m: cloth sinks at .6 m/s, and a pile of it comes to rest.
+_DRAG = 0.004
 _INFLATE = 0.002
 
 # What is between the finger tips: so far around their middle, so far above and below.
-PINCH_RADIUS = 0.02
+PINCH_RADIUS = 0.018
 PINCH_ABOVE = 0.026
 PINCH_BELOW = 0.004
 PINCH_MOST = 10
@@ -108,7 +111,7 @@ def _add_flex(spec: 'mujoco.MjSpec', garment: Garment, names: list[str]) -> None
         setattr(flex, key, value)
     flex.contype = flex.conaffinity = _BIT
     flex.condim, flex.selfcollide = _CONDIM, mujoco.mjtFlexSelf.mjFLEXSELF_AUTO
-    flex.friction, flex.solref = [0.8, 0.01, 0.001], [2 * TIME_STEP, 1.0]
+    flex.friction, flex.solref = [0.8, 0.01, 0.001], _SOLREF
 
 
 def _add_skin(
@@ -165,6 +168,13 @@ class Cloth:
     def vertices(self, data: 'mujoco.MjData') -> Array:
         """Places (n, 3) in the table frame."""
         return np.array(data.flexvert_xpos).reshape(-1, 3)
+
+    def drag(self, data: 'mujoco.MjData') -> None:
+        """Air resistance by the speeds as they are, to be called in each tick.
+
+        MuJoCo forbids damped joints under a flex.
+        """
+        data.qfrc_applied[self._dofs] = -_DRAG * data.qvel[self._dofs]
 
     def speed(self, data: 'mujoco.MjData') -> float:
         """Mean speed of the vertices, m/s."""

@@ -34,6 +34,7 @@ class Fold:
         inset: how far inside of those corners the fingers close, m, along u and v. A little
             outside, they hold one vertex, about which the cloth turns over freely; inside, they
             hold on to all layers.
+        beyond: how far past its place the cloth is brought, m: thick cloth falls short.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Fold:
     side: float
     grips: tuple[tuple[float, float], tuple[float, float]]
     inset: tuple[float, float] = (-0.004, -0.004)
+    beyond: float = 0.003
 
     def moves(self, places: Array) -> NDArray[np.bool_]:
         """Which of the places (n, 2) are beyond the line."""
@@ -143,7 +145,7 @@ SHIRT = Garment(
     folds=(
         Fold('left', 1, 0.04, 1.0, ((0.1, 0.12), (-0.1, 0.08))),
         Fold('right', 1, -0.04, -1.0, ((-0.1, -0.08), (0.1, -0.12))),
-        Fold('bottom', 0, 0.0, -1.0, ((-0.1, 0.04), (-0.1, -0.04)), (0.0, 0.01)),
+        Fold('bottom', 0, 0.0, -1.0, ((-0.1, 0.04), (-0.1, -0.04)), (0.0, 0.01), 0.02),
     ),
     corners=(
         (-0.1, 0.08),
@@ -162,7 +164,7 @@ PANTS = Garment(
     cells=_mirrored(['wwwww', 'bbbbb', 'bbbbb', *['bbbb.'] * 8, 'hhhh.']),
     folds=(
         Fold('leg', 1, 0.0, 1.0, ((0.12, 0.1), (-0.12, 0.1))),
-        Fold('half', 0, 0.0, -1.0, ((-0.12, -0.02), (-0.12, -0.1)), (0.0, 0.008)),
+        Fold('half', 0, 0.0, -1.0, ((-0.12, -0.02), (-0.12, -0.1)), (0.0, 0.008), 0.015),
     ),
     corners=(
         (0.12, 0.1),

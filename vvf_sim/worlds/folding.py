@@ -25,9 +25,9 @@ from vvf_sim.worlds.world import World, WorldConfig
 ARM_SIDES = ('left', 'right')
 
 # A corner may end this far from where an ideal fold would have it.
-CORNER_LIMIT = 0.035
+CORNER_LIMIT = 0.03
 # The folded garment covers at most this many times what it would ideally.
-AREA_LIMIT = 1.35
+AREA_LIMIT = 1.25
 # A fold that failed and covers less than this part of the ideal is a heap.
 CRUMPLED = 0.8
 # What is let go from higher than this was dropped.
@@ -36,7 +36,7 @@ DROP_HEIGHT = 0.035
 TUGGED = 0.03
 # Time in which released cloth comes down, before it is judged.
 FALL_S = 0.3
-STILL = 0.02
+STILL = 0.03
 WITHDRAWN = 0.05
 START_Y = 0.17
 START_HEIGHT = 0.1
@@ -107,27 +107,23 @@ class FoldingWorld(World[WorldConfig]):
 
     # -- how the garment lies --------------------------------------------------------------
 
-    def fitted(self, stage: int, moving: bool = False) -> tuple[Array, Array]:
+    def fitted(self, stage: int) -> tuple[Array, Array]:
         """Rotation (2, 2) and shift (2,) from the garment's frame to the table's.
 
+        By what the next fold leaves where it is.
+
         Args:
-            stage: number of folds that are taken to be done.
-            moving: whether what moves in the next fold counts, too.
+            stage: number of folds that are taken to be done; fewer than there are.
         """
         ideal = self.GARMENT.stages[stage]
-        lies = self.cloth.vertices(self.data)[:, :2]
-        rest = np.ones(len(ideal), bool)
-        if not moving and stage < len(self.GARMENT.folds):
-            rest = ~self.GARMENT.folds[stage].moves(ideal)
-        return fit(ideal[rest], lies[rest])
+        rest = ~self.GARMENT.folds[stage].moves(ideal)
+        return fit(ideal[rest], self.cloth.vertices(self.data)[rest, :2])
 
     def corner_errors(self, stage: int) -> Array:
         """Distances (corners,) in m from where they would be after so many folds."""
         garment = self.GARMENT
         ideal = garment.stages[stage]
-        rotation, shift = self.fitted(max(stage - 1, 0), moving=stage == len(garment.folds))
-        if stage == len(garment.folds):
-            rotation, shift = fit(ideal, self.cloth.vertices(self.data)[:, :2])
+        rotation, shift = self.fitted(max(stage - 1, 0))
         lies = self.cloth.vertices(self.data)[garment.corner_vertices, :2]
         wanted = ideal[garment.corner_vertices] @ rotation.T + shift
         return np.asarray(np.linalg.norm(lies - wanted, axis=1))
@@ -172,6 +168,10 @@ class FoldingWorld(World[WorldConfig]):
         return 'misfold' if self.stage == len(self.GARMENT.folds) else 'timeout'
 
     # -- events ----------------------------------------------------------------------------
+
+    def before_steps(self, fingers: Array) -> None:
+        """The air slows the cloth."""
+        self.cloth.drag(self.data)
 
     def watch(self, fingers: Array) -> None:
         """Hold what is pinched, let go of what is not, and judge what has come down."""
