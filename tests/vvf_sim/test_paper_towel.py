@@ -150,6 +150,13 @@ def test_rolls_can_lie(world):
     assert not lying.events
 
 
+@pytest.mark.parametrize('arm', ['wx250s', 'fr3'])
+def test_lying_rolls_are_turned_upright_on_the_way(arm):
+    episode = collect_episode('paper_towel', 1, replace(SMALL, lying=True, arm=arm))
+    assert episode.success
+    assert 'toppled' not in names(episode)
+
+
 def test_a_silly_number_of_rolls_is_refused():
     with pytest.raises(UserError, match='1 or 2'):
         PaperTowelConfig(n_rolls=3)

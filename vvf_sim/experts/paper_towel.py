@@ -13,9 +13,10 @@ import numpy as np
 
 from vvf_sim.controllers import CartesianTarget
 from vvf_sim.experts.config import ExpertConfig
+from vvf_sim.experts.paper_towel_ways import easiest_level, place_beside, room, roomy_way
 from vvf_sim.experts.script import STEP, TURN, Script
 from vvf_sim.rotations import Array, rotation_exp, rotation_log
-from vvf_sim.worlds.mount import MountedArm, gripper_down
+from vvf_sim.worlds.mount import gripper_down
 from vvf_sim.worlds.paper_towel import FALLEN
 from vvf_sim.worlds.paper_towel_scene import BASE_HEIGHT, SIDES
 from vvf_sim.worlds.world import World
@@ -30,8 +31,6 @@ WRIST = np.pi / 2 + 0.25
 CLEARANCE = 0.0045
 # A level hand is kept so high that it clears rolls.
 LEVEL_HEIGHT = 0.09
-# Where it is turned.
-TURN_HEIGHT = 0.18
 # The peg has to be this deep in a roll that is let go.
 THREADED = 0.025
 # How far above the tip frame the palm is, less a margin: it must not land on the peg.
@@ -47,43 +46,11 @@ RUN_RISE = 0.045
 # Of an action that turns a hand level or back, m and rad.
 SLOW_STEP = 0.03
 SLOW_TURN = 0.3
-# How far a level hand draws back from the peg, m.
-BACK = 0.09
-# And how much higher the roll is carried meanwhile.
+# How much higher the roll is carried meanwhile, and how far a level hand draws back at last, m.
 SLOW_RISE = 0.04
+BACK = 0.09
 # Actions after which a phase that does not end is given up.
 PATIENCE = 20
-
-
-def easiest_level(arm: MountedArm, place: Array) -> Array:
-    """Rotation (3, 3) of a level hand, pointing left or right, that is easy to turn to.
-
-    Easy is what takes no sudden turns of joints on the way there from a hand that points down:
-    which side that is differs between arms, for elbows fold to one side.
-
-    Args:
-        arm: that turns.
-        place: (x, y) in m where it is to be level.
-    """
-    levels = [np.array([[0.0, -s, 0.0], [s, 0.0, 0.0], [0.0, 0.0, 1.0]]) for s in (1.0, -1.0)]
-    return min(levels, key=lambda level: _largest_turn(arm, place, level))
-
-
-def _largest_turn(arm: MountedArm, place: Array, level: Array) -> float:
-    """Largest turn of a joint between ten steps to a level hand, rad; much if it is not reached."""
-    down = gripper_down(float(np.arctan2(level[1, 0], level[0, 0])))
-    whole = rotation_log(level @ down.T)
-    largest, joints = 0.0, arm.over(np.append(place, TURN_HEIGHT), 0.0)[:-1]
-    for step in range(11):
-        pose = np.eye(4)
-        pose[:3, :3] = rotation_exp(step / 10 * whole) @ down
-        pose[:3, 3] = [*place, TURN_HEIGHT]
-        found = arm.kinematics.inverse(arm.to_base(pose), joints)
-        if step:
-            largest = max(largest, float(np.abs(found.q - joints).max()))
-        largest += 100.0 * found.position_error
-        joints = found.q
-    return largest
 
 
 class PaperTowelExpert(Script):
@@ -183,7 +150,7 @@ class PaperTowelExpert(Script):
         if self._errs('toppled') and self._still_stands():
             self._start_knock()
         if self._errs('misplaced'):
-            self._goal_xy = self._wrong_place()
+            self._goal_xy = place_beside(self._peg, self._others(), self.rng)
 
     def _advance(self) -> None:
         if self.phase == 'rise':
@@ -267,7 +234,8 @@ class PaperTowelExpert(Script):
                 grasp[2] += self._roll_height()
             else:
                 aside = self._beside * np.array([-np.sin(yaw), np.cos(yaw)])
-                grasp[:2] += aside * self._freer_side(grasp[:2], aside)
+                sides = [grasp[:2] + aside, grasp[:2] - aside]
+                grasp[:2] = max(sides, key=lambda side: room(side, self._others()))
         aside = float(np.hypot(*(tip - grasp)[:2]))
         turned = abs(yaw - self.tip_yaw())
         if self.phase == 'descend' and aside > 0.025:
@@ -364,48 +332,16 @@ class PaperTowelExpert(Script):
         rolls = [self.world.roll_pose(i)[0][:2] for i in range(self._count) if i != self._index]
         return [self._peg, *rolls]
 
-    def _freer_side(self, middle: Array, aside: Array) -> float:
-        rooms = [
-            min(float(np.linalg.norm(middle + sign * aside - other)) for other in self._others())
-            for sign in (-1.0, 1.0)
-        ]
-        return -1.0 if rooms[0] > rooms[1] else 1.0
-
-    def _wrong_place(self) -> Array:
-        """Somewhere beside the holder, clear of what stands on the table."""
-        best, room = self._peg, 0.0
-        for _ in range(30):
-            angle, reach = self.rng.uniform(-np.pi, np.pi), self.rng.uniform(0.07, 0.1)
-            place = self._peg + reach * np.array([np.cos(angle), np.sin(angle)])
-            if not (0.2 < place[0] < 0.38 and abs(place[1]) < 0.24):
-                continue
-            near = min(float(np.linalg.norm(place - other)) for other in self._others())
-            if near > room:
-                best, room = place, near
-        return best
-
     def _still_stands(self) -> bool:
         """Whether the roll has to be run over once more; it may slide away instead."""
         _, rotation = self.world.roll_pose(self._index)
         return bool(self._knocks < 4 and abs(rotation[2, 2]) > FALLEN)
 
     def _start_knock(self) -> None:
-        self._knock = self._knock_direction()
-        self.enter('over')
-
-    def _knock_direction(self) -> Array:
-        """A level direction (3,) in which there is room to run a roll over."""
         middle = self.world.roll_pose(self._index)[0][:2]
-        best, room = np.array([0.0, 1.0]), 0.0
-        for angle in self.rng.uniform(-np.pi, np.pi, 24):
-            way = np.array([np.cos(angle), np.sin(angle)])
-            ends = [middle + part * way for part in (-RUN_UP, 0.04)]
-            if not all(0.16 < x < 0.42 and abs(y) < 0.28 for x, y in ends):
-                continue
-            near = min(float(np.linalg.norm(end - o)) for end in ends for o in self._others())
-            if near > room:
-                best, room = way, near
-        return np.append(best, 0.0)
+        way = roomy_way(middle, RUN_UP, self._others(), self.rng)
+        self._knock = np.append(way, 0.0)
+        self.enter('over')
 
     def _knock_goal(self, tip: Array) -> tuple[Array, Array, bool]:
         """Run a standing roll over with the side of a finger.
