@@ -154,7 +154,8 @@ class PaperTowelWorld(World[PaperTowelConfig]):
         """Whether all rolls rest around the peg, and the gripper is away from them."""
         tip = self.arms[0].tip(self.data)[:3, 3]
         distances = np.linalg.norm(self.data.xpos[self._bodies] - tip, axis=1)
-        return all(self.on_peg(i) for i in range(len(self._bodies))) and distances.min() > AWAY
+        done = all(self.on_peg(index) for index in range(len(self._bodies)))
+        return bool(done and distances.min() > AWAY)
 
     def failure_kind(self) -> str:
         """Why the episode has not succeeded, from what happened; empty after a success.

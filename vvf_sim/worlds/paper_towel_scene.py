@@ -136,7 +136,7 @@ def furnish_towels(spec: 'mujoco.MjSpec', layout: TowelLayout, arm: ArmModel) ->
     add_looks(spec, layout.looks)
     add_table(spec)
     shoulder = spec.worldbody.add_camera(name='shoulder')
-    look_at(shoulder, [0.66, -0.28, 0.36], [0.27, 0.005, 0.04], [0.0, 0.0, 1.0], 37.0)
+    look_at(shoulder, [0.72, -0.14, 0.4], [0.275, 0.0, 0.03], [0.0, 0.0, 1.0], 42.0)
     add_wrist_camera(spec, arm)
     _add_holder(spec, layout)
     for index, roll in enumerate(layout.rolls):
