@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -41,8 +42,14 @@ def run_jobs(
     os.environ[PARENT] = str(os.getpid())
     # A fresh interpreter for each worker: OpenGL contexts do not survive a fork.
     context = multiprocessing.get_context('spawn')
-    with context.Pool(min(workers, max(1, len(jobs))), end_with_parent) as pool:
+    with context.Pool(min(workers, max(1, len(jobs))), _start) as pool:
         yield from pool.imap_unordered(function, jobs)
+
+
+def _start() -> None:
+    end_with_parent()
+    # Ctrl-C reaches the whole group; a job that is cut off has nothing to say about it.
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
 
 
 def _with_ray(

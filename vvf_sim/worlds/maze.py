@@ -2,7 +2,7 @@
 """Point and ant mazes of gymnasium-robotics, as ViVa-ICVF's paper uses them: states, sparse reward.
 
 `vvf/PointMaze-v0` and `vvf/AntMaze-v0`; importing this module registers them. The library is
-optional and is loaded when an environment is made.
+loaded when an environment is made.
 """
 
 import contextlib
