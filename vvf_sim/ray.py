@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vvf_sim.mj import mujoco
+from vvf_sim.ray_skin import SkinPainter
 from vvf_sim.rotations import Array
 
 CUTOFF = 10.0
@@ -38,6 +39,7 @@ class RayRenderer:
         self._palette = self._colours()
         self._textured = self._textures()
         self._sky = self._sky_colour()
+        self._skins = SkinPainter(model, self._skin_textures())
 
     def _colours(self) -> Array:
         model = self._model
@@ -60,6 +62,13 @@ class RayRenderer:
             pixels = self._pixels(texture)
             found[int(geom)] = (pixels, model.mat_texrepeat[material].astype(np.float64))
         return found
+
+    def _skin_textures(self) -> dict[int, Array]:
+        model = self._model
+        role = int(mujoco.mjtTextureRole.mjTEXROLE_RGB)
+        materials = model.skin_matid[model.skin_matid >= 0]
+        textures = model.mat_texid[materials, role]
+        return {int(texture): self._pixels(texture) for texture in textures if texture >= 0}
 
     def _pixels(self, texture: int) -> Array:
         model = self._model
@@ -109,6 +118,12 @@ class RayRenderer:
             CUTOFF,
         )
         normal = self._normal.reshape(-1, 3)
+        scale = float(np.tan(np.deg2rad(model.cam_fovy[index]) / 2))
+        distance = self._distance.reshape(self._height, self._width)
+        skins = self._skins.hits(data, origin, frame, scale, distance)
+        if skins is not None:
+            normal[skins.pixels] = skins.normals
+            self._geom[skins.pixels] = -1
         head = model.vis.headlight
         # OpenGL's lights of MuJoCo: the head light shines along the view, not from a point.
         shade = head.ambient + np.multiply.outer(
@@ -126,8 +141,13 @@ class RayRenderer:
             colour[hit] *= _sample(texels, repeat, local, model.geom_size[geom])
             # OpenGL saturates light before it multiplies by a texture.
             shade[hit] = np.minimum(shade[hit], 1.0)
+        nothing = self._geom < 0
+        if skins is not None:
+            colour[skins.pixels] = skins.colours
+            shade[skins.pixels] = np.minimum(shade[skins.pixels], 1.0)
+            nothing[skins.pixels] = False
         image = colour * shade
-        image[self._geom < 0] = self._sky
+        image[nothing] = self._sky
         image *= 255.0
         image += 0.5
         pixels = np.clip(image, 0.0, 255.0).astype(np.uint8)

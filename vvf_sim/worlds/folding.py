@@ -91,10 +91,14 @@ class FoldingWorld(World[WorldConfig]):
         return 25
 
     def starts(self) -> Sequence[tuple[Array, float]]:
-        """Over the two sides of the garment; fingers close along its sides."""
+        """Over the two sides of the garment.
+
+        Grippers are turned by an eighth, or the camera on one would be inside the other where
+        both hold the same edge.
+        """
         height = self.arm_model.tip_reach + START_HEIGHT
         x, y = self.mounts()[0].xyz[0], START_Y
-        return [(np.array([x, side * y, height]), -side * np.pi / 2) for side in (1, -1)]
+        return [(np.array([x, side * y, height]), -side * np.pi / 4) for side in (1, -1)]
 
     def clear(self) -> None:
         """Forget what was held and done."""

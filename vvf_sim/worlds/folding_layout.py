@@ -132,6 +132,6 @@ def furnish(
     for index, placed in enumerate(layout.distractors):
         add_object(spec, f'distractor_{index}', placed)
     camera = spec.worldbody.add_camera(name='front')
-    look_at(camera, (0.0, 0.0, 0.5), (0.295, 0.0, 0.0), (1.0, 0.0, 0.0), 42.0)
+    look_at(camera, (0.03, 0.0, 0.62), (0.295, 0.0, 0.0), (1.0, 0.0, 0.0), 33.0)
     for prefix in prefixes:
         add_wrist_camera(spec, arm, prefix)
