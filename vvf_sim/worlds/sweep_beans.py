@@ -37,7 +37,7 @@ LOST_S = 0.06
 CLEAR = 0.015
 # A bean this far off the mat, and not in the dustpan, is lost, m.
 OFF = 0.015
-# Beans rest when none in the dustpan has moved faster than this for a while: m/s and s.
+# A bean rests when it has not moved faster than this for a while: m/s and s.
 STILL = 0.04
 REST_S = 0.1
 
@@ -123,7 +123,7 @@ class SweepBeansWorld(World[SweepBeansConfig]):
         self._raised = False
         self._touch_time = 0.0
         self._empty = False
-        self._stirred = self.time
+        self._stirred = np.full(len(self._beans), self.time)
         self._lost = np.zeros(len(self._beans), bool)
         self._half = False
         self._succeeded = False
@@ -159,8 +159,8 @@ class SweepBeansWorld(World[SweepBeansConfig]):
 
     def success(self) -> bool:
         """Whether enough beans lie still in the dustpan, and the brush is out of it."""
-        resting = self.time - self._stirred > REST_S
-        return bool(resting and self._brush_away() and self.in_pan().sum() >= self.enough)
+        resting = self.in_pan() & (self.time - self._stirred > REST_S)
+        return bool(self._brush_away() and resting.sum() >= self.enough)
 
     def _brush_away(self) -> bool:
         place, _ = self.brush_pose()
@@ -212,8 +212,7 @@ class SweepBeansWorld(World[SweepBeansConfig]):
     def _watch_beans(self) -> None:
         inside = self.in_pan()
         speeds = np.linalg.norm(self.data.cvel[self._beans, 3:], axis=1)
-        if (speeds[inside] > STILL).any():
-            self._stirred = self.time
+        self._stirred[speeds > STILL] = self.time
         places = self.bean_places()
         beyond = np.abs(places[:, :2] - [MAT_X, 0.0]) > np.add(MAT, OFF)
         lost = beyond.any(axis=1) & ~self._in_reach_of_pan(places)
