@@ -70,6 +70,9 @@ class GraphArguments:
     seed: int = 0
 
 
+# Numbers of a displacement and the gripper.
+_ONE_ARM = 7
+
 ARGUMENT_HELP = {
     'robot': 'arm to drive, a file of config/robots (default: the one of the task file)',
     'sim': 'true: a MuJoCo robot takes the place of arm and cameras',
@@ -99,6 +102,11 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
     robot = a.robot or spec.robot
     if robot not in ROBOTS:
         raise UserError(f'there is no robot {robot!r}; known: {", ".join(ROBOTS)}.')
+    if spec.action is not None and spec.action.kind == 'ee_delta' and spec.action.dim > _ONE_ARM:
+        raise UserError(
+            f'{task} is for two arms, and the graph drives one in this version: collect, view and '
+            'replay its episodes.'
+        )
     if not a.sim:
         raise UserError(
             'only the simulated arm has a driver in this version; start with sim:=true '

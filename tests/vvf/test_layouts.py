@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rclpy
 import yaml
@@ -32,7 +33,9 @@ from tests.shared_data import shared_data
 from vvf.graph import GraphArguments, NodeSpec, build_graph, build_replay_graph
 from vvf.nodes.messages import message_class
 from vvf.paths import config_path
+from vvf.simulated_bag import write_bag
 from vvf.task import load_task
+from vvf_sim.collect import EpisodeData
 
 NODES = {
     'arm': 'ArmNode',
@@ -54,6 +57,8 @@ PANELS = {'rviz_common/Displays', 'rviz_common/Views'}
 TOOLS = {'rviz_default_plugins/MoveCamera'}
 VIEWS = {'rviz_default_plugins/Orbit'}
 TASKS = sorted(p.stem for p in config_path('tasks').glob('*.yaml'))
+#: No graph drives two arms yet; their bags can be replayed.
+TWO_ARMED = ('pants_folding', 'shirt_folding')
 
 
 @dataclass
@@ -62,6 +67,35 @@ class Offer:
 
     topics: dict[str, tuple[str, QoSProfile]] = field(default_factory=dict)
     services: dict[str, str] = field(default_factory=dict)
+
+
+def two_armed_episode(task: str) -> EpisodeData:
+    """Two frames of nothing: enough for a bag with the topics of one."""
+    nothing = np.zeros((2, 14), np.float32)
+    none, names = np.zeros(0, np.int64), np.zeros(0, 'U1')
+    return EpisodeData(
+        images={c.name: np.zeros((2, 8, 8, 3), np.uint8) for c in load_task(task).cameras},
+        state=nothing,
+        action=nothing,
+        executed_action=nothing,
+        stamps=np.array([0.0, 0.2]),
+        success=False,
+        success_index=-1,
+        failure_kind='timeout',
+        event_names=names,
+        event_kinds=names,
+        event_indices=none,
+        event_targets=none.astype(bool),
+        interventions=np.zeros(2, bool),
+        seed=0,
+        task=task,
+        arm='wx250s',
+        instruction='fold it',
+        facts='{}',
+        setting='any',
+        renderer='ray',
+        mistake='',
+    )
 
 
 def offer_of(specs: list[NodeSpec], folder: Path) -> Offer:
@@ -108,12 +142,17 @@ def offers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Offer]:
     live = GraphArguments(
         bag_dir=str(folder / 'bags'), value_model=models.value, policy=models.policy
     )
-    graphs = {task: build_graph(task, live) for task in TASKS if load_task(task).sim}
+    one_armed = [task for task in TASKS if load_task(task).sim and task not in TWO_ARMED]
+    graphs = {task: build_graph(task, live) for task in one_armed}
     for task, graph in graphs.items():
         # Not every task has models yet, and no view shows what these publish.
         if not load_task(task).models.value:
             graphs[task] = [node for node in graph if node.executable not in ('value', 'policy')]
     graphs['wx200_replay'] = build_replay_graph(bag, 'wx200_replay')
+    for task in TWO_ARMED:
+        write_bag(two_armed_episode(task), load_task(task), folder / task)
+        graph = build_replay_graph(folder / task, task, value_model=models.value)
+        graphs[task] = [node for node in graph if node.executable != 'value']
     return {task: offer_of(graph, folder) for task, graph in graphs.items()}
 
 
