@@ -9,8 +9,8 @@ observations as the one that was lived. The rule:
 * Of every other topic the newest message at or before the frame's stamp is taken, and it may be at
   most the task's tolerance older than the frame.
 * In a recording, a frame waits until every other topic has shown a message at least as new, or
-  until any topic's stamps are ``wait_s`` ahead, whichever comes first. Stamps decide alone; in
-  which order messages were recorded does not matter.
+  until any topic's stamps are ``wait_s``, and no less than .3 s, ahead, whichever comes first.
+  Stamps decide alone; in which order messages were recorded does not matter.
 * Live, that would cost up to a camera's period, only to learn that no frame was missed. There, a
   frame waits for a camera only while that camera's next frame is due by the frame's stamp, which
   its last stamps tell; and for a state only while none is fresh enough. Whoever owns the clock ends
@@ -33,6 +33,8 @@ import numpy as np
 from vvf.task import TaskSpec
 
 _KEEP_FRAMES = 16
+_KEEP_RECORDED = 64
+_RECORDED_WAIT_NS = 300_000_000  # nothing is lost by waiting, but a topic may have ended
 _LEAST_FRAMES = 4  # before a camera's period is known
 _EARLY = 0.2  # part of its period by which a camera's frame may come before it is due
 _KEEP_STATES = 1024
@@ -92,6 +94,8 @@ class Synchroniser:
         self._image_tolerance = int(task.sync.image_tolerance_s * 1e9)
         self._state_tolerance = int(task.sync.state_tolerance_s * 1e9)
         self._wait = int(task.sync.wait_s * 1e9)
+        if not live:
+            self._wait = max(self._wait, _RECORDED_WAIT_NS)
         self._live = live
         self.reset()
 
@@ -102,8 +106,9 @@ class Synchroniser:
 
     def reset(self) -> None:
         """Forget all messages, but not the counts: for the start of another recording."""
+        keep = _KEEP_FRAMES if self._live else _KEEP_RECORDED
         self._history: dict[str, deque[tuple[int, Any]]] = {
-            topic: deque(maxlen=_KEEP_STATES if topic in self._states else _KEEP_FRAMES)
+            topic: deque(maxlen=_KEEP_STATES if topic in self._states else keep)
             for topic in self.topics
             if topic != self._reference_topic
         }

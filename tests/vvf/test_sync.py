@@ -100,20 +100,20 @@ def test_live_an_unknown_camera_is_waited_for() -> None:
 
 def test_a_silent_camera_is_waited_for_only_so_long() -> None:
     sync = Synchroniser(TASK)
-    feed(sync, (JOINTS, 1), (POSE, 1), (WRIST, 20), (SHOULDER, 100), (JOINTS, 149))
+    feed(sync, (JOINTS, 1), (POSE, 1), (WRIST, 20), (SHOULDER, 100), (JOINTS, 399))
     assert sync.frames == 0
-    (seen,) = feed(sync, (JOINTS, 151))
+    (seen,) = feed(sync, (JOINTS, 401))
     assert seen.images['wrist'] == (WRIST, 20)
-    feed(sync, (POSE, 190), (JOINTS, 190), (SHOULDER, 200), (SHOULDER, 300), (JOINTS, 360))
+    feed(sync, (POSE, 190), (JOINTS, 190), (SHOULDER, 200), (SHOULDER, 300), (JOINTS, 601))
     assert sync.accepted == 1
     assert sync.dropped == {'stale:wrist': 2}
 
 
 def test_drops_are_counted_with_their_reason() -> None:
     sync = Synchroniser(TASK)
-    feed(sync, (SHOULDER, 100), (WRIST, 100), (WRIST, 160))
+    feed(sync, (SHOULDER, 100), (WRIST, 100), (WRIST, 401))
     assert sync.dropped == {'missing:/joint_states': 1}
-    feed(sync, (JOINTS, 50), (POSE, 190), (SHOULDER, 200), (WRIST, 200), (WRIST, 260))
+    feed(sync, (JOINTS, 50), (POSE, 190), (SHOULDER, 200), (WRIST, 200), (WRIST, 501))
     assert sync.dropped['stale:/joint_states'] == 1
     feed(sync, (SHOULDER, 200), (SHOULDER, 150))
     assert sync.dropped['out_of_order'] == 2
