@@ -7,11 +7,10 @@ flap that is closed too early is lifted again from inside.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from vvf_sim.controllers import CartesianTarget
 from vvf_sim.experts.box_assembly_strokes import (
     FOLD,
     LEAN,
@@ -24,12 +23,10 @@ from vvf_sim.experts.box_assembly_strokes import (
     release,
     shove,
 )
-from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.experts.script import Script
 from vvf_sim.rotations import Array, rotation_exp, rotation_log
 from vvf_sim.worlds.box_assembly_layout import FLAPS
 from vvf_sim.worlds.mount import gripper_down
-from vvf_sim.worlds.world import World
 
 # A flap bent further inward than this, rad, needs no sweep.
 PRESS_BELOW = 0.75
@@ -64,14 +61,8 @@ class BoxAssemblyExpert(Script):
     }
     KICKED: ClassVar[tuple[str, ...]] = ('approach', 'rise')
 
-    def __init__(
-        self,
-        world: World[Any],
-        targets: Sequence[CartesianTarget],
-        config: ExpertConfig | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(world, targets, config, seed)
+    def plan(self) -> None:
+        """Decide what does not depend on how things go."""
         self._home = self.tip()[:3, 3]
         self._yaw = self.tip_yaw()
         self._path: list[Point] = []

@@ -2,19 +2,15 @@
 """Scripted folding with two arms from privileged state, with a noise dial and designed mistakes."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from vvf_sim.controllers import CartesianTarget
-from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.experts.script import STEP, Script
 from vvf_sim.rotations import Array
 from vvf_sim.worlds.cloth import PINCH_RADIUS
 from vvf_sim.worlds.cloth_garments import Fold
 from vvf_sim.worlds.mount import gripper_down
-from vvf_sim.worlds.world import World
 
 # Heights of the finger tips over the table: on the way, and at least.
 HOVER = 0.075
@@ -23,8 +19,12 @@ LOWEST = 0.0015
 BACK = 0.04
 # Height of the finger tips at the end of a fold: the cloth below is some layers thick.
 RELEASE_HEIGHT = 0.012
+# How far to the free side of a crumpled corner a second attempt closes.
+AWAY = 0.004
+# Corners that are farther than this from where a fold finds them are laid back.
+LAID = 0.035
 _CLOSED = ('close', 'carry')
-_MOST_ATTEMPTS = 4
+_MOST_ATTEMPTS = 5
 
 
 class FoldingExpert(Script):
@@ -40,14 +40,8 @@ class FoldingExpert(Script):
     }
     KICKED: ClassVar[tuple[str, ...]] = ('approach', 'carry')
 
-    def __init__(
-        self,
-        world: World[Any],
-        targets: Sequence[CartesianTarget],
-        config: ExpertConfig | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(world, targets, config, seed)
+    def plan(self) -> None:
+        """Decide what does not depend on how things go."""
         self._garment = self.world.GARMENT
         self._reach = self.world.arm_model.tip_reach
         starts = self.world.starts()
@@ -57,6 +51,7 @@ class FoldingExpert(Script):
         self._goals: list[Array] = []
         self._paths: list[tuple[Array, Array]] = []
         self._progress = 0.0
+        self._lays_back = False
         self._plan_mistake()
         self._begin_fold()
 
@@ -113,6 +108,8 @@ class FoldingExpert(Script):
             self.enter('retreat')
             return
         self._stage = self.world.stage
+        # A fold that went wrong is laid back before it is tried again.
+        self._lays_back = self.world.laid_error() > LAID
         self._goals = [self._grip(arm) for arm in range(2)]
         self.enter('approach')
 
@@ -175,6 +172,9 @@ class FoldingExpert(Script):
         if self.world.stage > self._stage:
             self._attempts = 0
             self._begin_fold()
+        elif self._lays_back:
+            self._attempts += 1
+            self._begin_fold()
         elif self._errs(self.mistake) and not self.recovers:
             self.enter('retreat')
         elif self._errs(self.mistake) or self.config.recover:
@@ -233,9 +233,16 @@ class FoldingExpert(Script):
         """Where the tip (3,) closes, by where the cloth is now."""
         place, patch = self._patch(arm)
         rotation, _ = self.world.fitted(self._stage)
-        vertices = self.world.cloth.vertices(self.world.data)[patch]
+        everything = self.world.cloth.vertices(self.world.data)
+        vertices = everything[patch]
         ideal = self._garment.stages[self._stage][patch]
         xy = vertices[:, :2].mean(axis=0) + rotation @ (place - ideal.mean(axis=0))
+        if self._lays_back:
+            # After a failure it may lie on or under the rest, which is to stay out of reach.
+            away = vertices[:, :2].mean(axis=0) - everything[:, :2]
+            near = np.linalg.norm(away, axis=1) < 2 * PINCH_RADIUS
+            away = away[near].sum(axis=0)
+            xy += AWAY * away / max(float(np.linalg.norm(away)), 1e-6)
         height = max(LOWEST, float(vertices[:, 2].min()) - 0.0015)
         if self._errs('missed_grasp') and arm in self._arms_wrong:
             height += 0.05
@@ -250,16 +257,20 @@ class FoldingExpert(Script):
         vertices = self.world.cloth.vertices(self.world.data)
         for arm, held in enumerate(self.world.cloth.held(self.world.data)):
             start = self.tip(arm)[:3, 3]
-            place, aside = self._patch(arm)[0], np.zeros(2)
-            if held.any():
+            place, patch = self._patch(arm)
+            aside, caught = np.zeros(2), patch[held[patch]]
+            if caught.size:
                 # What is held keeps its place beside the tip, it is not turned over.
-                place, aside = ideal[held].mean(axis=0), start[:2] - vertices[held, :2].mean(axis=0)
-            goal = self._fold.apply(place[None])[0]
-            goal[self._fold.axis] -= self._fold.side * self._fold.beyond
+                place = ideal[caught].mean(axis=0)
+                aside = start[:2] - vertices[caught, :2].mean(axis=0)
+            goal = place
+            if not self._lays_back:
+                goal = self._fold.apply(place[None])[0]
+                goal[self._fold.axis] -= self._fold.side * self._fold.beyond
             if self._errs('misfold'):
                 axis = self._fold.axis
                 if self._short:
-                    goal[axis] += 0.45 * (place[axis] - goal[axis])
+                    goal[axis] += 0.4 * (place[axis] - goal[axis])
                 else:
                     goal[1 - axis] += self._aside
             end = np.append(goal @ rotation.T + shift + aside, self._reach + RELEASE_HEIGHT)

@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripted opening of the microwave: pull the door ajar, reach behind it, swing it open."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from vvf_sim.controllers import CartesianTarget
-from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.experts.script import Script
 from vvf_sim.rotations import Array, rotation_z
 from vvf_sim.worlds.mount import gripper_down
 from vvf_sim.worlds.open_microwave import OPEN, SHUT
 from vvf_sim.worlds.open_microwave_layout import STANDOFF
-from vvf_sim.worlds.world import World
 
 # How far the fingers reach down beside the bar, and pass over it.
 DEPTH = 0.03
@@ -52,16 +48,10 @@ class OpenMicrowaveExpert(Script):
     }
     KICKED: ClassVar[tuple[str, ...]] = ('approach', 'descend', 'over')
 
-    def __init__(
-        self,
-        world: World[Any],
-        targets: Sequence[CartesianTarget],
-        config: ExpertConfig | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(world, targets, config, seed)
+    def plan(self) -> None:
+        """Decide what does not depend on how things go."""
         ((self._home, self._home_yaw),) = self.world.starts()
-        top, reach = self.world.microwave.top, world.arm_model.tip_reach
+        top, reach = self.world.microwave.top, self.world.arm_model.tip_reach
         self._low, self._high = top - DEPTH + reach, top + CLEAR + reach
         rng = self.rng
         self._too_high = bool(rng.random() < 0.5)

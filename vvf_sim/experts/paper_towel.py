@@ -6,20 +6,16 @@ middle and turned upright in the air, by a gripper that ends up level. Both are 
 is measured: where the roll is in the hand says where the hand must go.
 """
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from vvf_sim.controllers import CartesianTarget
-from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.experts.paper_towel_ways import easiest_level, place_beside, room, roomy_way
 from vvf_sim.experts.script import STEP, TURN, Script
 from vvf_sim.rotations import Array, rotation_exp, rotation_log
 from vvf_sim.worlds.mount import gripper_down
 from vvf_sim.worlds.paper_towel import FALLEN
 from vvf_sim.worlds.paper_towel_scene import BASE_HEIGHT, SIDES
-from vvf_sim.worlds.world import World
 
 _ORDER = ('approach', 'descend', 'close', 'lift', 'carry', 'align', 'lower', 'release', 'rise')
 _CLOSED = ('close', 'lift', 'carry', 'align', 'lower')
@@ -68,14 +64,8 @@ class PaperTowelExpert(Script):
     }
     KICKED: ClassVar[tuple[str, ...]] = ('approach', 'descend', 'carry')
 
-    def __init__(
-        self,
-        world: World[Any],
-        targets: Sequence[CartesianTarget],
-        config: ExpertConfig | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(world, targets, config, seed)
+    def plan(self) -> None:
+        """Decide what does not depend on how things go."""
         self._home = self.tip()[:3, 3]
         self._home_yaw = self.tip_yaw()
         self._count = len(self.world.layout.rolls)
@@ -84,7 +74,7 @@ class PaperTowelExpert(Script):
         self._index = 0
         self._lies = False
         self._blamed = -1
-        self._level = easiest_level(world.arms[0], self._peg)
+        self._level = easiest_level(self.world.arms[0], self._peg)
         self._plan_mistake()
         self._next_roll()
 

@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripted pick-and-place from privileged state, with a noise dial and designed mistakes."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from vvf_sim.controllers import CartesianTarget
-from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.experts.script import Script
 from vvf_sim.rotations import Array
 from vvf_sim.worlds.mount import gripper_down
 from vvf_sim.worlds.objects import CONTAINERS, OBJECTS
-from vvf_sim.worlds.world import World
 
 _ORDER = ('approach', 'descend', 'close', 'lift', 'carry', 'lower', 'release', 'retreat')
 _CLOSED = ('close', 'lift', 'carry', 'lower')
@@ -44,22 +40,16 @@ class PickPlaceExpert(Script):
     }
     KICKED: ClassVar[tuple[str, ...]] = ('approach', 'descend', 'carry')
 
-    def __init__(
-        self,
-        world: World[Any],
-        targets: Sequence[CartesianTarget],
-        config: ExpertConfig | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(world, targets, config, seed)
+    def plan(self) -> None:
+        """Decide what does not depend on how things go."""
         self.enter('approach')
         self._index = 0
         self._home = self.tip()[:3, 3]
-        self._lowest = world.arm_model.tip_reach + CLEARANCE
+        self._lowest = self.world.arm_model.tip_reach + CLEARANCE
         if self.mistake == 'wrong_object' and len(self.world.layout.objects) < 2:
             self.mistake = 'missed_grasp'
         self._plan_mistake()
-        self._plan_accident(np.random.default_rng([seed, 13]))
+        self._plan_accident(np.random.default_rng([self.seed, 13]))
 
     @property
     def finished(self) -> bool:

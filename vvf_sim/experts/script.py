@@ -26,8 +26,8 @@ TURN = 0.6
 class Script(ABC):
     """Acts on a world through the commanded tips of its arms.
 
-    A subclass gives `clean` and `finished`, calls `enter` when its phase changes, and may say in
-    `NOISE` how much of the noise each phase bears (0 for those not named).
+    A subclass gives `plan`, `clean` and `finished`, calls `enter` when its phase changes, and may say
+    in `NOISE` how much of the noise each phase bears (0 for those not named).
 
     Args:
         world: after its reset.
@@ -57,11 +57,17 @@ class Script(ABC):
         self.world: Any = world
         self.targets = tuple(targets)
         self.config = config or ExpertConfig()
+        self.seed = seed
         self.phase = ''
         self.steps = 0
         self.rng = np.random.default_rng([seed, 7])
         self.mistake = self._draw_mistake()
         self.recovers = bool(self.rng.random() < self.config.recovery_probability)
+        self.plan()
+
+    @abstractmethod
+    def plan(self) -> None:
+        """Decide what does not depend on how things go; called once, at the end of the making."""
 
     @property
     @abstractmethod

@@ -5,18 +5,14 @@ The brush is taken by its handle, put down behind the beans that are not in the 
 into the dustpan; as often as beans remain. It is steered by where the brush is, not the hand.
 """
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from vvf_sim.controllers import CartesianTarget
-from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.experts.script import STEP, Script
 from vvf_sim.rotations import Array
 from vvf_sim.worlds.mount import gripper_down
 from vvf_sim.worlds.sweep_beans_scene import BRUSH_EARS, PAN_HALF_WIDTH
-from vvf_sim.worlds.world import World
 
 _ORDER = ('approach', 'descend', 'close', 'raise', 'carry', 'lower', 'gather', 'sweep', 'rise')
 _CLOSED = (*_ORDER[2:], 'retreat')
@@ -60,14 +56,8 @@ class SweepBeansExpert(Script):
     }
     KICKED: ClassVar[tuple[str, ...]] = ('approach', 'descend', 'carry')
 
-    def __init__(
-        self,
-        world: World[Any],
-        targets: Sequence[CartesianTarget],
-        config: ExpertConfig | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(world, targets, config, seed)
+    def plan(self) -> None:
+        """Decide what does not depend on how things go."""
         self._home, self._home_yaw = self.tip()[:3, 3], self.tip_yaw()
         yaw = self.world.layout.pan_yaw
         self._along = np.array([np.cos(yaw), np.sin(yaw)])

@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripted opening of the window: the handle between the open fingers, then to the side."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from vvf_sim.controllers import CartesianTarget
-from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.experts.script import STEP, Script
 from vvf_sim.rotations import Array
 from vvf_sim.worlds.mount import gripper_down
 from vvf_sim.worlds.window_open import OPEN
 from vvf_sim.worlds.window_open_layout import HANDLE_HALF, STANDOFF
-from vvf_sim.worlds.world import World
 
 # How far the fingers reach down beside the handle, and pass over it.
 DEPTH = 0.03
@@ -35,16 +31,10 @@ class WindowOpenExpert(Script):
     }
     KICKED: ClassVar[tuple[str, ...]] = ('approach', 'descend', 'slide')
 
-    def __init__(
-        self,
-        world: World[Any],
-        targets: Sequence[CartesianTarget],
-        config: ExpertConfig | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(world, targets, config, seed)
+    def plan(self) -> None:
+        """Decide what does not depend on how things go."""
         ((self._home, self._home_yaw),) = self.world.starts()
-        arm = world.arm_model
+        arm = self.world.arm_model
         top = self.world.window.handle_top
         self._low, self._high = top - DEPTH + arm.tip_reach, top + CLEAR + arm.tip_reach
         # The tip is so far ahead of the handle when the following finger touches it.
