@@ -26,8 +26,8 @@ TURN = 0.6
 class Script(ABC):
     """Acts on a world through the commanded tips of its arms.
 
-    A subclass gives `plan`, `clean` and `finished`, calls `enter` when its phase changes, and may say
-    in `NOISE` how much of the noise each phase bears (0 for those not named).
+    A subclass gives `plan`, `clean` and `finished`, calls `enter` when its phase changes, and may
+    say in `NOISE` how much of the noise each phase bears (0 for those not named).
 
     Args:
         world: after its reset.
