@@ -96,7 +96,7 @@ TASKS: dict[str, TaskEntry] = {
         _entry('paper_towel', 'PaperTowel', 120),
         _entry('sweep_beans', 'SweepBeans', 100),
         _entry('shirt_folding', 'ShirtFolding', 120, module='folding'),
-        _entry('pants_folding', 'PantsFolding', 90, module='folding'),
+        _entry('pants_folding', 'PantsFolding', 100, module='folding'),
         _entry('window_open', 'WindowOpen', 50),
     )
 }

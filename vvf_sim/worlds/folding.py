@@ -25,7 +25,7 @@ from vvf_sim.worlds.world import World, WorldConfig
 ARM_SIDES = ('left', 'right')
 
 # A corner may end this far from where an ideal fold would have it.
-CORNER_LIMIT = 0.03
+CORNER_LIMIT = 0.04
 # The folded garment covers at most this many times what it would ideally.
 AREA_LIMIT = 1.25
 # A fold that failed and covers less than this part of the ideal is a heap.
@@ -132,6 +132,14 @@ class FoldingWorld(World[WorldConfig]):
         wanted = ideal[garment.corner_vertices] @ rotation.T + shift
         return np.asarray(np.linalg.norm(lies - wanted, axis=1))
 
+    def laid_error(self) -> float:
+        """How far, in m, the corners of the next fold are from where they lie before it."""
+        fold, ideal = self.GARMENT.folds[self.stage], self.GARMENT.stages[self.stage]
+        corners = [self.GARMENT.nearest(self.stage, grip) for grip in fold.grips]
+        rotation, shift = self.fitted(self.stage)
+        lies = self.cloth.vertices(self.data)[corners, :2]
+        return float(np.linalg.norm(lies - ideal[corners] @ rotation.T - shift, axis=1).max())
+
     def area_ratio(self, stage: int) -> float:
         """What the garment covers, relative to an ideal garment after so many folds."""
         ideal = self.cloth.area(self.GARMENT.stages[stage])
@@ -222,9 +230,11 @@ class FoldingWorld(World[WorldConfig]):
         moved = np.linalg.norm(vertices - self._before[held], axis=1).max()
         if self.stage == len(self.GARMENT.folds) or moved < TUGGED:
             return False
-        fold = self.GARMENT.folds[self.stage]
+        fold, flat = self.GARMENT.folds[self.stage], self.GARMENT.stages[self.stage][held]
         rotation, shift = self.fitted(self.stage)
-        return bool(fold.moves(((vertices[:, :2] - shift) @ rotation).mean(axis=0)[None])[0])
+        places = (vertices[:, :2] - shift) @ rotation
+        laid_back = np.linalg.norm(places - flat, axis=1).max() < CORNER_LIMIT
+        return not laid_back and bool(fold.moves(places.mean(axis=0)[None])[0])
 
     def _judge(self) -> None:
         moved = np.linalg.norm(self.cloth.vertices(self.data) - self._before, axis=1).max()
@@ -235,7 +245,8 @@ class FoldingWorld(World[WorldConfig]):
             self.stage, self._attempt = stage, []
             self.event('fold_done', self.GARMENT.folds[stage - 1].name)
             return
-        if 'cloth_dropped' not in self._attempt:
+        laid_back = self.laid_error() < CORNER_LIMIT
+        if not laid_back and 'cloth_dropped' not in self._attempt:
             heap = self.area_ratio(stage) < CRUMPLED
             self._error('crumpled' if heap else 'misfold', self.GARMENT.folds[stage - 1].name)
 
