@@ -44,6 +44,7 @@ PINCH_BELOW = 0.003
 PINCH_MOST = 10
 # Side of the squares that the covered area is counted in.
 _AREA_CELL = 0.004
+_ASIDE = (0.5, 0.37)
 
 
 def add_garment(
@@ -212,7 +213,8 @@ class Cloth:
         corners = vertices[self.garment.triangles, :2]
         low = corners.min(axis=(0, 1))
         count = np.ceil((corners.max(axis=(0, 1)) - low) / _AREA_CELL).astype(int) + 1
-        axes = [low[i] + _AREA_CELL * np.arange(count[i]) for i in (0, 1)]
+        # Beside the garment's own lines, on which a point would be in no triangle.
+        axes = [low[i] + _AREA_CELL * (np.arange(count[i]) + _ASIDE[i]) for i in (0, 1)]
         points = np.stack(np.meshgrid(*axes, indexing='ij'), axis=-1).reshape(-1, 2)
         a, b, c = (corners[:, i] for i in range(3))
         sides = [_left_of(points, p, q) for p, q in ((a, b), (b, c), (c, a))]
