@@ -11,7 +11,6 @@ from vvf_sim.registry import TASKS
 from vvf_sim.worlds.domain import AXES
 from vvf_sim.worlds.env import TaskEnv
 
-
 SMALL = {'image_size': 24}
 
 
