@@ -40,7 +40,7 @@ _INFLATE = 0.002
 # What is between the finger tips: so far around their middle, so far above and below.
 PINCH_RADIUS = 0.014
 PINCH_ABOVE = 0.026
-PINCH_BELOW = 0.003
+PINCH_BELOW = 0.005
 PINCH_MOST = 10
 # Side of the squares that the covered area is counted in.
 _AREA_CELL = 0.004
