@@ -37,7 +37,7 @@ class EpisodeResult:
     message: str
 
 
-def refuse_second_graph(look_for_s: float = 1.0) -> None:
+def refuse_second_graph(look_for_s: float = 2.0) -> None:
     """Make sure that no other graph runs here: two of them would drive each other's arm.
 
     Raises:
