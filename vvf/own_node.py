@@ -10,6 +10,8 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from vvf.shared_memory import remove_stale_segments
+
 
 class OwnNode:
     """A node in a context of its own, so that others in this process are left alone.
@@ -25,6 +27,7 @@ class OwnNode:
         self._name, self._domain = name, domain
 
     def __enter__(self) -> Self:
+        remove_stale_segments()  # or a graph that runs may not be found in time
         self._context = rclpy.Context()
         rclpy.init(
             context=self._context,
