@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -96,6 +97,8 @@ class Terminal:
             [sys.executable, '-m', 'vvf', 'episode', 'keys'],
             stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
             env=env | {'TERM': 'xterm-256color'},
+            # A test run in the background of a script has Ctrl-C switched off, and hands that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
     def wait(self, words: str, seconds: float = 30.0) -> None:
