@@ -136,7 +136,6 @@ def test_held_out_fabrics_have_other_hues():
         assert all((sixth % 1.0 >= 0.5) == held_out for sixth in sixths)
 
 
-@pytest.mark.skipif(BACKEND == 'ray', reason='there is no OpenGL to compare with')
 def test_both_renderers_draw_the_cloth_alike():
     scene = Scene(SHIRT)
     scene.cloth.wrinkle(
