@@ -14,7 +14,10 @@ from vvf.safety import Command
 
 @dataclass(frozen=True)
 class JointReading:
-    """Measured joints: (n,) rad and rad/s in URDF order, finger opening in m, and when, in s."""
+    """Measured joints: (n,) rad and rad/s in URDF order, finger opening in m, and when, in s.
+
+    The time is that of the node's clock, as in the stamp of the vendor's message.
+    """
 
     position: NDArray[np.float64]
     velocity: NDArray[np.float64]
@@ -28,18 +31,35 @@ class JointReading:
 
 
 class ArmDriver(Protocol):
-    """One arm. Only commands that the safety gate made reach `write`."""
+    """One arm. Only commands that the safety gate made reach `write`.
 
-    def read(self) -> JointReading:
-        """The newest measurement."""
+    Nothing here blocks: the node that owns the driver also serves the emergency stop. What takes
+    time (a service of the vendor's, a reboot of a motor) is begun here and goes on in callbacks of
+    the node; until it is through, `fault` says so.
+    """
+
+    def read(self) -> JointReading | None:
+        """The newest measurement; `None` before the first one."""
         ...
 
     def write(self, command: Command, dt: float) -> None:
-        """Send a command that is to be reached within `dt` seconds."""
+        """Send a command that is to be reached within `dt` seconds; not called during a fault."""
         ...
 
-    def prepare(self) -> str:
-        """Make ready for an episode (home pose; in simulation a new layout); says what was done."""
+    def fault(self) -> str:
+        """What is wrong with the hardware and what to do, in one sentence; '' while all is well."""
+        ...
+
+    def recover(self) -> None:
+        """Begin to clear a fault (reboot of a limp motor, error recovery), since a human asked."""
+        ...
+
+    def prepare(self) -> str | None:
+        """Make ready for an episode in a way of its own, such as a new simulated layout.
+
+        Returns:
+            What was done; `None` where the node has to move the arm home itself.
+        """
         ...
 
     def close(self) -> None:
