@@ -15,8 +15,8 @@ from vvf.bags.typestore import typestore
 from vvf.bags.writer import BagWriter, TopicSpec
 from vvf.provenance import provenance
 from vvf.task import CameraSpec, StateSource, TaskSpec
+from vvf.task_overlay import with_robot
 from vvf_sim.collect import CollectJob, CollectResult, EpisodeData, collect_job, result_of
-from vvf_sim.robots.arm import arm_model
 
 # Simulated episodes have no date; each seed gets minutes of its own, so that none overlap.
 _EPOCH_NS = 1_600_000_000_000_000_000
@@ -40,16 +40,7 @@ def simulated_task(task: TaskSpec, arm: str, cameras: tuple[str, ...], size: int
         for camera in task.cameras
         if camera.name in cameras
     )
-    model = arm_model(arm)
-    one = (*model.joint_names, model.finger_name)
-    state = []
-    for source in task.state:
-        if source.type == 'joint_state' and arm != task.robot:
-            prefixes = ('left_', 'right_') if len(source.names) > len(one) + 1 else ('',)
-            names = tuple(prefix + name for prefix in prefixes for name in one)
-            source = dataclasses.replace(source, names=names)
-        state.append(source)
-    return dataclasses.replace(task, robot=arm, cameras=kept, state=tuple(state))
+    return dataclasses.replace(with_robot(task, arm), cameras=kept)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -252,15 +252,35 @@ class TaskSpec:
         return task
 
 
-def load_task(name_or_path: str | os.PathLike[str]) -> TaskSpec:
+def load_task(
+    name_or_path: str | os.PathLike[str], robot: str = '', rig: str | os.PathLike[str] = ''
+) -> TaskSpec:
     """Load a task by path, or by name from the folder ``config/tasks``.
 
     Args:
         name_or_path: A ``.yaml`` file, or a name such as ``pick_place``.
+        robot: Kind of arm; empty: the one of the task file, or of the rig.
+        rig: A ``.yaml`` file, or a name of ``config/rigs``: the real table that the task is run
+            on; empty: as the task file says.
 
     Raises:
-        UserError: There is no such task, or its file is wrong.
+        UserError: There is no such task, robot or rig, a file is wrong, or they do not fit.
     """
+    task = _read_task(name_or_path)
+    if not (robot or rig):
+        return task
+    from vvf.rig import load_rig
+    from vvf.task_overlay import with_rig, with_robot
+
+    if not rig:
+        return with_robot(task, robot)
+    table = load_rig(rig)
+    if robot not in ('', table.robot):
+        raise UserError(f'rig {rig} has a {table.robot}, not a {robot}: leave robot out.')
+    return with_rig(task, table)
+
+
+def _read_task(name_or_path: str | os.PathLike[str]) -> TaskSpec:
     given = os.fspath(name_or_path)
     path = Path(given)
     if path.suffix in ('.yaml', '.yml') or os.sep in given:
