@@ -57,7 +57,8 @@ class FrankaKinematics(Kinematics):
     def __init__(self, lower: Array, upper: Array) -> None:
         super().__init__(lower, upper, rest=HOME)
 
-    def _solve(self, q: Array) -> tuple[Array, Array]:
+    def frames(self, q: Array) -> Array:
+        """Poses (7, 4, 4) of link 1 to link 7 in the base frame for (7,) rad."""
         pose = np.eye(4)
         frames = np.empty((7, 4, 4))
         turn = np.eye(4)
@@ -66,7 +67,11 @@ class FrankaKinematics(Kinematics):
             turn[0, 0], turn[0, 1], turn[1, 0], turn[1, 1] = c, -s, s, c
             pose = pose @ _LINKS[i] @ turn
             frames[i] = pose
-        pose = pose @ _TOOL
+        return frames
+
+    def _solve(self, q: Array) -> tuple[Array, Array]:
+        frames = self.frames(q)
+        pose = frames[-1] @ _TOOL
         axes = frames[:, :3, 2]
         arms = pose[:3, 3] - frames[:, :3, 3]
         jacobian = np.empty((6, 7))

@@ -62,6 +62,13 @@ class Kinematics(ABC):
         return self._solve(q)[1]
 
     @abstractmethod
+    def frames(self, q: Array) -> Array:
+        """Poses (n, 4, 4) in the base frame of the link behind each joint, for (n,) in rad.
+
+        The frames are those of the vendor's URDF, so their origins lie on the joints' axes.
+        """
+
+    @abstractmethod
     def _solve(self, q: Array) -> tuple[Array, Array]:
         """Pose (4, 4) of the tip and its geometric Jacobian (6, n)."""
 

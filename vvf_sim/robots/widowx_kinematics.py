@@ -10,16 +10,36 @@ import math
 import numpy as np
 
 from vvf_sim.robots.kinematics import Kinematics
-from vvf_sim.rotations import Array
+from vvf_sim.rotations import Array, rotation_exp
 
-SHOULDER_HEIGHT = 0.072 + 0.03865
-UPPER_ARM = (0.04975, 0.25)
-FOREARM = 0.175 + 0.075
-HAND = 0.065 + 0.093575
+# Where each joint sits in the frame of the link before it, m, and the axis that it turns about.
+_JOINTS = (
+    ((0.0, 0.0, 0.072), 'z'),
+    ((0.0, 0.0, 0.03865), 'y'),
+    ((0.04975, 0.0, 0.25), 'y'),
+    ((0.175, 0.0, 0.0), 'x'),
+    ((0.075, 0.0, 0.0), 'y'),
+    ((0.065, 0.0, 0.0), 'x'),
+)
+SHOULDER_HEIGHT = _JOINTS[0][0][2] + _JOINTS[1][0][2]
+UPPER_ARM = (_JOINTS[2][0][0], _JOINTS[2][0][2])
+FOREARM = _JOINTS[3][0][0] + _JOINTS[4][0][0]
+HAND = _JOINTS[5][0][0] + 0.093575
 
 
 class WidowXKinematics(Kinematics):
     """Six joints: waist, shoulder, elbow, forearm roll, wrist angle, wrist rotate."""
+
+    def frames(self, q: Array) -> Array:
+        """Poses (6, 4, 4) of the links, shoulder to gripper, in the base frame for (6,) rad."""
+        pose = np.eye(4)
+        frames = np.empty((6, 4, 4))
+        for i, ((offset, axis), angle) in enumerate(zip(_JOINTS, q, strict=True)):
+            step = np.eye(4)
+            step[:3, :3] = rotation_exp(angle * np.eye(3)['xyz'.index(axis)])
+            step[:3, 3] = offset
+            frames[i] = pose = pose @ step
+        return frames
 
     def _solve(self, q: Array) -> tuple[Array, Array]:
         q0, q1, q2, q3, q4, q5 = (float(v) for v in q)
