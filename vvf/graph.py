@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from vvf.errors import UserError
-from vvf.paths import checkpoint_path, config_path
+from vvf.paths import checkpoint_path, config_path, share
 from vvf.recording import IMAGES, RECORDERS
+from vvf.rig import RigSpec, load_rig
 from vvf.task import TaskSpec, load_task
 
-ROBOTS = ('wx250s',)
 #: What a live value model can run on; int8 needs frames to be calibrated on, which a start has not.
 ENGINES = ('auto', 'torch', 'openvino', 'cuda')
 
@@ -57,9 +57,14 @@ class GraphArguments:
 
     robot: str = ''
     sim: bool = True
+    rig: str = ''
+    use_fake_hardware: bool = False
+    bringup: bool = True
     value_model: str = ''
     engine_device: str = 'auto'
     policy: str = ''
+    teleop: str = 'none'
+    moveit: bool = False
     record: bool = True
     rviz: bool = False
     dry_run: bool = False
@@ -70,15 +75,21 @@ class GraphArguments:
     seed: int = 0
 
 
-# Numbers of a displacement and the gripper.
-_ONE_ARM = 7
+TELEOP = ('none', 'keyboard', 'gamepad', 'leader')
 
 ARGUMENT_HELP = {
     'robot': 'arm to drive, a file of config/robots (default: the one of the task file)',
-    'sim': 'true: a MuJoCo robot takes the place of arm and cameras',
-    'value_model': 'folder of the value checkpoint (default: the one of the task file)',
+    'sim': 'true: a MuJoCo robot takes the place of arm and cameras; false: the table of rig',
+    'rig': 'the real table: a file of config/rigs or a path (default: the one named after robot)',
+    'use_fake_hardware': "true: the vendor's own driver simulates its arm, where it can",
+    'bringup': "ros2 launch, sim false: start the drivers of the rig's vendors, too",
+    'value_model': 'folder of the value checkpoint (default: the one of the task file); '
+    '"none" starts no value node',
     'engine_device': f'what the value model runs on: {", ".join(ENGINES)}',
-    'policy': 'folder of the policy checkpoint; "none" starts no policy',
+    'policy': 'folder of the policy checkpoint (default: the one of the task file); '
+    '"none" starts no policy',
+    'teleop': f'what a human takes over with: {", ".join(TELEOP)}',
+    'moveit': 'true: home moves are planned around obstacles by MoveIt, where it is installed',
     'record': 'true: one bag for each episode, in bag_dir',
     'rviz': 'true: open rviz2 with the view of the task',
     'dry_run': 'true: actions are published and plotted, the arm does not move',
@@ -93,55 +104,50 @@ ARGUMENT_HELP = {
 def build_graph(task: str, arguments: GraphArguments | None = None) -> list[NodeSpec]:
     """The nodes of a task.
 
+    Without a checkpoint of the task's or the arguments' the value or policy node is left out: the
+    first episodes on a new robot are recorded before there is any.
+
     Raises:
-        UserError: the task, the robot, a checkpoint or the engine does not exist, or the task
-            cannot be simulated.
+        UserError: the task, the robot, the rig, a checkpoint or the engine does not exist, they do
+            not fit together, or the task cannot be simulated.
     """
     a = arguments or GraphArguments()
-    spec = load_task(task)
-    robot = a.robot or spec.robot
-    if robot not in ROBOTS:
-        raise UserError(f'there is no robot {robot!r}; known: {", ".join(ROBOTS)}.')
-    if spec.action is not None and spec.action.kind == 'ee_delta' and spec.action.dim > _ONE_ARM:
-        raise UserError(
-            f'{task} is for two arms, and the graph drives one in this version: collect, view and '
-            'replay its episodes.'
-        )
-    if not a.sim:
-        raise UserError(
-            'only the simulated arm has a driver in this version; start with sim:=true '
-            '(--sim true).'
-        )
     for name, given, known in (
         ('recorder', a.recorder, RECORDERS),
         ('images', a.images, IMAGES),
         ('engine_device', a.engine_device, ENGINES),
+        ('teleop', a.teleop, TELEOP),
     ):
         _check_choice(name, given, known)
-    value_model = _checkpoint(a.value_model or spec.models.value, 'value_model')
-    policy = '' if a.policy == 'none' else _checkpoint(a.policy or spec.models.policy, 'policy')
-    common = {'task': task}
+    rig_name = rig_of(task, a)
+    spec = load_task(task, a.robot, rig_name)
+    if a.sim and spec.sim is None:
+        raise UserError(f'task {spec.name} has no sim entry: start it with sim:=false and a rig.')
+    value_model = _model(a.value_model, spec.models.value, 'value_model')
+    policy = _model(a.policy, spec.models.policy, 'policy')
+    common = {'task': task, 'robot': spec.robot, 'rig': rig_name}
     nodes = [
+        *_cameras(spec, rig_name),
         NodeSpec(
             'arm',
             'arm',
             parameters={
                 **common,
-                'robot': robot,
-                'driver': 'sim',
                 'dry_run': a.dry_run,
                 'seed': a.seed,
-                'watch_value': bool(policy),
+                'watch_value': bool(policy and value_model),
                 'watch_recorder': a.record,
             },
             respawn=False,
             stop_first=True,
         ),
-        NodeSpec(
-            'value',
-            'value',
-            parameters={**common, 'model': value_model, 'engine': a.engine_device},
-        ),
+    ]
+    if value_model:
+        parameters = {**common, 'model': value_model, 'engine': a.engine_device}
+        nodes.append(NodeSpec('value', 'value', parameters=parameters))
+    if policy:
+        nodes.append(NodeSpec('policy', 'policy', parameters={**common, 'model': policy}))
+    nodes.append(
         NodeSpec(
             'episode',
             'episode',
@@ -153,18 +159,63 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
                 'recorder': a.recorder,
                 'images': a.images,
                 'ring_seconds': float(a.ring_seconds),
-                'robot': robot,
                 'value_model': value_model,
                 'policy': policy,
             },
-        ),
-        NodeSpec('plot', 'plot', parameters=common),
-    ]
-    if policy:
-        nodes.insert(2, NodeSpec('policy', 'policy', parameters={**common, 'model': policy}))
+        )
+    )
+    if value_model:
+        nodes.append(NodeSpec('plot', 'plot', parameters=common))
+    if a.teleop != 'none':
+        nodes.append(NodeSpec('teleop', 'teleop', parameters={**common, 'source': a.teleop}))
+    if a.moveit:
+        nodes.append(NodeSpec('moveit', 'moveit', parameters=common, respawn=False))
     if a.rviz:
-        nodes.append(_rviz(spec))
+        nodes.append(_rviz(spec, task))
     return nodes
+
+
+def rig_of(task: str, arguments: GraphArguments) -> str:
+    """The rig that a graph runs on: '' in simulation, else the given one, or the robot's.
+
+    Raises:
+        UserError: a rig or fake hardware is given for a simulation.
+    """
+    if arguments.sim:
+        if arguments.rig or arguments.use_fake_hardware:
+            raise UserError('rig and use_fake_hardware are for a real table: give sim:=false, too.')
+        return ''
+    return arguments.rig or arguments.robot or load_task(task).robot
+
+
+def _cameras(spec: TaskSpec, rig_name: str) -> list[NodeSpec]:
+    """A camera node for each camera of the rig that no other driver publishes."""
+    rig: RigSpec | None = load_rig(rig_name) if rig_name else None
+    nodes = []
+    for camera in spec.cameras if rig else ():
+        assert rig is not None
+        real = rig.cameras[camera.name]
+        if real.source == 'topic':
+            continue
+        parameters: dict[str, Any] = {
+            'camera': camera.topic.strip('/').rsplit('/', 1)[0],
+            'source': real.source,
+            'frame_id': camera.frame_id,
+            'rate_hz': float(camera.rate_hz),
+        }
+        for key in ('device', 'video', 'calibration', 'width', 'height'):
+            if value := getattr(real, key):
+                parameters[key] = _calibration(value) if key == 'calibration' else value
+        nodes.append(NodeSpec('camera', f'camera_{camera.name}', parameters=parameters))
+    return nodes
+
+
+def _calibration(name: str) -> str:
+    """A calibration file by path, or as `<rig>/<camera>.yaml` below `calibration/`."""
+    for candidate in (Path(name), share() / name, share() / 'calibration' / name):
+        if candidate.is_file():
+            return str(candidate.absolute())
+    raise UserError(f'there is no calibration {name}: make it with `vvf calibrate intrinsics`.')
 
 
 def build_replay_graph(
@@ -214,7 +265,7 @@ def build_replay_graph(
             parameters={'bag': str(bag), **common, 'rate': float(rate), 'episode': record},
             respawn=False,
         ),
-        *([_rviz(spec)] if rviz else []),
+        *([_rviz(spec, task)] if rviz else []),
     ]
 
 
@@ -223,19 +274,30 @@ def _check_choice(name: str, given: str, known: Sequence[str]) -> None:
         raise UserError(f'{name}: choose {" or ".join(known)}, not {given!r}.')
 
 
-def _rviz(spec: TaskSpec) -> NodeSpec:
+def _rviz(spec: TaskSpec, task: str) -> NodeSpec:
     view = config_path('rviz', f'{spec.name}.rviz')
     if not view.is_file():
         raise UserError(
             f'rviz: there is no view {view}; copy that of another task and change its cameras.'
         )
+    # The view names the topics of the task file; on a rig the drivers' may be others.
+    listed = {camera.name: camera.topic for camera in load_task(task).cameras}
+    moved = [(listed[c.name], c.topic) for c in spec.cameras if c.topic != listed[c.name]]
     return NodeSpec(
         'rviz2',
         'rviz2',
         package='rviz2',
         parameters={'config': str(view)},
+        remappings=tuple(moved),
         respawn=False,
     )
+
+
+def _model(given: str, default: str, argument: str) -> str:
+    """The folder of a checkpoint, or '' where none is wanted."""
+    if given == 'none' or not (given or default):
+        return ''
+    return _checkpoint(given or default, argument)
 
 
 def _checkpoint(name: str, argument: str) -> str:

@@ -20,11 +20,19 @@ from vvf.graph import (
     NodeSpec,
     build_graph,
     build_replay_graph,
+    rig_of,
 )
+from vvf.paths import share
+from vvf.rig import load_rig
 
 
-def task_launch_description(task: str) -> Any:
-    """The launch description of a task; its arguments are those of `vvf up`."""
+def task_launch_description(task: str, **defaults: str) -> Any:
+    """The launch description of a task; its arguments are those of `vvf up`.
+
+    Args:
+        task: name of the task, or the default of an argument `task` where `defaults` has one.
+        defaults: other defaults than those of `GraphArguments`, as texts.
+    """
     from launch.actions import DeclareLaunchArgument, OpaqueFunction
 
     from launch import LaunchDescription
@@ -32,12 +40,15 @@ def task_launch_description(task: str) -> Any:
     declared = [
         DeclareLaunchArgument(
             item.name,
-            default_value=_text(item.default),
+            default_value=defaults.get(item.name, _text(item.default)),
             description=ARGUMENT_HELP[item.name],
             choices=['true', 'false'] if isinstance(item.default, bool) else None,
         )
         for item in fields(GraphArguments)
     ]
+    if 'task' in defaults:
+        text = 'a task of config/tasks, or a task file'
+        declared.append(DeclareLaunchArgument('task', default_value=task, description=text))
     return LaunchDescription(
         [*declared, OpaqueFunction(function=lambda context: _task_actions(context, task))]
     )
@@ -46,7 +57,33 @@ def task_launch_description(task: str) -> Any:
 def _task_actions(context: Any, task: str) -> list[Any]:
     given = context.launch_configurations
     values = {item.name: _value(given[item.name], item.default) for item in fields(GraphArguments)}
-    return launch_actions(build_graph(task, GraphArguments(**values)))
+    arguments = GraphArguments(**values)
+    task = given.get('task', task)
+    # First the graph: what is wrong with the arguments is said before a vendor's driver moves.
+    specs = build_graph(task, arguments)
+    return [*_vendor_actions(task, arguments), *launch_actions(specs)]
+
+
+def _vendor_actions(task: str, arguments: GraphArguments) -> list[Any]:
+    """The launch files of the rig's vendors."""
+    rig = rig_of(task, arguments)
+    if not (rig and arguments.bringup):
+        return []
+    from launch.actions import IncludeLaunchDescription
+    from launch_ros.substitutions import FindPackageShare
+
+    actions = []
+    for vendor in load_rig(rig).bringup:
+        if arguments.use_fake_hardware and not vendor.fake_arguments:
+            continue
+        given = dict(vendor.arguments)
+        if arguments.use_fake_hardware:
+            given |= vendor.fake_arguments
+        # A path of ours in an argument, such as a mode file: `share:` is this package's folder.
+        given = {key: value.replace('share:', f'{share()}/') for key, value in given.items()}
+        path = [FindPackageShare(vendor.package), '/launch/', vendor.file]
+        actions.append(IncludeLaunchDescription(path, launch_arguments=list(given.items())))
+    return actions
 
 
 REPLAY_ARGUMENTS = {

@@ -26,6 +26,14 @@ class Parameter:
     read_only: bool = True
 
 
+#: What every node that works for a task takes; `load_task` gets all three.
+TASK_PARAMETERS = (
+    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path'),
+    Parameter('robot', '', 'arm, a file of config/robots; empty: that of the task or the rig'),
+    Parameter('rig', '', 'real table, a file of config/rigs; empty: simulated, or a replay'),
+)
+
+
 def declare(node: Any, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
     """Declare parameters on an rclpy node, with descriptions and ranges; returns their values."""
     from rcl_interfaces.msg import (

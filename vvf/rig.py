@@ -56,11 +56,25 @@ class RigCamera:
 
 
 @dataclass(frozen=True)
+class VendorLaunch:
+    """A launch file of a vendor's that a rig needs, such as that of its arm's driver.
+
+    ``fake_arguments`` are added with ``use_fake_hardware:=true``; a vendor's file without them is
+    left out then.
+    """
+
+    package: str
+    file: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    fake_arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RigSpec:
     """A whole rig file.
 
     ``joint_state_topic`` is where the arm node publishes its joints: another than the vendor's own
-    topic, where that one is taken.
+    topic, where that one is taken. ``bringup`` is started with the graph by `ros2 launch`.
     """
 
     robot: str
@@ -68,6 +82,7 @@ class RigSpec:
     arms: tuple[RigArm, ...]
     cameras: Mapping[str, RigCamera]
     joint_state_topic: str = '/joint_states'
+    bringup: tuple[VendorLaunch, ...] = ()
 
 
 def load_rig(name_or_path: str | os.PathLike[str]) -> RigSpec:

@@ -64,9 +64,7 @@ def with_robot(task: TaskSpec, robot: str) -> TaskSpec:
     sim = task.sim
     if sim is not None:
         sim = dataclasses.replace(sim, config={**sim.config, 'arm': robot})
-    return dataclasses.replace(
-        task, robot=robot, state=tuple(state), sim=sim, models=ModelsSpec()
-    )
+    return dataclasses.replace(task, robot=robot, state=tuple(state), sim=sim, models=ModelsSpec())
 
 
 def with_rig(task: TaskSpec, rig: RigSpec) -> TaskSpec:

@@ -29,14 +29,13 @@ class EpisodeStore:
         task: what is recorded.
         recorder: one of `RECORDERS`.
         min_free_gib: nothing is recorded where less is free.
-        robot: written into the bags, as are the checkpoints.
+        value_checkpoint: written into the bags, as is the policy's.
     """
 
     directory: Path
     task: TaskSpec
     recorder: str = 'vvf'
     min_free_gib: float = 0.0
-    robot: str = ''
     value_checkpoint: str = ''
     policy_checkpoint: str = ''
     _made: int = field(default=0, init=False)
@@ -96,7 +95,7 @@ class EpisodeStore:
             self.task,
             episode_id=name,
             instruction=instruction,
-            robot=self.robot or self.task.robot,
+            robot=self.task.robot,
             value_checkpoint=self.value_checkpoint,
             policy_checkpoint=self.policy_checkpoint,
         )

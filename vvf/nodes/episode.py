@@ -31,14 +31,13 @@ from vvf.nodes.episode_ring import RingSaver
 from vvf.nodes.episode_runner import EpisodeRunner, until
 from vvf.nodes.episode_services import EpisodeServices
 from vvf.nodes.episode_topics import RecordedTopics
-from vvf.parameters import Parameter, declare
+from vvf.parameters import TASK_PARAMETERS, Parameter, declare
 from vvf.task import load_task
 
 PARAMETERS = (
-    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path'),
+    *TASK_PARAMETERS,
     Parameter('record', True, 'record one bag for each episode'),
     Parameter('directory', 'runs/bags', 'folder that the bags are written to'),
-    Parameter('robot', '', 'robot written into the bags'),
     Parameter('value_model', '', 'value checkpoint written into the bags'),
     Parameter('policy', '', 'policy checkpoint written into the bags'),
     Parameter('prepare_arm', True, 'ask the arm to go home before an episode begins'),
@@ -74,13 +73,12 @@ class EpisodeNode(Node):
     def __init__(self, **options: Any) -> None:
         super().__init__('episode', **options)
         p = declare(self, PARAMETERS)
-        self.task = recorded_task(load_task(p['task']), p['images'])
+        self.task = recorded_task(load_task(p['task'], p['robot'], p['rig']), p['images'])
         self.store = EpisodeStore(
             Path(p['directory']),
             self.task,
             recorder=p['recorder'],
             min_free_gib=p['min_free_gib'],
-            robot=p['robot'],
             value_checkpoint=p['value_model'],
             policy_checkpoint=p['policy'],
         )
@@ -114,6 +112,7 @@ class EpisodeNode(Node):
             depth=p['queue_depth'],
         )
         self._lost_before = self.topics.lost.copy()
+        self.create_subscription(EpisodeEvent, EVENTS_TOPIC, self._on_event, LATCHED)
         self.create_subscription(ValueEstimate, VALUE_TOPIC, self._on_value, stream_qos())
         self._saver = RingSaver(self, self._ring, self._save_ring)
         self._runner = EpisodeRunner(self)
@@ -128,7 +127,8 @@ class EpisodeNode(Node):
         if not self.parameters['record']:
             return []
         needed = [c.topic for c in self.task.cameras] + [s.topic for s in self.task.state]
-        needed += [topic for topic in (VALUE_TOPIC,) if topic in self.topics]
+        if self.parameters['value_model'] and VALUE_TOPIC in self.topics:
+            needed.append(VALUE_TOPIC)
         return [t for t in needed if not self.topics.has_publisher(t)]
 
     def explain_silence(self, topic: str) -> str:
@@ -265,12 +265,22 @@ class EpisodeNode(Node):
         now = self.get_clock().now()
         message.header.stamp = now.to_msg()
         self._events.publish(message)
-        if self._records_events:
-            for keeper in (self.recorder, self._ring):
-                if isinstance(keeper, Ring):
-                    keeper.add(EVENTS_TOPIC, now.nanoseconds, serialize_message(message))
-                elif keeper is not None:
-                    keeper.write(EVENTS_TOPIC, now.nanoseconds, serialize_message(message))
+        self._record_event(message, now.nanoseconds)
+
+    def _on_event(self, message: EpisodeEvent) -> None:
+        """Record what others say of the running episode: interventions, milestones, errors."""
+        now = self.get_clock().now().nanoseconds
+        is_ours = message.event in (EpisodeEvent.START, EpisodeEvent.END, EpisodeEvent.LABEL)
+        if not is_ours and self.episode_id and message.episode_id == self.episode_id:
+            self._record_event(message, now)
+
+    def _record_event(self, message: EpisodeEvent, now_ns: int) -> None:
+        if not self._records_events:
+            return
+        if self.recorder is not None:
+            self.recorder.write(EVENTS_TOPIC, now_ns, serialize_message(message))
+        if self._ring is not None:
+            self._ring.add(EVENTS_TOPIC, now_ns, serialize_message(message))
 
     def _report(self) -> tuple[int, str, dict[str, Any]]:
         r, ring = self.recorder, self._ring

@@ -15,11 +15,11 @@ from vvf.diagnostics import Diagnostics, Meter
 from vvf.errors import UserError, is_user_error
 from vvf.nodes.common import now_s
 from vvf.nodes.observer import Observer, Seen
-from vvf.parameters import Parameter, declare
+from vvf.parameters import TASK_PARAMETERS, Parameter, declare
 from vvf.task import TaskSpec, load_task
 
 COMMON_PARAMETERS = (
-    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path'),
+    *TASK_PARAMETERS,
     Parameter('model', '', 'folder of the checkpoint'),
     Parameter('autostart', True, 'configure and activate without being asked'),
     Parameter('threads', 1, 'threads of the model; more only help on an idle machine', 1, 64),
@@ -99,7 +99,8 @@ class ModelNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load task and model."""
         try:
-            self.task = load_task(self.parameters['task'])
+            p = self.parameters
+            self.task = load_task(p['task'], p['robot'], p['rig'])
             self.configure()
         except Exception as error:
             # rclpy would swallow it and leave the node inactive without a word.

@@ -23,14 +23,14 @@ from vvf.images import fill_image
 from vvf.nodes.common import LATCHED, now_s, run, seconds, stream_qos
 from vvf.nodes.newest import Newest
 from vvf.nodes.value_markers import ValueMarkers
-from vvf.parameters import Parameter, declare
+from vvf.parameters import TASK_PARAMETERS, Parameter, declare
 from vvf.task import load_task
 from vvf.viz.arm_lines import LINES
 from vvf.viz.live_history import ProgressMap
 from vvf.viz.plot import EVENTS, ValuePlot
 
 PARAMETERS = (
-    Parameter('task', 'pick_place', 'task file: a name in config/tasks or a path'),
+    *TASK_PARAMETERS,
     Parameter('rate_hz', 5.0, 'how often plot and markers are drawn', 0.5, 30.0),
     Parameter('width', 640, 'width of the plot, pixels', 160, 3840),
     Parameter('height', 360, 'height of the plot, pixels', 120, 2160),
@@ -59,7 +59,7 @@ class PlotNode(Node):
     def __init__(self, **options: Any) -> None:
         super().__init__('plot', **options)
         p = declare(self, PARAMETERS)
-        self._task = load_task(p['task'])
+        self._task = load_task(p['task'], p['robot'], p['rig'])
         self._plot = ValuePlot(
             p['width'],
             p['height'],
