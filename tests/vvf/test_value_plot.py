@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 
-from vvf.viz.arm_lines import widowx_line
 from vvf.viz.live_history import History, ProgressMap, strength
 from vvf.viz.live_text import shorten, text_width, write
 from vvf.viz.plot import (
@@ -24,7 +23,6 @@ from vvf.viz.plot import (
     ValuePlot,
     advantage_colours,
 )
-from vvf_sim.robots.widowx import WX250S
 
 
 def where(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
@@ -233,11 +231,3 @@ def test_text_is_cut_at_the_edges_and_to_a_width() -> None:
     blank = np.zeros((40, 60, 3), np.uint8)
     write(blank, '胡', (5.0, 30.0), 16, (255, 255, 255))
     assert blank.any(), 'a question mark'
-
-
-def test_the_line_of_the_arm_ends_at_its_gripper() -> None:
-    for q in np.random.default_rng(1).uniform(-1.5, 1.5, (5, 6)):
-        line = widowx_line(q)
-        assert line[-1] == pytest.approx(WX250S.kinematics().forward(q)[:3, 3])
-        lengths = np.linalg.norm(np.diff(line, axis=0), axis=1)
-        assert lengths == pytest.approx([0.11065, 0.25, 0.04975, 0.25, 0.158575])

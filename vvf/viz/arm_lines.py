@@ -3,40 +3,73 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
-from vvf_sim.robots.widowx import JOINT_NAMES, WX250S
-from vvf_sim.robots.widowx_kinematics import HAND, SHOULDER_HEIGHT, UPPER_ARM
+from vvf_sim.robots.arm import ARMS, ArmModel, arm_model
+from vvf_sim.robots.franka_kinematics import FLANGE, MODIFIED_DH
+from vvf_sim.robots.widowx_kinematics import UPPER_ARM
 
 Points = npt.NDArray[np.float64]
 
+# How far behind the tip frame the fingers leave the hand, m.
+_FINGER_ROOT = {'wx250s': 0.0276}
+_FRANKA_FINGER_ROOT = 0.045
 
-def widowx_line(q: npt.ArrayLike) -> Points:
-    """Base, shoulder, bend of the upper arm, elbow, wrist and tip (6, 3) in `base_link`, metres.
+
+def arm_line(arm: ArmModel, q: npt.ArrayLike) -> Points:
+    """The joints and bends of an arm from its base to the tip (N, 3) in its base frame, metres.
 
     Args:
-        q: Joint angles (6,), radians, in the order of `JOINT_NAMES`.
+        arm: Which arm.
+        q: Joint angles (n,), radians, in the order of `arm.joint_names`.
     """
     angles = np.asarray(q, np.float64)
-    pose = WX250S.kinematics().forward(angles)
-    waist, shoulder = angles[0], angles[1]
-    out = np.array([math.cos(waist), math.sin(waist), 0.0])
-    up = np.array([0.0, 0.0, 1.0])
-    along = math.cos(shoulder) * up + math.sin(shoulder) * out  # the upper arm
-    ahead = math.cos(shoulder) * out - math.sin(shoulder) * up
-    base, top = np.zeros(3), SHOULDER_HEIGHT * up
-    bend = top + UPPER_ARM[1] * along
-    elbow = bend + UPPER_ARM[0] * ahead
-    tip = pose[:3, 3]
-    wrist = tip - HAND * pose[:3, 0]
-    return np.stack([base, top, bend, elbow, wrist, tip])
+    kinematics = arm.kinematics()
+    frames = kinematics.frames(angles)
+    bends = _widowx_bends if arm.name == 'wx250s' else _franka_bends
+    tip = kinematics.forward(angles)[:3, 3]
+    return np.vstack([np.zeros(3), bends(frames), tip])
+
+
+def finger_lines(arm: ArmModel, q: npt.ArrayLike, finger: float) -> list[Points]:
+    """The palm with its left and its right finger, each (3, 3), in the base frame, metres.
+
+    Args:
+        arm: Which arm.
+        q: Joint angles (n,), radians.
+        finger: The left finger's distance from the middle, metres.
+    """
+    tip = arm.kinematics().forward(np.asarray(q, np.float64))
+    root = -_FINGER_ROOT.get(arm.name, _FRANKA_FINGER_ROOT)
+    lines = []
+    for side in (finger, -finger):
+        points = np.array([[root, 0.0, 0.0], [root, side, 0.0], [arm.tip_reach, side, 0.0]])
+        lines.append(points @ tip[:3, :3].T + tip[:3, 3])
+    return lines
+
+
+def _widowx_bends(frames: Points) -> Points:
+    """Shoulder, the upper arm's bend, elbow and wrist."""
+    upper_arm = frames[1]
+    bend = upper_arm[:3, 3] + UPPER_ARM[1] * upper_arm[:3, 2]
+    return np.stack([upper_arm[:3, 3], bend, frames[2][:3, 3], frames[4][:3, 3]])
+
+
+def _franka_bends(frames: Points) -> Points:
+    """Shoulder, the bends at the elbow, wrist, the bend behind the flange, and the flange."""
+    elbow, last = frames[3], frames[6]
+    behind = elbow[:3, 3] + MODIFIED_DH[4][0] * elbow[:3, 0]
+    flange = last[:3, 3] + FLANGE * last[:3, 2]
+    joints = frames[[1, 2, 3], :3, 3]
+    return np.vstack([joints, behind, frames[4][:3, 3], last[:3, 3], flange])
 
 
 #: By the robot's name in the task file: its joints, and its line for their angles.
-LINES: Mapping[str, tuple[tuple[str, ...], Callable[[npt.ArrayLike], Points]]] = {
-    'wx250s': (JOINT_NAMES, widowx_line),
-}
+LINES: Mapping[str, tuple[tuple[str, ...], Callable[[npt.ArrayLike], Points]]] = MappingProxyType(
+    {name: (arm_model(name).joint_names, partial(arm_line, arm_model(name))) for name in ARMS}
+)
