@@ -25,7 +25,8 @@ VENV = ROOT / '.venv'
 STATE = VENV / 'setup'  # stamps, log, and what colcon builds
 REQUIREMENTS = ROOT / 'requirements'
 INTERFACES = ROOT / 'ros2_ws' / 'src' / 'vvf_msgs'
-STEPS_TOTAL = 8
+VENDORS = ROOT / 'tests' / 'vendors' / 'interfaces'
+STEPS_TOTAL = 9
 
 PIP_ADVICE = 'Often the network is the reason: check it, and your pip settings if you have any.'
 BUILD_ADVICE = 'The compiler and Python headers have to fit each other: `.venv/bin/vvf doctor`.'
@@ -81,7 +82,14 @@ def install(steps: Steps) -> None:
             mend_cmake_paths()
     with steps.step('interfaces', digest(ros_key, INTERFACES), BUILD_ADVICE) as step:
         if step:
-            build_interfaces(step, env)
+            build_interfaces(step, env, [INTERFACES], VENV, 'Release')
+    with steps.step('vendors', digest(ros_key, VENDORS), BUILD_ADVICE) as step:
+        if step:
+            # In a prefix of their own, which only tests see: the messages of robot makers belong to
+            # the maker's installation, and a user without one has to be told so. Not optimised,
+            # which is built sooner.
+            packages = sorted(file.parent for file in VENDORS.glob('*/package.xml'))
+            build_interfaces(step, env, packages, VENV / 'vendors', 'Debug')
 
     project_key = digest(base, ROOT / 'setup.py', ROOT / 'setup.cfg', ROOT / 'pyproject.toml')
     with steps.step('vvf', project_key, PIP_ADVICE) as step:
@@ -204,18 +212,21 @@ def mend_cmake_paths() -> None:
             file.write_text(mended)
 
 
-def build_interfaces(step: Step, env: dict[str, str]) -> None:
-    """Build vvf_msgs with colcon, and install it into the environment like the other messages.
+def build_interfaces(
+    step: Step, env: dict[str, str], packages: list[Path], prefix: Path, build_type: str
+) -> None:
+    """Build packages of messages with colcon, and install them into a prefix.
 
-    So every process of the environment finds it, with nothing sourced.
+    What is installed into the environment itself is found by each of its processes, with nothing
+    sourced.
     """
-    build = STATE / 'build'
+    build = STATE / ('build' if prefix == VENV else f'build-{prefix.name}')
     if step.interrupted:
         shutil.rmtree(build, ignore_errors=True)
     colcon = [VENV / 'bin' / 'colcon', '--log-base', STATE / 'log', 'build', '--merge-install']
-    where = ['--base-paths', INTERFACES, '--build-base', build, '--install-base', VENV]
+    where = ['--base-paths', *packages, '--build-base', build, '--install-base', prefix]
     # The linters that the interfaces' tests would call are not in the wheels.
-    cmake = ['-DBUILD_TESTING=OFF', '-DCMAKE_BUILD_TYPE=Release']
+    cmake = ['-DBUILD_TESTING=OFF', f'-DCMAKE_BUILD_TYPE={build_type}']
     python = f'-DPython3_EXECUTABLE={VENV / "bin" / "python"}'
     step.run([*colcon, *where, '--cmake-args', *cmake, python], env)
 

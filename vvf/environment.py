@@ -29,6 +29,8 @@ _WHEELS_GUARD = '_ROS_WHEELS_BOOTSTRAP_COMPLETE'
 _PREFIX_PATHS = ('AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'COLCON_PREFIX_PATH')
 #: What is read before Python code can run; a change of these needs a new process.
 _READ_AT_START = ('LD_LIBRARY_PATH', 'PYTHONPATH')
+#: Where an installation's Python packages lie in its prefix.
+_PACKAGES = f'lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages'
 
 
 def uses_wheels(prefix: Path | None = None) -> bool:
@@ -46,11 +48,14 @@ def sourced_ros(environment: Mapping[str, str] | None = None) -> Path | None:
     return None
 
 
-def ros_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+def ros_environment(
+    environment: Mapping[str, str] | None = None, prefixes: Iterable[Path] = ()
+) -> dict[str, str]:
     """The environment to start a process in that uses ROS 2.
 
     Args:
         environment: what to start from; default: this process's.
+        prefixes: further folders that packages were installed into, to be found first.
 
     Returns:
         A complete environment for `subprocess.Popen(..., env=...)`. What the user has set
@@ -72,17 +77,21 @@ def ros_environment(environment: Mapping[str, str] | None = None) -> dict[str, s
             _prepend(env, 'LD_LIBRARY_PATH', [str(prefix / 'lib')])
             _prepend(env, 'AMENT_PREFIX_PATH', [str(prefix)])
         env.setdefault('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
+    for further in prefixes:
+        _prepend(env, 'LD_LIBRARY_PATH', [str(further / 'lib')])
+        _prepend(env, 'AMENT_PREFIX_PATH', [str(further)])
+        _prepend(env, 'PYTHONPATH', [str(further / _PACKAGES)])
     _set_profile(env)
     return env
 
 
-def ensure() -> None:
+def ensure(prefixes: Iterable[Path] = ()) -> None:
     """Give this process the environment of `ros_environment`, starting it anew if it must be.
 
     Call it first, before ROS is imported. The dynamic linker reads its path when a process starts,
     so where that path lacks something, the process is replaced by itself, once.
     """
-    wanted = ros_environment()
+    wanted = ros_environment(prefixes=prefixes)
     changed = any(os.environ.get(name) != wanted.get(name) for name in _READ_AT_START)
     if changed and os.environ.get(_RESTARTED) != str(os.getpid()):
         wanted[_RESTARTED] = str(os.getpid())

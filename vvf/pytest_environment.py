@@ -3,8 +3,16 @@
 
 pyproject.toml names it with `-p`, which pytest obeys before it captures output: the process may
 have to restart itself, and that would lose what is captured.
+
+The messages of robot makers that `make setup` builds for the stand-ins in `tests/vendors` are seen
+by tests and by the processes that they start, and by nothing else.
 """
+
+import sys
+from pathlib import Path
 
 from vvf import environment
 
-environment.ensure()
+VENDORS = Path(sys.prefix) / 'vendors'
+
+environment.ensure([VENDORS])

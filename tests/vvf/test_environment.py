@@ -71,8 +71,25 @@ def test_ensure_changes_nothing_where_all_is_well(monkeypatch: pytest.MonkeyPatc
     assert dict(os.environ) == before
 
 
+@only_wheels
+def test_messages_of_robot_makers_are_seen_by_tests_and_not_by_users() -> None:
+    code = (
+        'from vvf import environment; environment.ensure(); import importlib.util as util; '
+        'print(util.find_spec("interbotix_xs_msgs") is not None)'
+    )
+    assert in_python(code, BARE) == 'False'
+    assert in_python(code, dict(os.environ)) == 'True'
+
+    from interbotix_xs_msgs.msg import JointGroupCommand
+    from rclpy.serialization import deserialize_message, serialize_message
+
+    message = JointGroupCommand(name='arm', cmd=[0.5, -0.5])
+    assert deserialize_message(serialize_message(message), JointGroupCommand) == message
+
+
 def test_it_is_the_same_when_done_twice() -> None:
-    once = ros_environment(BARE)
+    once = ros_environment(BARE, [Path('/further')])
+    assert ros_environment(once, [Path('/further')]) == once
     assert ros_environment(once) == once
 
 
