@@ -17,6 +17,7 @@ from vvf.paths import checkpoint_path, config_path, share
 from vvf.recording import IMAGES, RECORDERS
 from vvf.rig import RigSpec, load_rig
 from vvf.task import TaskSpec, load_task
+from vvf.task_overlay import sides_of
 
 #: What a live value model can run on; int8 needs frames to be calibrated on, which a start has not.
 ENGINES = ('auto', 'torch', 'openvino', 'cuda')
@@ -185,7 +186,11 @@ def rig_of(task: str, arguments: GraphArguments) -> str:
         if arguments.rig or arguments.use_fake_hardware:
             raise UserError('rig and use_fake_hardware are for a real table: give sim:=false, too.')
         return ''
-    return arguments.rig or arguments.robot or load_task(task).robot
+    if arguments.rig:
+        return arguments.rig
+    spec = load_task(task)
+    pair = '_pair' if len(sides_of(spec)) > 1 else ''
+    return f'{arguments.robot or spec.robot}{pair}'
 
 
 def _cameras(spec: TaskSpec, rig_name: str) -> list[NodeSpec]:

@@ -50,6 +50,37 @@ def test_without_a_policy_the_arm_need_not_watch_the_value() -> None:
     assert nodes['arm'].parameters['watch_value'] is False
 
 
+@pytest.mark.parametrize('robot', ['wx250s', 'fr3'])
+@pytest.mark.parametrize('sim', [True, False])
+@pytest.mark.parametrize('task', ['box_assembly', 'paper_towel', 'pick_place', 'shirt_folding'])
+def test_every_launch_file_has_a_graph(task: str, robot: str, sim: bool) -> None:
+    nodes = by_name(build_graph(task, GraphArguments(robot=robot, sim=sim)))
+    assert {'arm', 'episode'} <= nodes.keys()
+    assert nodes['arm'].parameters['robot'] == robot
+    assert bool(nodes['arm'].parameters['rig']) is not sim
+
+
+def test_a_rig_brings_a_camera_node_for_every_camera_without_a_driver() -> None:
+    nodes = by_name(build_graph('pick_place', GraphArguments(sim=False)))
+    assert 'camera_shoulder' not in nodes, 'its driver publishes it'
+    wrist = nodes['camera_wrist'].parameters
+    assert wrist['camera'] == 'wrist'
+    assert wrist['source'] == 'device'
+    assert (wrist['width'], wrist['rate_hz']) == (640, 30.0)
+
+
+def test_without_checkpoints_there_is_still_a_graph_to_record_with() -> None:
+    nodes = by_name(build_graph('box_assembly', GraphArguments(teleop='keyboard')))
+    assert list(nodes) == ['arm', 'episode', 'teleop']
+    assert nodes['teleop'].parameters['source'] == 'keyboard'
+    assert nodes['arm'].parameters['watch_value'] is False
+
+
+def test_rviz_shows_the_topics_of_the_rig() -> None:
+    rviz = by_name(build_graph('pick_place', GraphArguments(sim=False, rviz=True)))['rviz2']
+    assert ('/shoulder/image_raw', '/camera/camera/color/image_raw') in rviz.remappings
+
+
 def test_rviz_opens_the_view_of_the_task() -> None:
     rviz = by_name(build_graph('pick_place', GraphArguments(rviz=True)))['rviz2']
     assert Path(rviz.parameters['config']).is_file()
@@ -62,7 +93,12 @@ def test_rviz_opens_the_view_of_the_task() -> None:
         ('pick_place', {'robot': 'hal9000'}, 'no robot'),
         ('pick_place', {'value_model': 'nowhere'}, 'value_model'),
         ('pick_place', {'policy': 'nowhere'}, 'policy'),
-        ('pick_place', {'sim': False}, 'sim:=true'),
+        ('pick_place', {'rig': 'fr3'}, 'sim:=false'),
+        ('pick_place', {'use_fake_hardware': True}, 'sim:=false'),
+        ('pick_place', {'sim': False, 'rig': 'moon_base'}, 'no rig'),
+        ('pick_place', {'sim': False, 'robot': 'hal9000'}, 'no rig'),
+        ('wx200_replay', {}, 'no sim entry'),
+        ('pick_place', {'teleop': 'thought'}, 'choose none or keyboard'),
         ('pick_place', {'recorder': 'tape'}, 'choose vvf or rosbag2'),
         ('pick_place', {'images': 'moving'}, 'choose raw or compressed'),
         ('pick_place', {'engine_device': 'tpu'}, 'choose auto or torch or openvino or cuda'),
