@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The methods of hand-eye calibration, and how well a result holds together.
+
+Both setups are one problem: ``motion_i @ X @ board_i`` is the same pose ``Z`` for all i. With the
+camera on the gripper, motion is the gripper in the base, X the camera in the gripper and Z the
+board in the base. With the camera beside the robot and the board on the gripper, motion is the
+base in the gripper, X the camera in the base and Z the board in the gripper.
+
+Tsai and Lenz 1989, Park and Martin 1994, Horaud and Dornaika 1995, Andreff 1999, Daniilidis 1999
+solve for X alone; Shah 2013 and Li 2010 for X and Z. All are OpenCV's; `refined` is our own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+
+from vvf.calibration.poses import PosePairs
+
+Poses = npt.NDArray[np.float64]
+Setup = Literal['eye-to-hand', 'eye-in-hand']
+SETUPS: tuple[str, ...] = get_args(Setup)
+
+HAND_EYE = ('tsai', 'park', 'horaud', 'andreff', 'daniilidis')
+ROBOT_WORLD = ('shah', 'li')
+REFINED = 'refined'
+METHODS = (*HAND_EYE, *ROBOT_WORLD, REFINED)
+
+_ROUNDS = 3  # of fitting and weighing; the weights settle at once
+_LEAST_SIGMA = (1e-7, 1e-7)  # metres and radians: data without noise must not divide by zero
+_STEP = 1e-6
+
+
+class NoSolution(ValueError):
+    """A method found nothing in these poses."""
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """How far the board is from where the mean puts it, for each pose.
+
+    Attributes:
+        metres: (N,).
+        radians: (N,).
+    """
+
+    metres: npt.NDArray[np.float64]
+    radians: npt.NDArray[np.float64]
+
+    @property
+    def rms_mm(self) -> float:
+        """Root mean square over the poses, millimetres."""
+        return float(1e3 * np.sqrt(np.mean(self.metres**2)))
+
+    @property
+    def rms_deg(self) -> float:
+        """Root mean square over the poses, degrees."""
+        return float(np.degrees(np.sqrt(np.mean(self.radians**2))))
+
+
+def motions(pairs: PosePairs, setup: Setup) -> Poses:
+    """The motions (N, 4, 4) of the one problem; see the module."""
+    return pairs.gripper if setup == 'eye-in-hand' else invert(pairs.gripper)
+
+
+def invert(poses: Poses) -> Poses:
+    """Inverse of poses (..., 4, 4)."""
+    result = np.zeros_like(poses)
+    turned = np.swapaxes(poses[..., :3, :3], -1, -2)
+    result[..., :3, :3] = turned
+    result[..., :3, 3] = -(turned @ poses[..., :3, 3, None])[..., 0]
+    result[..., 3, 3] = 1.0
+    return result
+
+
+def solve(method: str, motion: Poses, board: Poses) -> Poses:
+    """X (4, 4) by one method.
+
+    Args:
+        method: one of `METHODS`.
+        motion: (N, 4, 4) of `motions`.
+        board: (N, 4, 4) board in camera.
+
+    Raises:
+        NoSolution: it found none.
+    """
+    try:
+        if method == REFINED:
+            return refine(solve('park', motion, board), motion, board)[0]
+        if method in ROBOT_WORLD:
+            result = _robot_world(method, motion, board)
+        else:
+            flag = getattr(cv2, f'CALIB_HAND_EYE_{method.upper()}')
+            result = cv2.calibrateHandEye(*_split(motion), *_split(board), method=flag)
+    except cv2.error as error:
+        raise NoSolution(f'{method}: {error.err}') from error
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = result[0], np.ravel(result[1])
+    if not np.isfinite(pose).all() or abs(np.linalg.det(pose[:3, :3]) - 1) > 1e-3:
+        raise NoSolution(f'{method}: the poses do not determine a result')
+    return pose
+
+
+def board_poses(x: Poses, motion: Poses, board: Poses) -> Poses:
+    """Where each pose puts the board (N, 4, 4): in the base or in the gripper."""
+    return np.asarray(motion @ x @ board)
+
+
+def mean_pose(poses: Poses) -> Poses:
+    """The mean (4, 4) of poses (N, 4, 4) that are near to each other."""
+    mean = np.eye(4)
+    mean[:3, :3] = Rotation.from_matrix(poses[:, :3, :3]).mean().as_matrix()
+    mean[:3, 3] = poses[:, :3, 3].mean(0)
+    return mean
+
+
+def distances(poses: Poses, centre: Poses) -> Residuals:
+    """How far poses (N, 4, 4) are from one (4, 4)."""
+    turn = np.swapaxes(poses[:, :3, :3], 1, 2) @ centre[:3, :3]
+    return Residuals(
+        np.linalg.norm(poses[:, :3, 3] - centre[:3, 3], axis=1),
+        np.asarray(Rotation.from_matrix(turn).magnitude()),
+    )
+
+
+def refine(x: Poses, motion: Poses, board: Poses) -> tuple[Poses, Poses, Poses, Poses]:
+    """X and Z by least squares over metres and radians, each weighed by its own scatter.
+
+    Args:
+        x: (4, 4) where to start.
+        motion: (N, 4, 4).
+        board: (N, 4, 4).
+
+    Returns:
+        X, Z (4, 4), the covariance (12, 12) of the small rotation (rad) and shift (m) of X in its
+        parent's frame, then of Z, and the two standard deviations (2,) of one pose, m and rad.
+    """
+    z = mean_pose(board_poses(x, motion, board))
+    for _ in range(_ROUNDS):
+        error = errors(x, z, motion, board)
+        # Twelve numbers were fitted: what is left scatters less than the poses do.
+        freedom = max(1.0, 6 * len(motion) - 12) / (6 * len(motion))
+        sigma = np.sqrt(np.mean(error.reshape(-1, 2, 3) ** 2, axis=(0, 2)) / freedom)
+        sigma = np.maximum(sigma, _LEAST_SIGMA)
+        weights = np.repeat(1 / sigma, 3)
+        start, at = (x, z), weights
+        found = least_squares(
+            lambda step, start=start, at=at: (  # type: ignore[misc]
+                errors(*_moved(start, step), motion, board) * at
+            ).ravel(),
+            np.zeros(12),
+            method='lm',
+        )
+        x, z = _moved(start, found.x)
+    rows = jacobian(x, z, motion, board) * weights[:, None]
+    information = np.einsum('nij,nik->jk', rows, rows)
+    return x, z, np.linalg.pinv(information, hermitian=True), sigma
+
+
+def errors(x: Poses, z: Poses, motion: Poses, board: Poses) -> Poses:
+    """By how much each pose misses Z (N, 6): metres, then the rotation vector."""
+    off = invert(z) @ board_poses(x, motion, board)
+    return np.hstack([off[:, :3, 3], Rotation.from_matrix(off[:, :3, :3]).as_rotvec()])
+
+
+def jacobian(x: Poses, z: Poses, motion: Poses, board: Poses) -> Poses:
+    """Derivative (N, 6, 12) of `errors` by small steps of X and Z."""
+    columns = []
+    for step in np.eye(12) * _STEP:
+        ahead = errors(*_moved((x, z), step), motion, board)
+        behind = errors(*_moved((x, z), -step), motion, board)
+        columns.append((ahead - behind) / (2 * _STEP))
+    return np.stack(columns, axis=2)
+
+
+def _moved(start: tuple[Poses, Poses], step: Poses) -> tuple[Poses, Poses]:
+    moved = []
+    for pose, part in zip(start, np.split(step, 2), strict=True):
+        new = pose.copy()
+        new[:3, :3] = Rotation.from_rotvec(part[:3]).as_matrix() @ pose[:3, :3]
+        new[:3, 3] += part[3:]
+        moved.append(new)
+    return moved[0], moved[1]
+
+
+def _robot_world(method: str, motion: Poses, board: Poses) -> tuple[Poses, Poses]:
+    """OpenCV's `A X = Z B` has the board's poses as A and the motions' inverses as B."""
+    flag = getattr(cv2, f'CALIB_ROBOT_WORLD_HAND_EYE_{method.upper()}')
+    found = cv2.calibrateRobotWorldHandEye(*_split(board), *_split(invert(motion)), method=flag)
+    inverse = np.eye(4)
+    inverse[:3, :3], inverse[:3, 3] = found[2], np.ravel(found[3])
+    if not np.isfinite(inverse).all():
+        raise NoSolution(f'{method}: the poses do not determine a result')
+    x = invert(inverse)
+    return x[:3, :3], x[:3, 3]
+
+
+def _split(poses: Poses) -> tuple[Poses, Poses]:
+    return np.ascontiguousarray(poses[:, :3, :3]), np.ascontiguousarray(poses[:, :3, 3])
