@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from vvf.calibration.handeye_methods import (
     METHODS,
     REFINED,
-    NoSolution,
+    NoSolutionError,
     Poses,
     Residuals,
     Setup,
@@ -143,7 +143,7 @@ def calibrate(pairs: PosePairs, setup: Setup) -> HandEye:
     for name in METHODS:
         try:
             methods[name] = _result(name, motion, board)
-        except NoSolution as error:
+        except NoSolutionError as error:
             failed[name] = str(error)
     if not methods:
         raise UserError('no method finds a result in these poses: take others, turned farther.')
@@ -214,7 +214,7 @@ def _held_out(name: str, motion: Poses, board: Poses) -> Residuals:
         out = np.arange(n) % _FOLDS == fold
         try:
             pose = solve(name, motion[~out], board[~out])
-        except NoSolution:
+        except NoSolutionError:
             return nothing
         centre = mean_pose(board_poses(pose, motion[~out], board[~out]))
         missed = distances(board_poses(pose, motion[out], board[out]), centre)
@@ -253,7 +253,7 @@ def _fitting(motion: Poses, board: Poses) -> tuple[npt.NDArray[np.bool_], Residu
         chosen = np.arange(n) if number == 0 else rng.choice(n, _SAMPLE, replace=False)
         try:
             pose = solve('park', motion[chosen], board[chosen])
-        except NoSolution:
+        except NoSolutionError:
             continue
         placed = board_poses(pose, motion, board)
         seen = distances(placed, _median_pose(placed))
@@ -264,7 +264,7 @@ def _fitting(motion: Poses, board: Poses) -> tuple[npt.NDArray[np.bool_], Residu
         before = used
         try:
             pose = solve('park', motion[used], board[used])
-        except NoSolution:
+        except NoSolutionError:
             break
         placed = board_poses(pose, motion, board)
         off = distances(placed, mean_pose(placed[used]))

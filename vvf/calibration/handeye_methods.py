@@ -37,7 +37,7 @@ _LEAST_SIGMA = (1e-7, 1e-7)  # metres and radians: data without noise must not d
 _STEP = 1e-6
 
 
-class NoSolution(ValueError):
+class NoSolutionError(ValueError):
     """A method found nothing in these poses."""
 
 
@@ -88,7 +88,7 @@ def solve(method: str, motion: Poses, board: Poses) -> Poses:
         board: (N, 4, 4) board in camera.
 
     Raises:
-        NoSolution: it found none.
+        NoSolutionError: it found none.
     """
     try:
         if method == REFINED:
@@ -99,11 +99,11 @@ def solve(method: str, motion: Poses, board: Poses) -> Poses:
             flag = getattr(cv2, f'CALIB_HAND_EYE_{method.upper()}')
             result = cv2.calibrateHandEye(*_split(motion), *_split(board), method=flag)
     except cv2.error as error:
-        raise NoSolution(f'{method}: {error.err}') from error
+        raise NoSolutionError(f'{method}: {error.err}') from error
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = result[0], np.ravel(result[1])
     if not np.isfinite(pose).all() or abs(np.linalg.det(pose[:3, :3]) - 1) > 1e-3:
-        raise NoSolution(f'{method}: the poses do not determine a result')
+        raise NoSolutionError(f'{method}: the poses do not determine a result')
     return pose
 
 
@@ -196,7 +196,7 @@ def _robot_world(method: str, motion: Poses, board: Poses) -> tuple[Poses, Poses
     inverse = np.eye(4)
     inverse[:3, :3], inverse[:3, 3] = found[2], np.ravel(found[3])
     if not np.isfinite(inverse).all():
-        raise NoSolution(f'{method}: the poses do not determine a result')
+        raise NoSolutionError(f'{method}: the poses do not determine a result')
     x = invert(inverse)
     return x[:3, :3], x[:3, 3]
 
