@@ -3,6 +3,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ MAX_REST_STEP = 0.2
 REST_COST = 1e-6
 POSITION_TOLERANCE = 1e-6
 ROTATION_TOLERANCE = 1e-5
+# How many postures of the closed form that are outside the limits are tried all the same.
+_NEARLY = 8
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class IkResult:
     position_error: float
     rotation_error: float
     converged: bool
+
+    @property
+    def cost(self) -> float:
+        """Both errors in one number, m²."""
+        return self.position_error**2 + (ROTATION_WEIGHT * self.rotation_error) ** 2
 
 
 class Kinematics(ABC):
@@ -88,15 +96,7 @@ class Kinematics(ABC):
         Raises:
             ValueError: an input is not finite or has another shape.
         """
-        pose = np.asarray(pose, np.float64)
-        q = np.asarray(q_guess, np.float64)
-        if pose.shape != (4, 4) or q.shape != self.lower.shape:
-            raise ValueError(
-                f'expected a pose (4, 4) and joints {self.lower.shape}, got {pose.shape} {q.shape}'
-            )
-        if not (np.isfinite(pose).all() and np.isfinite(q).all()):
-            raise ValueError('pose and joints must be finite')
-        q = np.clip(q, self.lower, self.upper)
+        pose, q = self._checked(pose, q_guess)
         best = IkResult(q, math.inf, math.inf, False)
         best_cost = math.inf
         for iteration in range(max_iterations + 1):
@@ -119,6 +119,70 @@ class Kinematics(ABC):
             pull = cost > REST_COST and iteration < max_iterations // 2
             q = self._step(q, jacobian, error, cost, self.rest if pull else None)
         return best
+
+    def reach(self, pose: Array, q_guess: Array) -> IkResult:
+        """Joint angles that bring the tip to `pose`, however far from `q_guess` they are.
+
+        The postures that a closed form gives are where `inverse` starts from, so that limits,
+        damping and errors are the same; an arm without one is searched from several postures.
+
+        Args:
+            pose: (4, 4) in the base frame.
+            q_guess: (n,) rad; of what is found within the limits, the nearest to it is taken.
+
+        Raises:
+            ValueError: an input is not finite or has another shape.
+        """
+        pose, guess = self._checked(pose, q_guess)
+        best = IkResult(guess, math.inf, math.inf, False)
+        for start in self._starts(pose, guess):
+            found = self.inverse(pose, start)
+            if found.converged:
+                return found
+            if found.cost < best.cost:
+                best = found
+        return best
+
+    def _starts(self, pose: Array, guess: Array) -> Iterator[Array]:
+        """Postures (n,) within the limits, the most promising first."""
+        for fine in (False, True):
+            postures = self._unwound(self._postures(pose, guess, fine))
+            inside = np.clip(postures, self.lower, self.upper)
+            outside = np.abs(postures - inside).max(1, initial=0.0)
+            # A hair outside is what rounding makes of a joint at its stop.
+            good = outside < 1e-6
+            away = np.abs(inside[good] - guess).max(1, initial=0.0)
+            yield from inside[good][np.argsort(away)[:1]]
+        yield from inside[np.argsort(outside)[:_NEARLY]]
+        middle = (self.lower + self.upper) / 2.0
+        yield from (guess, middle, (guess + middle) / 2.0)
+
+    def _postures(self, pose: Array, guess: Array, fine: bool) -> Array:
+        """Postures (k, n) that reach the pose, regardless of limits and of full turns.
+
+        Args:
+            pose: (4, 4) in the base frame.
+            guess: (n,) rad, for what the pose leaves open.
+            fine: look more closely, where there is a continuum of postures.
+        """
+        return np.empty((0, len(self.lower)))
+
+    def _unwound(self, postures: Array) -> Array:
+        """The same postures, turned by full turns to where they are least outside the limits."""
+        middle = (self.lower + self.upper) / 2.0
+        return np.asarray(postures - 2.0 * np.pi * np.round((postures - middle) / (2.0 * np.pi)))
+
+    def _checked(self, pose: Array, q_guess: Array) -> tuple[Array, Array]:
+        """Both as arrays, the joints within their limits."""
+        pose = np.asarray(pose, np.float64)
+        q = np.asarray(q_guess, np.float64)
+        if pose.shape != (4, 4) or q.shape != self.lower.shape:
+            raise ValueError(
+                f'expected a pose (4, 4) and joints {self.lower.shape}, got {pose.shape} {q.shape}'
+            )
+        if not (np.isfinite(pose).all() and np.isfinite(q).all()):
+            raise ValueError('pose and joints must be finite')
+        return pose, np.clip(q, self.lower, self.upper)
 
     def _step(
         self, q: Array, jacobian: Array, error: Array, cost: float, rest: Array | None

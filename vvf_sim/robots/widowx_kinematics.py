@@ -5,6 +5,7 @@ Link lengths are those of Interbotix's published URDF (``wx250s.urdf.xacro``). T
 ``ee_gripper_link``, x forward out of the gripper; the base is ``base_link``.
 """
 
+import cmath
 import math
 
 import numpy as np
@@ -25,6 +26,8 @@ SHOULDER_HEIGHT = _JOINTS[0][0][2] + _JOINTS[1][0][2]
 UPPER_ARM = (_JOINTS[2][0][0], _JOINTS[2][0][2])
 FOREARM = _JOINTS[3][0][0] + _JOINTS[4][0][0]
 HAND = _JOINTS[5][0][0] + 0.093575
+_UPPER = complex(*UPPER_ARM)
+_STRAIGHT = 1e-9  # sine of the wrist's angle below which the two rolls are one axis
 
 
 class WidowXKinematics(Kinematics):
@@ -87,3 +90,62 @@ class WidowXKinematics(Kinematics):
                 az,
             )
         return pose, jacobian
+
+    def _postures(self, pose: Array, guess: Array, fine: bool) -> Array:
+        return widowx_postures(pose, float(guess[3]))
+
+
+def widowx_postures(pose: Array, roll: float) -> Array:
+    """All joint angles (k, 6) that reach a pose, regardless of limits; k is 0 where none does.
+
+    The last three axes meet in one point, so that the wrist's place decides the first three joints
+    and its orientation the others: two ways for the waist, the elbow and the wrist each.
+
+    Args:
+        pose: (4, 4) of the tip in the base frame.
+        roll: of the forearm in rad, where the wrist is straight and leaves it open.
+    """
+    rotation = pose[:3, :3]
+    x, y, z = (float(v) for v in pose[:3, 3] - HAND * rotation[:, 0])
+    found = []
+    for side in (1.0, -1.0):  # facing the wrist, or with the back to it
+        waist = math.atan2(side * y, side * x)
+        wrist = complex(side * math.hypot(x, y), z - SHOULDER_HEIGHT)
+        for shoulder, elbow in _planar(wrist):
+            turned = _forearm(waist, shoulder + elbow).T @ rotation
+            found += [(waist, shoulder, elbow, *angles) for angles in _wrist(turned, roll)]
+    return np.array(found).reshape(-1, 6)
+
+
+def _planar(wrist: complex) -> list[tuple[float, float]]:
+    """Shoulder and elbow that bring the wrist there; in the arm's plane, out and up.
+
+    A pitch by q is a product with exp(-iq): wrist = exp(-iq1) (upper + forearm exp(-iq2)).
+    """
+    upper = abs(_UPPER)
+    cosine = (abs(wrist) ** 2 - upper**2 - FOREARM**2) / (2.0 * upper * FOREARM)
+    if abs(cosine) > 1.0 + 1e-9:
+        return []
+    bend = math.acos(min(1.0, max(-1.0, cosine)))
+    ways = []
+    for elbow in (-cmath.phase(_UPPER) - bend, -cmath.phase(_UPPER) + bend):
+        arm = _UPPER + FOREARM * cmath.exp(-1j * elbow)
+        ways.append((cmath.phase(arm) - cmath.phase(wrist), elbow))
+    return ways
+
+
+def _forearm(waist: float, pitch: float) -> Array:
+    s, c, sp, cp = math.sin(waist), math.cos(waist), math.sin(pitch), math.cos(pitch)
+    return np.array([[c * cp, -s, c * sp], [s * cp, c, s * sp], [-sp, 0.0, cp]])
+
+
+def _wrist(m: Array, roll: float) -> list[tuple[float, float, float]]:
+    """Roll, pitch and roll whose product is the rotation (3, 3)."""
+    sine = math.hypot(m[0, 1], m[0, 2])
+    if sine < _STRAIGHT:
+        bent = 0.0 if m[0, 0] > 0.0 else math.pi
+        both = math.atan2(m[2, 1], m[1, 1])
+        return [(roll, bent, both - roll if bent == 0.0 else both + roll)]
+    first, last = math.atan2(m[1, 0], -m[2, 0]), math.atan2(m[0, 1], m[0, 2])
+    bent = math.atan2(sine, m[0, 0])
+    return [(first, bent, last), (first + math.pi, -bent, last + math.pi)]
