@@ -26,11 +26,12 @@ from vvf.paths import share
 from vvf.rig import load_rig
 
 
-def task_launch_description(task: str, **defaults: str) -> Any:
+def task_launch_description(task: str, *, choose_task: bool = False, **defaults: str) -> Any:
     """The launch description of a task; its arguments are those of `vvf up`.
 
     Args:
-        task: name of the task, or the default of an argument `task` where `defaults` has one.
+        task: name of the task.
+        choose_task: there is an argument `task`, of which the given one is the default.
         defaults: other defaults than those of `GraphArguments`, as texts.
     """
     from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -46,7 +47,7 @@ def task_launch_description(task: str, **defaults: str) -> Any:
         )
         for item in fields(GraphArguments)
     ]
-    if 'task' in defaults:
+    if choose_task:
         text = 'a task of config/tasks, or a task file'
         declared.append(DeclareLaunchArgument('task', default_value=task, description=text))
     return LaunchDescription(
