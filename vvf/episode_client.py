@@ -13,18 +13,15 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.task import Future
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
 from vvf_msgs.msg import ValueEstimate
 from vvf_msgs.srv import EndEpisode, StartEpisode
 
+from vvf.episode_requests import PREFIX, SERVICES, AsksEpisodes
 from vvf.errors import UserError
-from vvf.nodes.messages import OUTCOME_CODES
 from vvf.own_node import OwnNode
 
-PREFIX = '/vvf/episode'
 _LOOK_FOR_S = 8.0
 _PATIENCE_S = 30.0  # starting `ros2 bag record`, or saving a large ring buffer, takes its time
-_KINDS = {'start': StartEpisode, 'end': EndEpisode, 'label': EndEpisode, 'save': Trigger}
 
 
 @dataclass
@@ -79,7 +76,7 @@ def parse_status(message: str, values: dict[str, str]) -> EpisodeStatus:
     )
 
 
-class EpisodeClient(OwnNode):
+class EpisodeClient(OwnNode, AsksEpisodes):
     """Asks and listens; a context manager.
 
     Args:
@@ -108,7 +105,7 @@ class EpisodeClient(OwnNode):
         subscribe(ValueEstimate, '/vvf/value', self._on_value, qos_profile_sensor_data)
         self._clients = {
             name: self._node.create_client(kind, f'{PREFIX}/{name}')
-            for name, kind in _KINDS.items()
+            for name, kind in SERVICES.items()
         }
 
     def wait_for_graph(self, timeout_s: float = _LOOK_FOR_S) -> None:
@@ -160,23 +157,6 @@ class EpisodeClient(OwnNode):
     def save(self) -> str:
         """Save the ring buffer; returns its bag. See `start`."""
         return str(self._finish(self.ask_save()).message)
-
-    def ask_start(self, instruction: str = '', episode_id: str = '') -> Future:
-        """`start` without waiting: a future of the service's response."""
-        request = StartEpisode.Request(instruction=instruction, episode_id=episode_id)
-        return self._ask('start', request)
-
-    def ask_end(self, outcome: str, note: str = '') -> Future:
-        """`end` without waiting."""
-        return self._ask('end', EndEpisode.Request(outcome=OUTCOME_CODES[outcome], note=note))
-
-    def ask_label(self, outcome: str, note: str = '') -> Future:
-        """`label` without waiting."""
-        return self._ask('label', EndEpisode.Request(outcome=OUTCOME_CODES[outcome], note=note))
-
-    def ask_save(self) -> Future:
-        """`save` without waiting."""
-        return self._ask('save', Trigger.Request())
 
     def spin(self, seconds: float) -> None:
         """Listen for a moment."""

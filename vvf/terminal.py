@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Single keys of a terminal, as they are pressed."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: What keys such as arrows send: ESC [ ... letter, or ESC and one or two characters.
+_KEY = re.compile(r'\x1b\[[0-9;?]*[ -/]*[@-~]|\x1bO.|\x1b.|.', re.DOTALL)
+_NAMES = {
+    '\x1b[A': 'up',
+    '\x1b[B': 'down',
+    '\x1b[C': 'right',
+    '\x1b[D': 'left',
+    '\x1bOA': 'up',
+    '\x1bOB': 'down',
+    '\x1bOC': 'right',
+    '\x1bOD': 'left',
+    '\x1b[5~': 'pageup',
+    '\x1b[6~': 'pagedown',
+    '\x1b': 'esc',
+    '\t': 'tab',
+    '\x7f': 'backspace',
+    '\b': 'backspace',
+}
+
+
+def names_of(text: str) -> list[str]:
+    """The keys in what a terminal sent: characters, and names such as 'up' and 'esc'.
+
+    Keys that are neither are left out.
+    """
+    return [
+        _NAMES.get(key, key)
+        for key in _KEY.findall(text)
+        if key in _NAMES or (len(key) == 1 and key.isprintable())
+    ]
+
+
+def pressed() -> Iterator[str]:
+    """The keys pressed since the last call; 'q' if the terminal is gone."""
+    number = sys.stdin.fileno()
+    while select.select([number], [], [], 0)[0]:
+        data = os.read(number, 64)
+        if not data:
+            yield 'q'
+            return
+        yield from names_of(data.decode('ascii', 'ignore'))
+
+
+@contextmanager
+def single_keys() -> Iterator[None]:
+    """Keys arrive one by one and are not shown; Ctrl-C stays what it is."""
+    number = sys.stdin.fileno()
+    before = termios.tcgetattr(number)
+    try:
+        tty.setcbreak(number)
+        yield
+    finally:
+        termios.tcsetattr(number, termios.TCSADRAIN, before)
