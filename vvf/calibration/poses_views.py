@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pose pairs out of images of a board and the arm's joints: from a bag, or from a folder.
+
+From a bag, only images are taken around which the arm stood still, one for each posture: then
+neither the camera's delay nor the arm's play matters.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vvf.bags.frames import header_stamp
+from vvf.bags.reader import BagReader, DecodeError, open_bag
+from vvf.calibration.board import Board
+from vvf.calibration.lens import Lens
+from vvf.calibration.poses import PosePairs
+from vvf.calibration.poses_camera import board_in_camera, check_size
+from vvf.calibration.poses_robot import Robot, need_angles
+from vvf.errors import UserError
+from vvf.images import ImageError, decode, to_rgb
+from vvf.viz.bag_notes import camera_topics
+
+JOINT_STATE = 'sensor_msgs/msg/JointState'
+STILL_S = 0.25
+STILL_RAD = 0.005
+_SAME_RAD = 0.02
+# Images tried in one posture until the board is seen: a frame may be blurred or a hand before it.
+_TRIES = 3
+_SUFFIXES = ('.png', '.jpg', '.jpeg')
+
+RgbImage = npt.NDArray[np.uint8]
+Stamps = npt.NDArray[np.int64]
+Angles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class View:
+    """One posture: its name, joint angles (n,) in rad, and its image, or images to be tried."""
+
+    name: str
+    q: Angles
+    images: Callable[[], Iterator[RgbImage]]
+
+
+def pairs_of(
+    views: Sequence[View],
+    robot: Robot,
+    board: Board,
+    lens: Lens,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[PosePairs, list[str]]:
+    """Pose pairs of the views that show the board, and the names of those that do not.
+
+    Raises:
+        UserError: An image has another size than the intrinsics, or no image shows the board.
+    """
+    gripper, seen, names, blind = [], [], [], []
+    for done, view in enumerate(views, 1):
+        found = None
+        for image in view.images():
+            check_size(image, lens, f'the image of pose {view.name}')
+            found = board.find(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+            if found is not None:
+                break
+        if found is None:
+            blind.append(view.name)
+        else:
+            gripper.append(robot.tip(view.q))
+            seen.append(board_in_camera(board, found, lens)[0])
+            names.append(view.name)
+        progress(done)
+    if not names:
+        raise UserError(f'no image shows the {board}: give its true size, or other images.')
+    pairs = PosePairs(np.stack(gripper), np.stack(seen), tuple(names), robot.base_frame)
+    return pairs, blind
+
+
+def views_of_folder(folder: Path, table: Path, robot: Robot) -> list[View]:
+    """Images of a folder, with their joints from a table.
+
+    Args:
+        folder: of PNG or JPEG files.
+        table: CSV whose first column `image` has file names, and whose others have the angles, in
+            rad, of the joints that they are named after.
+        robot: whose joints they are.
+
+    Raises:
+        UserError: The table cannot be read, or an image is missing.
+    """
+    try:
+        with table.open(newline='', encoding='utf-8') as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f'{table} cannot be read: give a CSV of joint angles.') from error
+    views = []
+    for number, row in enumerate(rows, 2):
+        name = (row.pop('image', '') or '').strip()
+        path = folder / name
+        if not name or not path.is_file():
+            raise UserError(
+                f'{table}, line {number}: there is no image {name!r} in {folder}; the column '
+                '"image" has the names of its files.'
+            )
+        try:
+            angles = {joint: float(value) for joint, value in row.items() if joint and value}
+        except (TypeError, ValueError) as error:
+            raise UserError(f'{table}, line {number}: an angle is no number.') from error
+        q = need_angles(robot.angles([*angles], [*angles.values()]), robot.arm, str(table))
+        views.append(View(name, q, partial(_one_image, path)))
+    return views
+
+
+def read_image(path: Path) -> RgbImage:
+    """An RGB image (H, W, 3) of a PNG or JPEG file.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        return decode(path.read_bytes(), path.suffix)
+    except (OSError, ImageError) as error:
+        raise UserError(f'{path} cannot be read: give a PNG or a JPEG.') from error
+
+
+def _one_image(path: Path) -> Iterator[RgbImage]:
+    yield read_image(path)
+
+
+def views_of_bag(bag: Path, camera: str, robot: Robot, topic: str = '') -> list[View]:
+    """One view for each posture in which the arm stood still.
+
+    Args:
+        bag: what was recorded.
+        camera: its name in the task file, or its topic.
+        robot: whose joints are looked for.
+        topic: of the joint states; the first that has all joints where it is empty.
+
+    Raises:
+        UserError: There is no such camera, there are no joint states, or the arm never stood still.
+    """
+    with open_bag(bag) as reader:
+        where = camera_topic(reader, camera)
+        stamps, angles = joint_track(reader, robot, topic)
+        frames = [
+            header_stamp(cdr, kind) or recorded
+            for _, kind, recorded, cdr in reader.messages([where])
+        ]
+        groups = rests(np.array(frames, np.int64), stamps, angles)
+        tried = [_from_the_middle(stamps)[:_TRIES] for stamps, _ in groups]
+        kept = _raw_images(reader, where, {stamp for some in tried for stamp in some})
+    if not groups:
+        raise UserError(
+            f'{bag}: the arm never stood still while camera {camera} saw it; let it rest for a '
+            'second in each pose.'
+        )
+    return [
+        View(str(number), q, partial(_decoded, [kept[stamp] for stamp in some if stamp in kept]))
+        for number, (some, (_, q)) in enumerate(zip(tried, groups, strict=True), 1)
+    ]
+
+
+def camera_topic(reader: BagReader, camera: str) -> str:
+    """Topic of a camera that is given by name or topic.
+
+    Raises:
+        UserError: The bag has none.
+    """
+    known = camera_topics(reader)
+    if not camera and len(known) == 1:
+        return next(iter(known.values()))
+    for name, topic in known.items():
+        if camera in (name, topic, topic.strip('/')):
+            return topic
+    listed = ', '.join(known) or 'none'
+    raise UserError(f'{reader.path} has no camera {camera!r}: give --camera; there are {listed}.')
+
+
+def joint_track(reader: BagReader, robot: Robot, topic: str = '') -> tuple[Stamps, Angles]:
+    """Stamps (T,) in ns and joint angles (T, n) in rad, in order of time.
+
+    Raises:
+        UserError: There are none.
+    """
+    topics = [t.topic for t in reader.topics.values() if t.type == JOINT_STATE]
+    if topic and topic not in topics:
+        raise UserError(f'{reader.path} has no joint states on {topic}: use {", ".join(topics)}.')
+    tracks: dict[str, list[tuple[int, Angles]]] = {name: [] for name in topics}
+    for name, kind, recorded, cdr in reader.messages([topic] if topic else topics):
+        try:
+            message = reader.deserialize(cdr, kind)
+        except DecodeError:
+            continue
+        q = robot.angles(message.name, message.position)
+        if q is not None:
+            tracks[name].append((header_stamp(cdr, kind) or recorded, q))
+    # Of several topics the quickest says most.
+    best = max(tracks.values(), key=len, default=[])
+    if not best:
+        need_angles(None, robot.arm, f'{reader.path}')
+    best.sort(key=lambda row: row[0])
+    return np.array([row[0] for row in best]), np.stack([row[1] for row in best])
+
+
+def rests(frames: Stamps, stamps: Stamps, angles: Angles) -> list[tuple[list[int], Angles]]:
+    """The postures in which the arm stood still.
+
+    Args:
+        frames: (F,) stamps of images, ns.
+        stamps: (T,) of joint states, ns, increasing.
+        angles: (T, n) rad.
+
+    Returns:
+        For each posture the stamps of its images, and its angles (n,): the median.
+    """
+    reach = round(STILL_S * 1e9)
+    groups: list[tuple[list[int], Angles]] = []
+    unbroken = False
+    for frame in np.sort(frames).tolist():
+        low, high = np.searchsorted(stamps, [frame - reach, frame + reach])
+        around = angles[low:high]
+        covered = len(around) >= 2 and stamps[low] <= frame <= stamps[high - 1]
+        if not covered or np.ptp(around, axis=0).max() > STILL_RAD:
+            unbroken = False
+            continue
+        q = np.median(around, axis=0)
+        if groups and unbroken and np.abs(groups[-1][1] - q).max() < _SAME_RAD:
+            groups[-1][0].append(frame)
+        else:
+            groups.append(([frame], q))
+        unbroken = True
+    return groups
+
+
+def _from_the_middle(stamps: Sequence[int]) -> list[int]:
+    """Stamps in the order of their distance from the middle one: there a rest is stillest."""
+    middle = stamps[len(stamps) // 2]
+    return sorted(stamps, key=lambda stamp: abs(stamp - middle))
+
+
+def _raw_images(reader: BagReader, topic: str, stamps: Container[int]) -> dict[int, Any]:
+    """The messages with these stamps, still packed: all images of a bag would not fit."""
+    found = {}
+    for _, kind, recorded, cdr in reader.messages([topic]):
+        stamp = header_stamp(cdr, kind) or recorded
+        if stamp in stamps:
+            try:
+                found[stamp] = reader.deserialize(cdr, kind)
+            except DecodeError:
+                continue
+    return found
+
+
+def _decoded(messages: Sequence[Any]) -> Iterator[RgbImage]:
+    """Images of messages; damaged ones are passed over."""
+    for message in messages:
+        try:
+            yield to_rgb(message)
+        except ImageError:
+            continue
