@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Chunk:
-    """A checked action chunk: `data` (horizon, 6) in m and rad, `gripper` (horizon,) in [0, 1]."""
+    """A checked action chunk: `data` (horizon, n) in m and rad, `gripper` (horizon,) in [0, 1]."""
 
     kind: str
     data: Array
@@ -63,6 +63,11 @@ class ChunkPlayer:
         """Commanded opening of the gripper: 1 open, 0 closed."""
         return self._target.opening
 
+    @property
+    def goal(self) -> Array | None:
+        """Joints (n + 1,) that the step in play ends at; `None` before the first chunk."""
+        return None if self._ramp is None else self._ramp.goal.copy()
+
     def reset(self, joints: Array) -> None:
         """Forget the chunk and take joints (n + 1,) as the commanded pose."""
         self._chunk = self._ramp = None
@@ -80,7 +85,7 @@ class ChunkPlayer:
         self._chunk, self._chunk_start, self._next = chunk, now, 0
 
     def at(self, now: float) -> Array | None:
-        """Joint target (7,) at a time; `None` before the first chunk."""
+        """Joint target (n + 1,) at a time; `None` before the first chunk."""
         chunk = self._chunk
         if chunk is not None:
             steps = min(self._execute, len(chunk.data))

@@ -4,123 +4,28 @@
 The gate knows no ROS and no clock of its own: time is handed in, in seconds of a clock that never
 jumps, so that each rule is tested without waiting and a wall clock that is set cannot fool it. It
 runs at the control rate (50 Hz) and obeys one sentence: *what is not known to be good does not move
-the arm*.
-
-    HOLDING --accepted action--> RUNNING --stale, refused--> HOLDING
-    any --e-stop--> STOPPED --reset--> HOLDING
-    any --park--> PARKING --arrived--> PARKED
+the arm*. Its modes, and all that leads from one to another, are in `vvf.safety_states`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vvf.errors import UserError
+from vvf.joint_move import JointMove
+from vvf.safety_limits import RobotLimits
+from vvf.safety_states import REFUSED_IN, Cause, Mode, Reason, after
+from vvf.safety_watch import FUTURE_S, InputWatch, MaxAges, TrackingGuard
+
+__all__ = ['Command', 'MaxAges', 'Mode', 'Reason', 'RobotLimits', 'SafetyGate']
 
 Array = NDArray[np.float64]
 
-FUTURE_S = 0.1  # how far a stamp may lie ahead: clocks of two machines differ
-
-
-class Mode(Enum):
-    """What the gate does with the arm at this moment."""
-
-    HOLDING = 'holding'
-    RUNNING = 'running'
-    STOPPED = 'stopped'
-    PARKING = 'parking'
-    PARKED = 'parked'
-
-
-class Reason(Enum):
-    """Why a command was refused, held back or clamped; the value names it in `/diagnostics`."""
-
-    NON_FINITE = 'non_finite'
-    WRONG_SHAPE = 'wrong_shape'
-    WRONG_KIND = 'wrong_kind'
-    STALE_IMAGE = 'stale_image'
-    STALE_JOINT_STATE = 'stale_joint_state'
-    STALE_ACTION = 'stale_action'
-    STALE_VALUE = 'stale_value'
-    STALE_RECORDER = 'stale_recorder'
-    FUTURE_STAMP = 'future_stamp'
-    E_STOP = 'e_stop'
-    PARKED = 'parked'
-    OUTDATED = 'outdated'
-    NO_EPISODE = 'no_episode'
-    JOINT_LIMIT = 'joint_limit'
-    VELOCITY_LIMIT = 'velocity_limit'
-    ACCELERATION_LIMIT = 'acceleration_limit'
-
-
-@dataclass(frozen=True)
-class RobotLimits:
-    """Limits and poses of one arm, from `config/robots/<robot>.yaml`.
-
-    All joint arrays are in URDF order; radians, rad/s, rad/s^2; metres in `base_link`.
-    """
-
-    name: str
-    joint_names: tuple[str, ...]
-    lower: Array
-    upper: Array
-    velocity: Array
-    acceleration: Array
-    gripper_name: str
-    gripper_lower: float
-    gripper_upper: float
-    gripper_velocity: float
-    sleep: Array
-    park_velocity: float
-    workspace_lower: Array
-    workspace_upper: Array
-
-    @classmethod
-    def from_mapping(cls, data: Mapping[str, Any], source: str = 'robot file') -> RobotLimits:
-        """Validate the content of a robot file.
-
-        Raises:
-            UserError: a key is missing or unknown, an array has another length than
-                `joint_names`, or a lower limit is not below its upper one.
-        """
-        known = set(cls.__dataclass_fields__)
-        wrong = (known - set(data)) or (set(data) - known)
-        if wrong:
-            raise UserError(f'{source}: missing or unknown key {sorted(wrong)[0]!r}; check it.')
-        names = tuple(str(n) for n in data['joint_names'])
-        values: dict[str, Any] = dict(data, joint_names=names)
-        lengths = {'workspace_lower': 3, 'workspace_upper': 3}
-        for key in ('lower', 'upper', 'velocity', 'acceleration', 'sleep', *lengths):
-            array = np.asarray(data[key], dtype=np.float64)
-            if array.shape != (lengths.get(key, len(names)),) or not np.isfinite(array).all():
-                raise UserError(
-                    f'{source}: {key!r} needs {lengths.get(key, len(names))} finite numbers.'
-                )
-            values[key] = array
-        limits = cls(**values)
-        if (limits.lower >= limits.upper).any():
-            raise UserError(f'{source}: every entry of lower must be below the one of upper.')
-        if (limits.workspace_lower >= limits.workspace_upper).any():
-            raise UserError(f'{source}: workspace_lower must be below workspace_upper.')
-        return limits
-
-
-@dataclass(frozen=True)
-class MaxAges:
-    """How old an input may be, in seconds, before the arm holds; `None` is not watched."""
-
-    action: float | None = 0.6
-    image: float | None = 0.6
-    joint_state: float | None = 0.25
-    value: float | None = None
-    recorder: float | None = None
+ARRIVED = 1e-3  # rad
+_PARK_MARGIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -137,72 +42,74 @@ class SafetyGate:
 
     Attributes:
         refusals: how often each `Reason` struck, since the start.
-        mode: see the module's drawing.
+        mode: see `vvf.safety_states`.
     """
 
     limits: RobotLimits
     max_ages: MaxAges = field(default_factory=MaxAges)
     ease_s: float = 0.3
-    mode: Mode = Mode.HOLDING
+    mode: Mode = Mode.WAITING
     refusals: Counter[Reason] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._position: Array | None = None
         self._velocity: Array = np.zeros(len(self.limits.joint_names))
         self._gripper = self.limits.gripper_upper
-        self._seen: dict[str, float] = {}
+        self._watch = InputWatch(self.max_ages)
+        self._guard = TrackingGuard(self.limits, self.max_ages.tracking)
         self._running_since: float | None = None
         self._holding: set[Reason] = set()
+        self._driver_fault = ''
+        self._tracking_fault = ''
+        self._goal: Array | None = None
+        self._opens = False
+        self._plan: JointMove | None = None
+        self._plan_s = 0.0
 
     # -- what comes in ---------------------------------------------------------------------
 
     def start_from(self, position: ArrayLike, gripper: float) -> None:
-        """Take the measured pose as the one to hold; called once, and after a reset of the arm."""
+        """Take a measured pose as the one to hold: at first, after a fault, after a stop.
+
+        In a fault, and while the emergency stop is on, nothing happens.
+
+        Raises:
+            ValueError: the numbers are not finite, or not as many as the arm's joints.
+        """
         measured = np.asarray(position, dtype=np.float64)
         if measured.shape != self.limits.lower.shape or not np.isfinite(measured).all():
             raise ValueError('the measured joint positions are not finite numbers of the arm')
-        self._position = np.clip(measured, self.limits.lower, self.limits.upper)
+        if self.mode in (Mode.FAULT, Mode.STOPPED):
+            return
+        self._position = self.limits.clip(measured)
         self._velocity = np.zeros_like(self._position)
         if np.isfinite(gripper):
             self._gripper = self._clip_gripper(gripper)
-        self._running_since = None
-        if self.mode in (Mode.RUNNING, Mode.PARKED, Mode.PARKING):
-            self.mode = Mode.HOLDING
+        self._guard.restart()
+        self._watch.forget_actions()
+        self._go(Cause.READING)
 
     def saw(self, stream: str, now: float, age: float = 0.0) -> None:
-        """Note that a watched stream ('value', 'joint_state', 'recorder') was `age` seconds old.
-
-        What comes from the future by more than a clock's jitter is not believed.
-        """
-        if np.isfinite(age) and age >= -FUTURE_S:
-            self._seen[stream] = max(now - max(age, 0.0), self._seen.get(stream, -np.inf))
+        """Note that a watched stream ('value', 'joint_state', 'recorder') was `age` seconds old."""
+        self._watch.saw(stream, now, age)
 
     def check_action(
-        self,
-        data: ArrayLike,
-        gripper: ArrayLike,
-        *,
-        dim: int,
-        image_age: float,
-        now: float,
+        self, data: ArrayLike, gripper: ArrayLike, *, dim: int, image_age: float
     ) -> Reason | None:
-        """Judge an action chunk before it is queued; `None` means it may be played.
+        """Judge an action chunk, and count it if it is refused; `None` means it may be played.
 
         Args:
             data: (horizon, dim) deltas (m, rad) or joint positions (rad).
             gripper: (horizon,) opening in [0, 1].
             dim: width that the arm expects.
             image_age: age of the observation that the action was computed from, s.
-            now: current time, s.
         """
         chunk = np.asarray(data, dtype=np.float64)
         grip = np.asarray(gripper, dtype=np.float64)
-        reason: Reason | None = None
         max_age = self.max_ages.image
-        if self.mode is Mode.STOPPED:
-            reason = Reason.E_STOP
-        elif self.mode in (Mode.PARKING, Mode.PARKED):
-            reason = Reason.PARKED
+        reason = REFUSED_IN.get(self.mode)
+        if reason is not None:
+            pass
         elif (
             chunk.ndim != 2 or chunk.shape[1] != dim or grip.shape != (len(chunk),) or not len(grip)
         ):
@@ -213,11 +120,12 @@ class SafetyGate:
             reason = Reason.FUTURE_STAMP
         elif max_age is not None and image_age > max_age:
             reason = Reason.STALE_IMAGE
-        if reason is not None:
-            return self.refuse(reason)
+        return None if reason is None else self.refuse(reason)
+
+    def accept_action(self, now: float, image_age: float) -> None:
+        """Note an action that `check_action` let pass and that is played from now on, in s."""
         self.saw('action', now)
         self.saw('image', now, image_age)
-        return None
 
     def refuse(self, reason: Reason) -> Reason:
         """Count an action that is not even looked at, and hand the reason back."""
@@ -227,32 +135,92 @@ class SafetyGate:
     def emergency_stop(self) -> None:
         """Hold where the arm is, whatever comes, until `reset`."""
         self.refusals[Reason.E_STOP] += 1
-        self.mode = Mode.STOPPED
+        self._go(Cause.E_STOP)
 
     def reset(self) -> None:
-        """Leave the emergency stop; the arm holds until the next good action."""
-        if self.mode is Mode.STOPPED:
-            self.mode = Mode.HOLDING
-            self._running_since = None
-            self._seen.pop('action', None)
+        """Leave the emergency stop; the arm holds, from its measured pose, until a good action."""
+        self._go(Cause.RESET)
+
+    def move_home(self, *, opens: bool = False) -> None:
+        """Move to the home pose at parking pace; with `opens`, the gripper opens on the way."""
+        self._opens = opens
+        self._go(Cause.MOVE)
 
     def park(self) -> None:
         """Move to the sleep pose at parking pace; an emergency stop is respected."""
-        if self.mode is not Mode.STOPPED:
-            self.mode = Mode.PARKING
+        self._go(Cause.PARK)
+
+    def give_up(self) -> None:
+        """End a way home where the arm is: another arm of the table has a fault."""
+        self._go(Cause.GIVE_UP)
 
     def end_motion(self) -> None:
         """The episode is over: hold, and count a missing action as no fault any more."""
-        for stream in ('action', 'image'):
-            self._seen.pop(stream, None)
-        self._running_since = None
+        self._watch.forget_actions()
         self._holding.clear()
-        if self.mode is Mode.RUNNING:
-            self.mode = Mode.HOLDING
+        self._go(Cause.HOLD)
+
+    @property
+    def still(self) -> bool:
+        """Whether the commanded pose does not change."""
+        return self._position is None or not self._velocity.any()
+
+    @property
+    def park_time_s(self) -> float:
+        """The longest that parking can take: from the far ends of all joints, and braking."""
+        limits = self.limits
+        far = np.where(
+            limits.upper - limits.sleep > limits.sleep - limits.lower, limits.upper, limits.lower
+        )
+        way = JointMove(far, limits.sleep, limits.move_velocity, limits.move_acceleration)
+        return way.duration + float((limits.velocity / limits.acceleration).max()) + _PARK_MARGIN_S
+
+    # -- faults ----------------------------------------------------------------------------
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with the arm, in words; '' while all is well."""
+        return self._driver_fault or self._tracking_fault
+
+    def report_fault(self, text: str) -> None:
+        """Take what the driver says of itself in this tick; '' is that all is well."""
+        self._driver_fault = text
+        self._follow_fault()
+
+    def track(self, measured: ArrayLike, now: float) -> None:
+        """Compare measured joints (n,) with the command: an arm that does not follow is faulty."""
+        if self._position is None:
+            return
+        problem = self._guard.problem(measured, self._position, now)
+        if problem:
+            self._tracking_fault = problem
+            self._follow_fault()
+
+    def recover(self) -> None:
+        """Forget that the arm did not follow: a human has looked at it."""
+        self._tracking_fault = ''
+        self._follow_fault()
+
+    def _follow_fault(self) -> None:
+        if not self.fault:
+            self._go(Cause.FAULT_OVER)
+            return
+        # Whatever the arm does meanwhile, it is elsewhere afterwards: under a stop, too.
+        self._position = None
+        self._go(Cause.FAULT)
 
     # -- what goes out ---------------------------------------------------------------------
 
-    def command(self, target: ArrayLike | None, gripper: float, now: float, dt: float) -> Command:
+    def command(
+        self,
+        target: ArrayLike | None,
+        gripper: float,
+        now: float,
+        dt: float,
+        *,
+        goal: ArrayLike | None = None,
+        hold: bool = False,
+    ) -> Command | None:
         """The command of this control tick.
 
         Args:
@@ -260,61 +228,63 @@ class SafetyGate:
             gripper: finger opening wanted now, m.
             now: time, s.
             dt: time since the last tick, s.
+            goal: (n,) where the targets lead, if it is known: the arm is slowed down before that
+                and not before each target on the way.
+            hold: brake and hold, whatever the inputs: another arm of the table has to.
 
         Returns:
             A finite command within joint, velocity and acceleration limits; equal to the last one
-            (after braking) whenever an input is stale or bad.
-
-        Raises:
-            RuntimeError: `start_from` was never called, so there is no pose to hold.
+            (after braking) whenever an input is stale or bad. `None` where nothing may be sent:
+            the pose is not known, as before the first reading and in a fault.
         """
         if self._position is None:
-            raise RuntimeError('the gate does not know where the arm is: call start_from first')
+            return None
         dt = float(np.clip(dt, 1e-4, 0.1))  # a late tick must not become a leap
         stale = self.stale(now)
         for reason in stale - self._holding:
             self.refusals[reason] += 1
         self._holding = stale
-        wanted, pace = self._wanted(target, stale, now)
-        if wanted is not None and self.mode is Mode.RUNNING and np.isfinite(gripper):
-            step = self.limits.gripper_velocity * dt
-            goal = self._clip_gripper(gripper)
-            self._gripper += float(np.clip(goal - self._gripper, -step, step))
-            self._gripper = self._clip_gripper(self._gripper)
-        self._move(wanted, pace, dt)
+        if self.mode in (Mode.MOVING, Mode.PARKING):
+            wanted = None if stale or hold else self._on_the_way(dt)
+            ends, pace = self._goal, 1.0
+            if wanted is None:
+                self._plan = None
+            elif self._opens and self.mode is Mode.MOVING:
+                self._move_gripper(self.limits.gripper_upper, dt)
+        else:
+            wanted = self._followed(None if hold else target, stale, now)
+            ends = wanted
+            if goal is not None and np.isfinite(goal).all():
+                ends = self.limits.clip(np.asarray(goal, np.float64))
+            pace = self._eased(now)
+            if wanted is not None and np.isfinite(gripper):
+                self._move_gripper(gripper, dt)
+        self._move(wanted, ends, pace, dt)
         return Command(self._position.copy(), self._gripper)
 
     def stale(self, now: float) -> set[Reason]:
-        """Which watched inputs are too old. Nothing is stale before the first accepted action."""
-        if 'action' not in self._seen:
-            return set()
-        ages = self.max_ages
-        watched = {
-            'action': (ages.action, Reason.STALE_ACTION),
-            'image': (ages.image, Reason.STALE_IMAGE),
-            'joint_state': (ages.joint_state, Reason.STALE_JOINT_STATE),
-            'value': (ages.value, Reason.STALE_VALUE),
-            'recorder': (ages.recorder, Reason.STALE_RECORDER),
-        }
-        return {
-            reason
-            for stream, (max_age, reason) in watched.items()
-            if max_age is not None and now - self._seen.get(stream, -np.inf) > max_age
-        }
+        """Which inputs that count in this mode are too old; before the first action none is."""
+        return self._watch.stale(now, moving=self.mode in (Mode.MOVING, Mode.PARKING))
 
-    def _wanted(
-        self, target: ArrayLike | None, stale: set[Reason], now: float
-    ) -> tuple[Array | None, float]:
-        """The joint target that may be followed now (`None`: brake and hold), and the pace."""
-        if self.mode is Mode.STOPPED or self.mode is Mode.PARKED:
-            return None, 1.0
-        if self.mode is Mode.PARKING:
-            assert self._position is not None
-            if np.abs(self._position - self.limits.sleep).max() < 1e-3:
-                self.mode = Mode.PARKED
-                return None, 1.0
-            return self.limits.sleep, self.limits.park_velocity / float(self.limits.velocity.max())
-        good = target is not None and 'action' in self._seen and not stale
+    def _go(self, cause: Cause) -> None:
+        """Change the mode as the table says; nothing of the old one is carried over."""
+        mode = after(self.mode, cause)
+        if mode is self.mode:
+            return
+        self.mode = mode
+        self._running_since = self._plan = None
+        if mode in (Mode.MOVING, Mode.PARKING):
+            self._goal = self.limits.home if mode is Mode.MOVING else self.limits.sleep
+        elif mode is Mode.WAITING:
+            self._position = None
+        if mode in REFUSED_IN:
+            self._watch.forget_actions()
+
+    def _followed(self, target: ArrayLike | None, stale: set[Reason], now: float) -> Array | None:
+        """The joint target that may be followed now; `None`: brake and hold."""
+        if self.mode not in (Mode.HOLDING, Mode.RUNNING):
+            return None
+        good = target is not None and self._watch.acting and not stale
         if good:
             wanted = np.asarray(target, dtype=np.float64)
             if wanted.shape != self.limits.lower.shape:
@@ -324,41 +294,65 @@ class SafetyGate:
                 self.refusals[Reason.NON_FINITE] += 1
                 good = False
         if not good:
-            self.mode = Mode.HOLDING
-            self._running_since = None
-            return None, 1.0
+            self._go(Cause.HOLD)
+            return None
+        self._go(Cause.FOLLOW)
         if self._running_since is None:
             self._running_since = now
-        self.mode = Mode.RUNNING
-        # Ease in: after a hold the arm may only gather pace gradually.
-        eased = 1.0 if self.ease_s <= 0 else (now - self._running_since) / self.ease_s
-        clipped = np.clip(wanted, self.limits.lower, self.limits.upper)
+        clipped = self.limits.clip(wanted)
         if (clipped != wanted).any():
             self.refusals[Reason.JOINT_LIMIT] += 1
-        return clipped, float(np.clip(0.25 + 0.75 * eased, 0.25, 1.0))
+        return clipped
 
-    def _move(self, wanted: Array | None, pace: float, dt: float) -> None:
+    def _eased(self, now: float) -> float:
+        """The part of full speed that is allowed: after a hold the arm gathers pace gradually."""
+        if self._running_since is None or self.ease_s <= 0:
+            return 1.0
+        return float(np.clip(0.25 + 0.75 * (now - self._running_since) / self.ease_s, 0.25, 1.0))
+
+    def _on_the_way(self, dt: float) -> Array | None:
+        """Where the arm should be on its way home or to sleep; `None`: not under way."""
+        assert self._position is not None
+        assert self._goal is not None
+        limits = self.limits
+        if self._plan is None:
+            if self._velocity.any():  # a way begins at rest
+                return None
+            ways = (limits.move_velocity, limits.move_acceleration)
+            self._plan, self._plan_s = JointMove(self._position, self._goal, *ways), 0.0
+        self._plan_s += dt
+        there = np.abs(self._position - self._goal).max() < ARRIVED
+        if there and self._plan_s > self._plan.duration:
+            self._go(Cause.ARRIVED)
+            return None
+        return self._plan.at(self._plan_s)
+
+    def _move(self, wanted: Array | None, ends: Array | None, pace: float, dt: float) -> None:
         """Advance the commanded pose by one tick, within velocity and acceleration."""
         assert self._position is not None
         brake = self.limits.acceleration * dt
-        if wanted is None:
+        if wanted is None or ends is None:
             velocity = np.zeros_like(self._velocity)
         else:
-            error = wanted - self._position
             fastest = self.limits.velocity * pace
-            # v dt + v^2 / 2a = d: never faster than what can still be braked before the target.
-            braking = np.sqrt(brake**2 + 2.0 * self.limits.acceleration * np.abs(error)) - brake
-            fastest = np.minimum(fastest, braking)
-            velocity = np.clip(error / dt, -fastest, fastest)
+            # v dt + v^2 / 2a = d: never faster than what can still be braked before the end.
+            left = 2.0 * self.limits.acceleration * np.abs(ends - self._position)
+            fastest = np.minimum(fastest, np.sqrt(brake**2 + left) - brake)
+            velocity = np.clip((wanted - self._position) / dt, -fastest, fastest)
             if (np.abs(velocity) >= self.limits.velocity).any() and self.mode is Mode.RUNNING:
                 self.refusals[Reason.VELOCITY_LIMIT] += 1
         allowed = np.clip(velocity, self._velocity - brake, self._velocity + brake)
         if (np.abs(allowed - velocity) > 1e-9).any() and self.mode is Mode.RUNNING:
             self.refusals[Reason.ACCELERATION_LIMIT] += 1
-        moved = np.clip(self._position + allowed * dt, self.limits.lower, self.limits.upper)
+        moved = self.limits.clip(self._position + allowed * dt)
         if np.isfinite(moved).all():
             self._velocity = (moved - self._position) / dt
             self._position = moved
+
+    def _move_gripper(self, goal: float, dt: float) -> None:
+        step = self.limits.gripper_velocity * dt
+        near = np.clip(self._clip_gripper(goal) - self._gripper, -step, step)
+        self._gripper = self._clip_gripper(self._gripper + float(near))
 
     def _clip_gripper(self, opening: float) -> float:
         return float(np.clip(opening, self.limits.gripper_lower, self.limits.gripper_upper))

@@ -18,8 +18,8 @@ from vvf_msgs.msg import Action
 
 from vvf.bags.reader import open_bag
 from vvf.graph import NodeSpec
-from vvf.nodes.arm import load_limits
 from vvf.paths import config_path
+from vvf.safety_limits import load_limits
 
 from .conftest import Graph, Probe, only
 

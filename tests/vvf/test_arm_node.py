@@ -70,7 +70,7 @@ class Bench:
         message = EpisodeEvent(event=event, episode_id=episode_id)
         message.header.stamp = self.other.get_clock().now().to_msg()
         self.events.publish(message)
-        self.wait(lambda: self.arm.episode == episode_id)
+        self.wait(lambda: self.arm.arbiter.episode == episode_id)
 
     def act(self, source: int, stamp: Any = None) -> None:
         """Publish an action whose image has a stamp: that of now, where none is given."""
@@ -85,18 +85,18 @@ class Bench:
 
     def refused(self, reason: Reason, source: int, stamp: Any = None) -> None:
         """An action is refused for a reason, and does not move the arm."""
-        before = self.arm.gate.refusals[reason]
+        before = self.arm.team.refusals[reason]
         self.act(source, stamp)
-        self.wait(lambda: self.arm.gate.refusals[reason] == before + 1)
-        assert self.arm.gate.mode is Mode.HOLDING
+        self.wait(lambda: self.arm.team.refusals[reason] == before + 1)
+        assert self.arm.team.mode is Mode.HOLDING
 
     def followed(self, source: int) -> None:
         """An action moves the arm."""
-        before = self.arm.gate.refusals.copy()
+        before = self.arm.team.refusals
         self.act(source)
-        self.wait(lambda: self.arm.gate.mode is Mode.RUNNING)
+        self.wait(lambda: self.arm.team.mode is Mode.RUNNING)
         for reason in (Reason.NO_EPISODE, Reason.OUTDATED):
-            assert self.arm.gate.refusals[reason] == before[reason]
+            assert self.arm.team.refusals[reason] == before[reason]
 
 
 @pytest.fixture

@@ -29,11 +29,16 @@ def gate(**ages: float | None) -> SafetyGate:
 
 
 def accept(g: SafetyGate, now: float) -> Reason | None:
-    return g.check_action(np.zeros((6, 6)), np.ones(6), dim=6, image_age=0.0, now=now)
+    reason = g.check_action(np.zeros((6, 6)), np.ones(6), dim=6, image_age=0.0)
+    if reason is None:
+        g.accept_action(now, 0.0)
+    return reason
 
 
-def play(g: SafetyGate, target, seconds: float, *, start: float = 0.0, fresh: bool = True):
-    """Run control ticks; with `fresh`, every input keeps arriving."""
+def play(
+    g, target, seconds: float, *, start: float = 0.0, fresh: bool = True, joints: bool = False
+):
+    """Run control ticks; with `fresh`, every input keeps arriving, else at most joint states."""
     commands = []
     for k in range(round(seconds / DT)):
         now = start + k * DT
@@ -41,6 +46,8 @@ def play(g: SafetyGate, target, seconds: float, *, start: float = 0.0, fresh: bo
             accept(g, now)
             for stream in ('joint_state', 'value', 'recorder'):
                 g.saw(stream, now)
+        elif joints:
+            g.saw('joint_state', now)
         commands.append(g.command(target, 0.03, now, DT))
     return commands
 
@@ -101,7 +108,7 @@ def test_a_non_finite_gripper_keeps_the_last_opening() -> None:
 )
 def test_bad_actions_are_refused_and_counted(data, gripper, age, reason) -> None:
     g = gate()
-    assert g.check_action(data, gripper, dim=6, image_age=age, now=10.0) is reason
+    assert g.check_action(data, gripper, dim=6, image_age=age) is reason
     assert g.refusals[reason] == 1
     # Nothing was accepted, so nothing moves.
     command = g.command(HOME + 0.5, 0.0, 10.0, DT)
@@ -164,6 +171,9 @@ def test_emergency_stop_latches_until_reset() -> None:
     g.park()
     assert g.mode is Mode.STOPPED, 'parking is motion, too'
     g.reset()
+    assert g.mode is Mode.WAITING
+    assert g.command(target, 0.03, 1.25, DT) is None, 'nobody knows where the arm is now'
+    g.start_from(stopped[-1].position, 0.03)
     play(g, target, 2.0, start=1.3)
     assert g.mode is Mode.RUNNING
 
@@ -171,7 +181,7 @@ def test_emergency_stop_latches_until_reset() -> None:
 def test_parks_slowly_and_stays_parked() -> None:
     g = gate()
     g.park()
-    commands = play(g, None, 5.0, fresh=False)
+    commands = play(g, None, 5.0, fresh=False, joints=True)
     assert g.mode is Mode.PARKED
     q = np.array([c.position for c in commands])
     np.testing.assert_allclose(q[-1], g.limits.sleep, atol=2e-3)
@@ -187,8 +197,9 @@ def test_a_late_tick_does_not_become_a_leap() -> None:
 
 
 def test_without_a_start_pose_there_is_no_command() -> None:
-    with pytest.raises(RuntimeError, match='start_from'):
-        SafetyGate(limits()).command(None, 0.0, 0.0, DT)
+    g = SafetyGate(limits())
+    assert g.command(HOME, 0.0, 0.0, DT) is None
+    assert accept(g, 0.0) is Reason.WAITING
 
 
 def test_robot_files_are_checked() -> None:
@@ -227,7 +238,7 @@ def test_a_stream_from_the_future_is_not_believed() -> None:
 def test_while_it_parks_and_sleeps_actions_are_refused(parked: bool) -> None:
     g = gate()
     g.park()
-    play(g, None, 5.0 if parked else 0.1, fresh=False)
+    play(g, None, 5.0 if parked else 0.1, fresh=False, joints=True)
     assert g.mode is (Mode.PARKED if parked else Mode.PARKING)
     assert accept(g, 6.0) is Reason.PARKED
     g.start_from(HOME, 0.03)
@@ -237,7 +248,7 @@ def test_while_it_parks_and_sleeps_actions_are_refused(parked: bool) -> None:
 def test_an_emergency_stop_ends_parking() -> None:
     g = gate()
     g.park()
-    play(g, None, 0.3, fresh=False)
+    play(g, None, 0.3, fresh=False, joints=True)
     g.emergency_stop()
-    still = play(g, None, 1.0, start=0.3, fresh=False)
+    still = play(g, None, 1.0, start=0.3, fresh=False, joints=True)
     np.testing.assert_allclose(still[-1].position, still[10].position)

@@ -33,9 +33,6 @@ LATCHED = QoSProfile(
 )
 
 
-STOP_PATIENCE_S = 2.3
-
-
 def stream_qos(*, reliable: bool = False, depth: int = 2) -> QoSProfile:
     """QoS of sensor streams: best effort and short (REP-2003), or loss-free for a replay."""
     return QoSProfile(
@@ -58,8 +55,8 @@ def now_s(node: Node) -> float:
 def run(make: Callable[[], Node], args: list[str] | None = None) -> int:
     """Initialise rclpy, spin the node until SIGINT or SIGTERM, and close it.
 
-    A node may have `begin_stop()` and `stopped`: it is spun on until it has stopped, at most
-    `STOP_PATIENCE_S`; and `close()`, called before it is destroyed.
+    A node may have `begin_stop()` and `stopped`: it is spun on until it has stopped, at most for
+    its `stop_patience_s`; and `close()`, called before it is destroyed.
 
     Returns:
         Exit code: 0 after a stop, 2 after an error that the user can mend (one sentence on
@@ -104,7 +101,7 @@ def _wind_down(node: Node, executor: SingleThreadedExecutor) -> None:
     if begin_stop is None:
         return
     begin_stop()
-    deadline = time.monotonic() + STOP_PATIENCE_S
+    deadline = time.monotonic() + node.stop_patience_s
     while not node.stopped and time.monotonic() < deadline:
         executor.spin_once(timeout_sec=0.02)
 

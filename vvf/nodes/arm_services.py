@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people and other nodes ask of the arms: stop, recover, home, sleep.
+
+Services: `/vvf/arm/prepare`, `/vvf/arm/move_home`, `/vvf/arm/park`, `/vvf/arm/recover`,
+`/vvf/estop`, `/vvf/estop_reset`; a button: `/vvf/estop/pressed`. Those that move an arm answer when
+it has arrived.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rclpy.task import Future
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
+
+from vvf.nodes.common import LATCHED, now_s
+from vvf.safety import Mode
+
+if TYPE_CHECKING:
+    from vvf.nodes.arm import ArmNode
+
+
+class ArmServices:
+    """Serves on behalf of an `ArmNode`; everything waits as a coroutine on its executor.
+
+    Args:
+        node: whose arms.
+        button_age_s: how long the button may be silent; `None` where there is none.
+    """
+
+    def __init__(self, node: ArmNode, button_age_s: float | None) -> None:
+        self._node = node
+        self._team = node.team
+        self._button_age = button_age_s
+        self._pressed = False
+        self._heard = time.monotonic()
+        self._ways: list[tuple[set[Mode], Mode, Future]] = []
+        for name, serve in (
+            ('/vvf/arm/prepare', self._prepare),
+            ('/vvf/arm/move_home', self._move_home),
+            ('/vvf/arm/park', self._park),
+            ('/vvf/arm/recover', self._recover),
+            ('/vvf/estop', self._estop),
+            ('/vvf/estop_reset', self._reset),
+        ):
+            node.create_service(Trigger, name, serve)
+        node.create_subscription(Bool, '/vvf/estop/pressed', self._on_button, LATCHED)
+
+    def tick(self, now: float) -> None:
+        """Answer who waits for a way that is over, and mind the button; `now` is steady, in s."""
+        if self._button_age is not None and now - self._heard > self._button_age:
+            self._stop('the emergency stop button is silent')
+        for way in tuple(self._ways):
+            under_way, arrived, future = way
+            modes = {unit.gate.mode for unit in self._team.units}
+            if not modes & under_way:
+                self._ways.remove(way)
+                future.set_result(modes == {arrived})
+
+    # -- the emergency stop ----------------------------------------------------------------
+
+    def _on_button(self, message: Bool) -> None:
+        self._heard = time.monotonic()
+        self._pressed = bool(message.data)
+        if self._pressed:
+            self._stop('the emergency stop button is pressed')
+
+    def _stop(self, why: str) -> None:
+        if self._team.mode is not Mode.STOPPED:
+            self._team.emergency_stop()
+            self._node.get_logger().error(f'{why}: the arm holds until /vvf/estop_reset')
+
+    def _estop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._stop('emergency stop')
+        return _answer(response, '', 'stopped')
+
+    def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        silent = self._button_age is not None and (
+            time.monotonic() - self._heard > self._button_age
+        )
+        problem = ''
+        if self._pressed:
+            problem = 'the emergency stop button is pressed: release it first'
+        elif silent:
+            problem = 'the emergency stop button is silent: connect it first'
+        else:
+            self._team.reset()
+        return _answer(response, problem, 'the arm follows actions again')
+
+    def _recover(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        fault = self._team.fault
+        if fault:
+            self._node.get_logger().warning(f'recovering, as was asked: {fault}')
+        self._team.recover()
+        return _answer(response, '', 'recovery begins; /vvf/arm/state says when it is through')
+
+    # -- ways ------------------------------------------------------------------------------
+
+    async def _prepare(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        problem = self._immovable()
+        if problem:
+            return _answer(response, problem)
+        self._node.stop_motion()
+        said = self._team.prepare()
+        if said is None:
+            self._team.move_home(opens=True)
+            return await self._arrive({Mode.MOVING}, Mode.HOLDING, response, 'at home')
+        self._team.start(time.monotonic(), now_s(self._node))
+        self._node.restart_clock()
+        if self._team.mode is Mode.FAULT:  # a driver that moves by itself says so meanwhile
+            return await self._arrive({Mode.FAULT, Mode.WAITING}, Mode.HOLDING, response, said)
+        return _answer(response, '', said)
+
+    async def _move_home(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        problem = self._immovable()
+        if problem:
+            return _answer(response, problem)
+        self._node.stop_motion()
+        self._team.move_home()
+        return await self._arrive({Mode.MOVING}, Mode.HOLDING, response, 'at home')
+
+    async def _park(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        problem = self._immovable()
+        if problem:
+            return _answer(response, problem)
+        self._node.stop_motion()
+        self._team.park()
+        return await self._arrive({Mode.PARKING}, Mode.PARKED, response, 'asleep')
+
+    def _immovable(self) -> str:
+        mode = self._team.mode
+        if mode is Mode.STOPPED:
+            return 'the emergency stop is on: reset it first'
+        if mode is Mode.FAULT:
+            return self._team.fault
+        if mode is Mode.WAITING:
+            return 'no joint state has come yet: is the driver of the arm running?'
+        return 'the arm is about to stop' if self._node.stopping else ''
+
+    async def _arrive(
+        self, under_way: set[Mode], there: Mode, response: Trigger.Response, said: str
+    ) -> Trigger.Response:
+        future: Future = Future()
+        self._ways.append((under_way, there, future))
+        arrived = await future
+        problem = '' if arrived else self._immovable() or 'the way was given up'
+        return _answer(response, problem, said)
+
+
+def _answer(response: Trigger.Response, problem: str, said: str = '') -> Trigger.Response:
+    response.success, response.message = not problem, problem or said
+    return response
