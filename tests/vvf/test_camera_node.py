@@ -16,8 +16,9 @@ from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from tests.vvf.scripted_camera import HandedCamera, picture
 from vvf.errors import UserError
-from vvf.images import fill_compressed, to_rgb
+from vvf.images import fill_compressed, fill_image, to_rgb
 from vvf.nodes.camera import CameraNode
 from vvf.paths import share
 
@@ -76,9 +77,10 @@ class Watcher:
 def watch() -> Iterator[Callable[..., Watcher]]:
     made: list[Watcher] = []
 
-    def begin(**parameters: object) -> Watcher:
+    def begin(capture: Callable[[str], object] | None = None, **parameters: object) -> Watcher:
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        made.append(Watcher(CameraNode(parameter_overrides=overrides)))
+        options = {} if capture is None else {'capture': capture}
+        made.append(Watcher(CameraNode(parameter_overrides=overrides, **options)))
         return made[-1]
 
     yield begin
@@ -124,9 +126,86 @@ def test_an_existing_compressed_topic_is_taken_over_with_its_stamps(watch) -> No
     watcher.wait(taken_over)
     assert watcher.seen['raw'][0].header.stamp.sec == 1234
     message.data = message.data[:40]
-    before = watcher.camera._bad
+    message.header.stamp.sec = 1235
     driver.publish(message)
-    watcher.wait(lambda: watcher.camera._bad == before + 1)
+    watcher.wait(lambda: watcher.camera._report()[2].get('refused_malformed'))
+
+
+def test_a_device_s_frames_have_the_kernel_s_stamps(watch) -> None:
+    camera = HandedCamera()
+    watcher = watch(camera.open, camera='usb', width=64, height=48, freeze_s=0.0)
+    watcher.listen('raw', Image, '/usb/image_raw')
+    watcher.wait(lambda: watcher.node.count_publishers('/usb/image_raw'))
+    taken = []
+
+    def arrived() -> bool:
+        taken.append(time.monotonic() - 0.05)
+        camera.give(picture(len(taken)), taken[-1])
+        return len(watcher.seen['raw']) >= 3
+
+    watcher.wait(arrived)
+    offset = time.time() - time.monotonic()
+    first = watcher.seen['raw'][0]
+    shown = to_rgb(first)[:, :, ::-1]
+    number = next(n for n in range(1, len(taken) + 1) if np.array_equal(picture(n), shown))
+    stamp = first.header.stamp.sec + first.header.stamp.nanosec * 1e-9
+    assert stamp == pytest.approx(taken[number - 1] + offset, abs=0.02), 'not that of arrival'
+    camera.unplug()
+    watcher.wait(lambda: watcher.camera._report()[0] == 2)
+    assert watcher.camera._report()[1].startswith('no frames: ')
+
+
+def test_a_driver_s_jpeg_and_its_calibration_are_taken_over_as_they_are(watch) -> None:
+    watcher = watch(
+        camera='taken', source='topic', topic='/rs/color/image_raw/compressed',
+        transport='compressed',
+    )  # fmt: skip
+    watcher.listen('compressed', CompressedImage, '/taken/image_raw/compressed')
+    watcher.listen('info', CameraInfo, '/taken/camera_info')
+    qos = qos_profile_sensor_data
+    images = watcher.node.create_publisher(CompressedImage, '/rs/color/image_raw/compressed', qos)
+    infos = watcher.node.create_publisher(CameraInfo, '/rs/color/camera_info', qos)
+    info = CameraInfo(width=640, height=480, distortion_model='plumb_bob', d=[0.1] * 5)
+    info.k[0] = 615.0
+    message = fill_compressed(CompressedImage(), picture(1), 40)
+
+    def taken_over() -> bool:
+        message.header.stamp = watcher.node.get_clock().now().to_msg()
+        images.publish(message)
+        infos.publish(info)
+        return bool(watcher.seen['compressed']) and any(i.k[0] for i in watcher.seen['info'])
+
+    watcher.wait(taken_over)
+    assert bytes(watcher.seen['compressed'][0].data) == bytes(message.data), 'not encoded again'
+    assert watcher.seen['compressed'][0].header.frame_id == 'taken_optical_frame'
+    known = next(i for i in watcher.seen['info'] if i.k[0])
+    assert known.k[0] == 615.0
+    assert list(known.d) == [0.1] * 5
+    assert (known.width, known.height) == (64, 48)
+    level, said, values = watcher.camera._report()
+    assert level == 1
+    assert 'its camera_info is for 640x480, the images are 64x48' in said
+    assert values['calibrated']
+
+
+def test_a_topic_without_stamps_is_stamped_by_arrival_and_a_frozen_one_is_withheld(watch) -> None:
+    watcher = watch(camera='odd', source='topic', topic='/odd/driver', freeze_s=0.05, rate_hz=0.0)
+    watcher.listen('raw', Image, '/odd/image_raw')
+    driver = watcher.node.create_publisher(Image, '/odd/driver', qos_profile_sensor_data)
+    message = fill_image(Image(), picture(1))
+
+    def frozen() -> bool:
+        driver.publish(message)
+        return watcher.camera._report()[2].get('refused_frozen', 0) > 3
+
+    watcher.wait(frozen)
+    assert watcher.seen['raw'][0].header.stamp.sec > 1_700_000_000
+    level, said, _ = watcher.camera._report()
+    assert level == 2
+    assert said.startswith('frozen')
+    driver.publish(fill_image(message, picture(2)))
+    watcher.wait(lambda: watcher.camera._report()[0] == 1)
+    assert 'stamps of zero' in watcher.camera._report()[1]
 
 
 @pytest.mark.parametrize(
@@ -136,6 +215,8 @@ def test_an_existing_compressed_topic_is_taken_over_with_its_stamps(watch) -> No
         {'source': 'topic'},
         {'source': 'video', 'video': '/no/such.mp4'},
         {'source': 'device', 'device': 'front camera'},
+        {'source': 'device', 'controls': 'shutter=3'},
+        {'source': 'device', 'pixel_format': 'H264'},
         {'source': 'video', 'calibration': '/no/such.yaml'},
     ],
 )

@@ -28,6 +28,7 @@ def raw(data: np.ndarray, encoding: str, **changes: int) -> SimpleNamespace:
         ('rgba8', np.dstack([RGB, RGB[:, :, :1]]), RGB),
         ('bgra8', np.dstack([RGB[:, :, ::-1], RGB[:, :, :1]]), RGB),
         ('mono8', RGB[:, :, :1], np.repeat(RGB[:, :, :1], 3, axis=2)),
+        ('8UC1', RGB[:, :, :1], np.repeat(RGB[:, :, :1], 3, axis=2)),
     ],
 )
 def test_encodings(encoding: str, data: np.ndarray, expected: np.ndarray) -> None:
@@ -45,6 +46,79 @@ def test_rows_may_be_padded_and_the_last_one_may_not_be() -> None:
     np.testing.assert_array_equal(to_rgb(message), RGB)
     message.data = padded.reshape(-1)[:-11]
     np.testing.assert_array_equal(to_rgb(message), RGB)
+
+
+ORANGE = (230, 120, 40)
+
+
+def yuv(order: str) -> np.ndarray:
+    """A 4x6 picture of one colour, two pixels in four bytes in the given order."""
+    red, green, blue = (c / 255.0 for c in ORANGE)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue  # BT.601 in the narrow range of video
+    values = {
+        'y': 16 + 219 * luma,
+        'u': 128 + 224 * (blue - luma) / 1.772,
+        'v': 128 + 224 * (red - luma) / 1.402,
+    }
+    return np.array([round(values[letter]) for letter in order], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ('encoding', 'order'),
+    [('yuv422_yuy2', 'yuyv'), ('yuyv', 'yuyv'), ('yuv422', 'uyvy'), ('uyvy', 'uyvy')],
+)
+def test_packed_colours_of_usb_cameras(encoding: str, order: str) -> None:
+    data = np.tile(yuv(order), (4, 3)).reshape(4, 12)
+    image = to_rgb(raw(data, encoding, width=6))
+    assert image.shape == (4, 6, 3)
+    assert np.abs(image.astype(int) - ORANGE).max() <= 3
+    with pytest.raises(ImageError, match='even sides'):
+        to_rgb(raw(data, encoding, width=5))
+
+
+@pytest.mark.parametrize(('encoding', 'order'), [('nv12', 'uv'), ('nv21', 'vu')])
+def test_planar_colours(encoding: str, order: str) -> None:
+    data = np.vstack([np.tile(yuv('yy'), (4, 3)), np.tile(yuv(order), (2, 3))])
+    image = to_rgb(raw(data, encoding, height=4, step=6))
+    assert image.shape == (4, 6, 3)
+    assert np.abs(image.astype(int) - ORANGE).max() <= 3
+    with pytest.raises(ImageError, match='claims 6 rows of 6'):
+        to_rgb(raw(data[:5], encoding, height=4, step=6))
+
+
+@pytest.mark.parametrize('pattern', ['rggb', 'bggr', 'gbrg', 'grbg'])
+def test_bayer_patterns(pattern: str) -> None:
+    mosaic = np.zeros((8, 8), np.uint8)
+    for place, letter in enumerate(pattern):
+        mosaic[place // 2 :: 2, place % 2 :: 2] = ORANGE['rgb'.index(letter)]
+    image = to_rgb(raw(mosaic, f'bayer_{pattern}8'))
+    np.testing.assert_array_equal(image, np.broadcast_to(ORANGE, (8, 8, 3)))
+
+
+@pytest.mark.parametrize(
+    'message',
+    [
+        raw(np.zeros((4, 12), np.uint8), '16UC1', width=6),
+        raw(np.zeros((4, 24), np.uint8), '32FC1', width=6),
+        raw(np.zeros((4, 12), np.uint8), 'mono16', width=6),
+        SimpleNamespace(format='16UC1; compressedDepth png', data=b'\0' * 40),
+        SimpleNamespace(
+            format='png', data=cv2.imencode('.png', np.zeros((4, 4), np.uint16))[1].tobytes()
+        ),
+    ],
+)
+def test_depth_is_refused_with_advice(message: SimpleNamespace) -> None:
+    with pytest.raises(ImageError, match='colour topic'):
+        to_rgb(message)
+
+
+def test_a_compressed_image_is_not_taken_for_bgr() -> None:
+    picture = np.zeros((16, 16, 3), np.uint8)
+    picture[:] = ORANGE
+    for suffix, claimed in (('.jpg', 'rgb8; jpeg compressed bgr8'), ('.png', 'png')):
+        data = cv2.imencode(suffix, picture[:, :, ::-1])[1].tobytes()  # OpenCV wants BGR
+        image = to_rgb(SimpleNamespace(format=claimed, data=data))
+        assert np.abs(image.astype(int) - ORANGE).max() <= 3
 
 
 @pytest.mark.parametrize(

@@ -5,148 +5,136 @@ from __future__ import annotations
 
 import queue
 import sys
-import threading
-import time
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
-from sensor_msgs.msg import CompressedImage, Image
+from rclpy.time import Time
 
-from vvf.diagnostics import Diagnostics, Meter
+from vvf.diagnostics import Diagnostics
 from vvf.errors import UserError
-from vvf.images import ImageError, to_rgb
 from vvf.nodes.camera_publisher import CameraPublisher
-from vvf.nodes.common import now_s, run, stream_qos
+from vvf.nodes.camera_topic import TopicCamera
+from vvf.nodes.common import run
 from vvf.parameters import Parameter, declare
 from vvf.sources import DeviceSource, Frame, FrameSource, VideoSource
+from vvf.sources.controls import parse_controls
+from vvf.sources.device import open_v4l2
+from vvf.sources.reader import CameraReader
+from vvf.sources.stamps import Stamper
 
 PARAMETERS = (
-    Parameter(
-        'camera', 'camera', 'name of the camera: the namespace of its topics', read_only=True
-    ),
+    Parameter('camera', 'camera', 'name of the camera: the namespace of its topics'),
     Parameter('source', 'device', 'device, video or topic'),
-    Parameter('device', '/dev/video0', 'V4L2 device, for source device'),
+    Parameter(
+        'device', '/dev/video0', 'V4L2 device; /dev/v4l/by-id/NAME stays when it is replugged'
+    ),
     Parameter('video', '', 'path of a video file, for source video'),
     Parameter('loop', True, 'begin the video again at its end'),
     Parameter('topic', '', 'image topic to take over, for source topic'),
     Parameter('transport', 'raw', 'raw or compressed: the type of that topic'),
+    Parameter('info_topic', '', 'camera_info to take over; empty: the one beside that topic'),
     Parameter('width', 640, 'wanted width, pixels', 0, 7680),
     Parameter('height', 480, 'wanted height, pixels', 0, 4320),
     Parameter('rate_hz', 30.0, 'wanted rate; 0: that of the source', 0.0, 240.0),
+    Parameter(
+        'pixel_format', 'MJPG', 'MJPG, YUYV, UYVY, GREY, BGR3, RGB3; empty: the device chooses'
+    ),
+    Parameter('controls', '', 'of the device, such as: auto_exposure=1 exposure=157 gain=10'),
+    Parameter('freeze_s', 1.0, 'a picture repeated for longer is withheld; 0: never', 0.0, 60.0),
     Parameter('frame_id', '', 'optical frame; empty: <camera>_optical_frame'),
     Parameter('calibration', '', 'camera_info YAML; empty: uncalibrated'),
 )
 
 
 class CameraNode(Node):
-    """Publishes one camera; frames are read in a thread, so that a slow device blocks nobody."""
+    """Publishes one camera; frames are read in a thread, so that a slow device blocks nobody.
 
-    def __init__(self, **options: Any) -> None:
+    Args:
+        capture: opens a device, for `DeviceSource`.
+        options: for rclpy's node.
+    """
+
+    def __init__(self, capture: Callable[[str], Any] = open_v4l2, **options: Any) -> None:
         super().__init__('camera', **options)
         p = declare(self, PARAMETERS)
         self.parameters = p
-        self._meter = Meter()
-        self._bad = 0
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._source: FrameSource | None = None
+        self._capture = capture
+        self._reader: CameraReader | None = None
         frame_id = p['frame_id'] or f'{p["camera"]}_optical_frame'
         self._publisher = CameraPublisher(
             self, f'/{p["camera"]}/image_raw', frame_id, p['calibration']
         )
+        self._watched: CameraReader | TopicCamera
         if p['source'] == 'topic':
-            self._take_over(p['topic'], p['transport'])
+            self._watched = TopicCamera(
+                self,
+                self._publisher,
+                p['topic'],
+                p['transport'],
+                info_topic=p['info_topic'],
+                freeze_s=p['freeze_s'],
+                rate_hz=p['rate_hz'],
+            )
         else:
-            self._source = self._open_source()
             # The thread only reads; publishing stays with the executor that owns the node.
-            self._frames: queue.Queue[tuple[Frame, Any]] = queue.Queue(maxsize=2)
+            self._frames: queue.Queue[tuple[Frame, int]] = queue.Queue(maxsize=2)
             self._guard = self.create_guard_condition(self._publish_frames)
-            self._thread = threading.Thread(target=self._read, daemon=True)
-            self._thread.start()
+            self._reader = self._watched = CameraReader(
+                self._open_source(),
+                Stamper(lambda: int(self.get_clock().now().nanoseconds)),
+                self._put,
+                self._say,
+                rate_hz=p['rate_hz'],
+                freeze_s=p['freeze_s'],
+            )
+            self._reader.start()
         self._diagnostics = Diagnostics(self, self._report)
 
     def _open_source(self) -> FrameSource:
         p = self.parameters
         if p['source'] == 'device':
-            return DeviceSource(p['device'], p['width'], p['height'], p['rate_hz'])
+            return DeviceSource(
+                p['device'],
+                p['width'],
+                p['height'],
+                p['rate_hz'],
+                pixel_format=p['pixel_format'],
+                controls=parse_controls(p['controls']),
+                capture=self._capture,
+            )
         if p['source'] == 'video':
             return VideoSource(p['video'], loop=p['loop'])
         raise UserError(f'camera source {p["source"]!r}: choose device, video or topic.')
 
-    def _take_over(self, topic: str, transport: str) -> None:
-        if not topic or transport not in ('raw', 'compressed'):
-            raise UserError('camera: source topic needs topic and transport (raw or compressed).')
-        kind = Image if transport == 'raw' else CompressedImage
-        self.create_subscription(kind, topic, self._on_image, stream_qos())
-
-    def _on_image(self, message: Any) -> None:
+    def _put(self, frame: Frame, stamp_ns: int) -> bool:
         try:
-            image = to_rgb(message)
-        except ImageError as error:
-            self._bad += 1
-            self.get_logger().warning(f'frame refused: {error}', throttle_duration_sec=5.0)
-            return
-        self._publisher.publish(image, message.header.stamp)
-        self._meter.add(now_s(self))
-
-    def _read(self) -> None:
-        assert self._source is not None
-        rate = self.parameters['rate_hz'] or self._source.rate_hz
-        paced = self.parameters['source'] == 'video'  # a device paces itself
-        due = time.monotonic()
-        away = False
-        while not self._stop.is_set():
-            frame = self._source.read()
-            if frame is None:
-                if paced:
-                    self.get_logger().info('the video has ended')
-                    return
-                if not away:
-                    self.get_logger().warning(
-                        f'camera {self.parameters["device"]} gives no frames; trying again'
-                    )
-                away = True
-                continue
-            if away:
-                self.get_logger().info('the camera is back')
-                away = False
-            stamp = self.get_clock().now().to_msg()
-            try:
-                self._frames.put_nowait((frame, stamp))
-                self._guard.trigger()
-            except queue.Full:
-                self._bad += 1
-            if paced and rate:
-                due += 1.0 / rate
-                self._stop.wait(max(0.0, due - time.monotonic()))
+            self._frames.put_nowait((frame, stamp_ns))
+        except queue.Full:
+            return False
+        self._guard.trigger()
+        return True
 
     def _publish_frames(self) -> None:
         while not self._frames.empty():
-            frame, stamp = self._frames.get_nowait()
-            self._publisher.publish(frame, stamp)
-            self._meter.add(now_s(self))
+            frame, stamp_ns = self._frames.get_nowait()
+            self._publisher.publish(frame, Time(nanoseconds=stamp_ns).to_msg())
+
+    def _say(self, warning: bool, sentence: str) -> None:
+        logger = self.get_logger()
+        said = f'{self.parameters["camera"]}: {sentence}'
+        if warning:
+            logger.warning(said)
+        else:
+            logger.info(said)
 
     def _report(self) -> tuple[int, str, dict[str, Any]]:
-        now = now_s(self)
-        rate = self._meter.rate_hz(now)
-        wanted = self.parameters['rate_hz']
-        slow = bool(wanted) and rate < 0.8 * wanted
-        message = f'{rate:.1f} of {wanted:.1f} Hz' if slow else 'ok'
-        values = {
-            'rate_hz': rate,
-            'age_s': self._meter.age_s(now),
-            'frames': self._meter.count,
-            'dropped_or_bad': self._bad,
-        }
-        return int(slow), message, values
+        return self._watched.report()
 
     def close(self) -> None:
-        """End the reading thread and release the source."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=1.0)
-        if self._source is not None:
-            self._source.close()
+        """End the reading thread, which releases the source."""
+        if self._reader is not None:
+            self._reader.close()
 
 
 def main() -> None:

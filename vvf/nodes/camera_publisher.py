@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ class CameraPublisher:
         topic: of the raw images, such as `/wrist/image_raw`.
         frame_id: the optical frame (REP-103).
         calibration: camera_info YAML file, or '' for an uncalibrated camera.
+
+    Attributes:
+        calibration: fields of the camera_info; empty while the camera is uncalibrated.
     """
 
     def __init__(self, node: Node, topic: str, frame_id: str, calibration: str = '') -> None:
@@ -32,19 +36,30 @@ class CameraPublisher:
         self._compressed = node.create_publisher(CompressedImage, f'{topic}/compressed', qos)
         info_topic = f'{topic.rsplit("/", 1)[0]}/camera_info'
         self._info = node.create_publisher(CameraInfo, info_topic, qos)
-        self._calibration = camera_info_fields(calibration) if calibration else {}
+        self.calibration: Mapping[str, Any] = camera_info_fields(calibration) if calibration else {}
 
-    def publish(self, image: NDArray[np.uint8], stamp: Any) -> None:
-        """Publish one RGB frame (height, width, 3) with its `builtin_interfaces/Time` stamp."""
+    def publish(
+        self, image: NDArray[np.uint8], stamp: Any, compressed: CompressedImage | None = None
+    ) -> None:
+        """Publish one frame.
+
+        Args:
+            image: RGB (height, width, 3).
+            stamp: its `builtin_interfaces/Time`.
+            compressed: the same frame as somebody else has compressed it: that is then published,
+                as to compress it again would cost time and quality.
+        """
         if self._raw.get_subscription_count():
-            message = fill_image(Image(), image)
-            message.header.stamp, message.header.frame_id = stamp, self._frame_id
-            self._raw.publish(message)
+            self._send(self._raw, fill_image(Image(), image), stamp)
         if self._compressed.get_subscription_count():
-            packed = fill_compressed(CompressedImage(), image)
-            packed.header.stamp, packed.header.frame_id = stamp, self._frame_id
-            self._compressed.publish(packed)
+            packed = compressed or fill_compressed(CompressedImage(), image)
+            self._send(self._compressed, packed, stamp)
         if self._info.get_subscription_count():
-            info = CameraInfo(height=image.shape[0], width=image.shape[1], **self._calibration)
-            info.header.stamp, info.header.frame_id = stamp, self._frame_id
-            self._info.publish(info)
+            height, width = image.shape[:2]
+            self._send(
+                self._info, CameraInfo(height=height, width=width, **self.calibration), stamp
+            )
+
+    def _send(self, publisher: Any, message: Any, stamp: Any) -> None:
+        message.header.stamp, message.header.frame_id = stamp, self._frame_id
+        publisher.publish(message)
