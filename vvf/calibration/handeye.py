@@ -134,7 +134,7 @@ def calibrate(pairs: PosePairs, setup: Setup) -> HandEye:
     motion, board = motions(pairs, setup), pairs.board
     used, off = _fitting(motion, board)
     rejected = tuple(
-        Rejected(i, pairs.names[i], 1e3 * off.metres[i], float(np.degrees(off.radians[i])))
+        Rejected(int(i), pairs.names[i], 1e3 * off.metres[i], float(np.degrees(off.radians[i])))
         for i in np.flatnonzero(~used)
     )
     motion, board = motion[used], board[used]

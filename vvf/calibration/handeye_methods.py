@@ -13,7 +13,7 @@ solve for X alone; Shah 2013 and Li 2010 for X and Z. All are OpenCV's; `refined
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -151,7 +151,7 @@ def refine(x: Poses, motion: Poses, board: Poses) -> tuple[Poses, Poses, Poses, 
         weights = np.repeat(1 / sigma, 3)
         start, at = (x, z), weights
         found = least_squares(
-            lambda step, start=start, at=at: (  # type: ignore[misc]
+            lambda step, start=start, at=at: (
                 errors(*_moved(start, step), motion, board) * at
             ).ravel(),
             np.zeros(12),
@@ -201,5 +201,5 @@ def _robot_world(method: str, motion: Poses, board: Poses) -> tuple[Poses, Poses
     return x[:3, :3], x[:3, 3]
 
 
-def _split(poses: Poses) -> tuple[Poses, Poses]:
+def _split(poses: Poses) -> tuple[Any, Any]:
     return np.ascontiguousarray(poses[:, :3, :3]), np.ascontiguousarray(poses[:, :3, 3])

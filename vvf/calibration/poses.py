@@ -4,7 +4,8 @@
 Two layouts of JSON are read. MoveIt's is a list of pairs of matrices, `[[4x4, 4x4], ...]`: the
 gripper in the base, the board in the camera. Ours names them, and may name their frames::
 
-    {"poses": [{"gripper_in_base": {"translation_m": [x, y, z], "rotation_xyzw": [x, y, z, w],
+    {"gripper_frame": "hand",
+     "poses": [{"gripper_in_base": {"translation_m": [x, y, z], "rotation_xyzw": [x, y, z, w],
                                     "frame": "base_link"},
                 "board_in_camera": {..., "frame": "camera_optical_frame"}}, ...]}
 """
@@ -39,6 +40,7 @@ class PosePairs:
         board: (N, 4, 4) board in the camera's optical frame, metres.
         names: (N,) how each pair is called in messages.
         base_frame: name of the base frame; empty where it was not said.
+        gripper_frame: name of the gripper's frame; empty where it was not said.
         camera_frame: name of the camera's frame; empty where it was not said.
     """
 
@@ -46,6 +48,7 @@ class PosePairs:
     board: Poses
     names: tuple[str, ...]
     base_frame: str = ''
+    gripper_frame: str = ''
     camera_frame: str = ''
 
     def __len__(self) -> int:
@@ -82,15 +85,17 @@ def read_poses(path: str | Path) -> PosePairs:
             found[kind].append(_pose(part, f'{path}, pose {number}, {kind}'))
             if isinstance(part, Mapping):
                 frames[kind].add(str(part.get('frame', '')))
-    for kind, names in frames.items():
-        if len(names) > 1:
-            listed = ' and '.join(repr(name) for name in sorted(names))
+    for kind, given in frames.items():
+        if len(given) > 1:
+            listed = ' and '.join(repr(name) for name in sorted(given))
             raise UserError(
                 f'{path}: {kind} is given in the frames {listed}; give all poses in one frame.'
             )
     base, camera = (next(iter(frames[kind]), '') for kind in _KINDS)
+    hand = str(data.get('gripper_frame', '')) if isinstance(data, Mapping) else ''
     gripper, board = (np.reshape(found[kind], (-1, 4, 4)) for kind in _KINDS)
-    return PosePairs(gripper, board, tuple(map(str, range(1, len(entries) + 1))), base, camera)
+    names = tuple(map(str, range(1, len(entries) + 1)))
+    return PosePairs(gripper, board, names, base, hand, camera)
 
 
 def write_poses(path: str | Path, pairs: PosePairs) -> None:
@@ -103,8 +108,9 @@ def write_poses(path: str | Path, pairs: PosePairs) -> None:
         }
         for i in range(len(pairs))
     ]
+    content = {'gripper_frame': pairs.gripper_frame, 'poses': poses}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps({'poses': poses}, indent=1) + '\n', 'utf-8')
+    Path(path).write_text(json.dumps(content, indent=1) + '\n', 'utf-8')
 
 
 def plain_pose(pose: Poses) -> dict[str, list[float]]:

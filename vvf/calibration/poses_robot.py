@@ -48,13 +48,20 @@ class Robot:
         """Its joint angles (n,) out of a JointState's; None where one is missing or not finite."""
         return pick(dict(zip(names, positions, strict=False)), self.arm.joint_names)
 
-    def finger(self, names: Sequence[str], positions: Sequence[float]) -> float:
-        """How far the left finger is from the middle, m; open where it is not said."""
+    def joints(self, names: Sequence[str], positions: Sequence[float]) -> Poses | None:
+        """Its joint angles in rad, then how far the left finger is from the middle in m, (n + 1,).
+
+        The finger is taken for open where it is not said; None where an angle is missing.
+        """
+        q = self.angles(names, positions)
+        if q is None:
+            return None
         named = dict(zip(names, positions, strict=False))
-        vendor = f'{self.arm.name}_finger_joint1'
-        found = pick(named, (self.arm.finger_name,))
-        found = pick(named, (vendor,)) if found is None else found
-        return self.arm.finger_range[1] if found is None else float(found[0])
+        for finger in (self.arm.finger_name, f'{self.arm.name}_finger_joint1'):
+            found = pick(named, (finger,))
+            if found is not None:
+                return np.append(q, found)
+        return np.append(q, self.arm.finger_range[1])
 
 
 def robot(name: str) -> Robot:

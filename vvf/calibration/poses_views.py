@@ -28,6 +28,7 @@ from vvf.calibration.poses_robot import Robot, need_angles
 from vvf.errors import UserError
 from vvf.images import ImageError, decode, to_rgb
 from vvf.viz.bag_notes import camera_topics
+from vvf_sim.robots.arm import ARMS
 
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 STILL_S = 0.25
@@ -80,8 +81,8 @@ def pairs_of(
         progress(done)
     if not names:
         raise UserError(f'no image shows the {board}: give its true size, or other images.')
-    pairs = PosePairs(np.stack(gripper), np.stack(seen), tuple(names), robot.base_frame)
-    return pairs, blind
+    frames = robot.base_frame, robot.tip_frame
+    return PosePairs(np.stack(gripper), np.stack(seen), tuple(names), *frames), blind
 
 
 def views_of_folder(folder: Path, table: Path, robot: Robot) -> list[View]:
@@ -149,12 +150,12 @@ def views_of_bag(bag: Path, camera: str, robot: Robot, topic: str = '') -> list[
     """
     with open_bag(bag) as reader:
         where = camera_topic(reader, camera)
-        stamps, angles = joint_track(reader, robot, topic)
+        stamps, joints = joint_track(reader, robot, topic)
         frames = [
             header_stamp(cdr, kind) or recorded
             for _, kind, recorded, cdr in reader.messages([where])
         ]
-        groups = rests(np.array(frames, np.int64), stamps, angles)
+        groups = rests(np.array(frames, np.int64), stamps, joints[:, :-1])
         tried = [_from_the_middle(stamps)[:_TRIES] for stamps, _ in groups]
         kept = _raw_images(reader, where, {stamp for some in tried for stamp in some})
     if not groups:
@@ -166,6 +167,13 @@ def views_of_bag(bag: Path, camera: str, robot: Robot, topic: str = '') -> list[
         View(str(number), q, partial(_decoded, [kept[stamp] for stamp in some if stamp in kept]))
         for number, (some, (_, q)) in enumerate(zip(tried, groups, strict=True), 1)
     ]
+
+
+def bag_robot(bag: Path) -> str:
+    """The arm that the task embedded in a bag names; '' where there is none."""
+    with open_bag(bag) as reader:
+        task = reader.task
+    return task.robot if task is not None and task.robot in ARMS else ''
 
 
 def camera_topic(reader: BagReader, camera: str) -> str:
@@ -185,23 +193,24 @@ def camera_topic(reader: BagReader, camera: str) -> str:
 
 
 def joint_track(reader: BagReader, robot: Robot, topic: str = '') -> tuple[Stamps, Angles]:
-    """Stamps (T,) in ns and joint angles (T, n) in rad, in order of time.
+    """Stamps (T,) in ns and `Robot.joints` (T, n + 1), in order of time.
 
     Raises:
         UserError: There are none.
     """
     topics = [t.topic for t in reader.topics.values() if t.type == JOINT_STATE]
     if topic and topic not in topics:
-        raise UserError(f'{reader.path} has no joint states on {topic}: use {", ".join(topics)}.')
+        listed = ', '.join(topics) or 'none'
+        raise UserError(f'{reader.path} has no joint states on {topic}; there are {listed}.')
     tracks: dict[str, list[tuple[int, Angles]]] = {name: [] for name in topics}
     for name, kind, recorded, cdr in reader.messages([topic] if topic else topics):
         try:
             message = reader.deserialize(cdr, kind)
         except DecodeError:
             continue
-        q = robot.angles(message.name, message.position)
-        if q is not None:
-            tracks[name].append((header_stamp(cdr, kind) or recorded, q))
+        joints = robot.joints(message.name, message.position)
+        if joints is not None:
+            tracks[name].append((header_stamp(cdr, kind) or recorded, joints))
     # Of several topics the quickest says most.
     best = max(tracks.values(), key=len, default=[])
     if not best:

@@ -75,7 +75,7 @@ class RobotProjector:
     def tip_pixel(self, q: npt.ArrayLike) -> Array:
         """Pixel (2,) of the gripper's tip; NaN where the camera cannot see it."""
         line = arm_line(self.robot.arm, q)
-        return self.pixels(line[-1:], self.base_in_camera(q))[0]
+        return np.asarray(self.pixels(line[-1:], self.base_in_camera(q))[0])
 
 
 class RobotPainter(RobotProjector):
