@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The WidowX driver on real rclpy, against a server that speaks as the vendor's does."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rclpy
+import yaml
+from rclpy.executors import SingleThreadedExecutor
+
+from tests.vendors.xs_sdk import ARM, SLEEP, XsSdk
+from vvf.drivers.widowx import WidowXDriver
+from vvf.drivers.widowx_talk import Conversation
+from vvf.errors import UserError
+from vvf.nodes.arm import load_limits
+from vvf.paths import config_path
+from vvf.safety import Command
+
+DOMAIN = 62
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (('stale_s', 0.4), ('retry_s', 0.1), ('poll_s', 0.01), ('reboot_s', 0.05)):
+        monkeypatch.setattr(WidowXDriver, name, seconds)
+    monkeypatch.setattr(Conversation, 'timeout_s', 0.5)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def ros() -> Iterator[None]:
+    rclpy.init(domain_id=DOMAIN)
+    yield
+    rclpy.try_shutdown()
+
+
+class Bench:
+    """The vendor's node and a driver."""
+
+    def __init__(self, sdk: XsSdk, **options: Any) -> None:
+        self.sdk = sdk
+        self.node = rclpy.create_node('arm')
+        self.driver = WidowXDriver(self.node, load_limits('wx250s'), options)
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+
+    def wait(self, done: Callable[[], object], each: Callable[[], None] = lambda: None) -> None:
+        end = time.monotonic() + 30.0
+        while not done():
+            assert time.monotonic() < end, self.driver.fault()
+            self.executor.spin_once(timeout_sec=0.02)
+            each()
+
+    def ready(self) -> None:
+        self.wait(lambda: not self.driver.fault())
+
+    def faulty(self, text: str) -> None:
+        self.wait(lambda: text in self.driver.fault())
+
+    def go(self, position: tuple[float, ...], opening: float = 0.03) -> None:
+        self.driver.write(Command(np.asarray(position), opening), 0.02)
+
+    def does_not_move(self) -> None:
+        before = len(self.sdk.commands)
+        self.go((0.0,) * 6)
+        heard = self.sdk.ticks
+        self.wait(lambda: self.sdk.ticks > heard + 5)
+        assert len(self.sdk.commands) == before
+
+    def close(self) -> None:
+        self.driver.close()
+        self.executor.remove_node(self.node)
+        self.node.destroy_node()
+
+
+@pytest.fixture
+def sdk() -> Iterator[XsSdk]:
+    made = XsSdk(DOMAIN)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def bench(sdk: XsSdk) -> Iterator[Bench]:
+    made = Bench(sdk)
+    yield made
+    made.close()
+
+
+def test_an_arm_is_set_up_for_streaming_and_moves(bench: Bench) -> None:
+    sdk, driver = bench.sdk, bench.driver
+    assert driver.read() is None
+    bench.ready()
+    assert 'modes arm position velocity' in sdk.events
+    assert 'modes gripper linear_position velocity' in sdk.events
+    assert sdk.motors['elbow'].registers['Profile_Velocity'] == 131
+    assert sdk.motors['gripper'].registers['Goal_PWM'] == 350
+    reading = driver.read()
+    assert reading is not None
+    np.testing.assert_allclose(reading.position, SLEEP)
+    assert reading.gripper == pytest.approx(0.030)
+    assert abs(bench.node.get_clock().now().nanoseconds * 1e-9 - reading.stamp) < 10.0
+
+    target = (0.1, -1.7, 1.5, -0.1, 0.7, 0.2)
+    bench.wait(
+        lambda: np.allclose(driver.read().position, target, atol=1e-3), lambda: bench.go(target)
+    )
+    assert driver.prepare() is None
+
+
+def test_the_gripper_is_told_the_distance_of_both_fingers_and_only_what_is_new(
+    bench: Bench,
+) -> None:
+    bench.ready()
+    sent = bench.sdk.gripper_commands
+    bench.wait(
+        lambda: abs(bench.driver.read().gripper - 0.02) < 1e-4, lambda: bench.go(SLEEP, 0.02)
+    )
+    np.testing.assert_allclose(sent, 0.04, atol=1e-6)
+    assert len(sent) < len(bench.sdk.commands)
+
+
+def test_a_gripper_that_an_object_stops_holds_it_and_lets_go_again(bench: Bench) -> None:
+    bench.ready()
+    bench.sdk.object_m = 0.025
+    sent = bench.sdk.gripper_commands
+    held = pytest.approx(2 * (0.025 - 0.001), abs=2e-4)
+    bench.wait(lambda: sent and sent[-1] == held, lambda: bench.go(SLEEP, 0.015))
+    bench.wait(
+        lambda: abs(bench.driver.read().gripper - 0.035) < 1e-4, lambda: bench.go(SLEEP, 0.035)
+    )
+
+
+def test_modes_that_are_right_are_left_alone(bench: Bench) -> None:
+    # Setting one lets go of the motor for a moment.
+    bench.ready()
+    bench.sdk.events.clear()
+    second = Bench(bench.sdk)
+    second.ready()
+    second.close()
+    assert bench.sdk.events == ['torque all True']
+
+
+def test_closing_leaves_the_torque_on(bench: Bench) -> None:
+    bench.ready()
+    bench.driver.close()
+    assert not [event for event in bench.sdk.events if event.endswith('False')]
+    assert all(motor.torque for motor in bench.sdk.motors.values())
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'said'),
+    [({'joints': ARM[:5]}, 'no wrist_rotate'), ({'group': ARM[:5]}, 'drives 5 joints')],
+)
+def test_a_wrong_number_of_joints_is_a_fault(wrong: dict[str, Any], said: str) -> None:
+    sdk = XsSdk(DOMAIN, **wrong)
+    bench = Bench(sdk)
+    bench.faulty(said)
+    assert 'robot_model:=wx250s' in bench.driver.fault()
+    bench.does_not_move()
+    assert not sdk.rejected
+    bench.close()
+    sdk.stop()
+
+
+def test_a_limp_motor_is_noticed_named_and_rebooted(bench: Bench) -> None:
+    bench.ready()
+    bench.sdk.motors['elbow'].fail(0x20)
+    bench.faulty('motor elbow is limp after an error (overload): take away what it pushes against')
+    assert '/vvf/arm/recover' in bench.driver.fault()
+    bench.does_not_move()
+    bench.sdk.events.clear()
+    bench.driver.recover()
+    assert 'rebooted' in bench.driver.fault()
+    bench.ready()
+    assert 'reboot elbow' in bench.sdk.events
+    assert bench.sdk.motors['elbow'].torque
+    assert bench.sdk.motors['elbow'].registers['Profile_Velocity'] == 131
+
+
+def test_the_second_motor_of_a_joint_is_watched_and_rebooted_too(bench: Bench) -> None:
+    bench.ready()
+    shadow = bench.sdk.shadows['shoulder_shadow']
+    shadow.fail(0x04 | 0x01)
+    bench.faulty('shoulder_shadow is limp after an error (input voltage, overheating)')
+    bench.driver.recover()
+    bench.ready()
+    assert shadow.torque
+
+
+def test_a_motor_that_fails_again_stays_a_fault(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.ready()
+    motor = bench.sdk.motors['gripper']
+    motor.fail(0x20)
+    bench.faulty('motor gripper')
+    monkeypatch.setattr(motor, 'reboot', lambda: motor.fail(0x20))
+    bench.driver.recover()
+    bench.wait(lambda: 'motor gripper' in bench.driver.fault())
+    monkeypatch.undo()
+    bench.driver.recover()
+    bench.ready()
+
+
+def test_torque_that_somebody_switched_off_is_a_fault(bench: Bench) -> None:
+    bench.ready()
+    bench.sdk.motors['waist'].switch(False)
+    bench.faulty('no torque on waist')
+    bench.sdk.motors['waist'].switch(True)
+    bench.sdk.events.clear()
+    bench.ready()
+    assert 'torque all True' in bench.sdk.events, 'it was not set up again'
+
+
+def test_a_service_that_never_answers_is_a_fault_until_it_does(bench: Bench) -> None:
+    bench.sdk.silent.add('set_operating_modes')
+    bench.faulty('service /wx250s/set_operating_modes did not answer')
+    bench.does_not_move()
+    bench.sdk.silent.clear()
+    bench.ready()
+    bench.sdk.silent.add('get_motor_registers')
+    bench.faulty('service /wx250s/get_motor_registers did not answer')
+
+
+def test_a_state_that_stops_is_a_fault_until_it_comes_again(bench: Bench) -> None:
+    bench.ready()
+    bench.sdk.frozen = True
+    bench.faulty('sends no joint states')
+    bench.does_not_move()
+    bench.sdk.frozen = False
+    bench.ready()
+
+
+def test_motors_that_do_not_answer_are_not_taken_for_a_pose(bench: Bench) -> None:
+    bench.ready()
+    bench.sdk.broken = True
+    bench.faulty('do not answer')
+    np.testing.assert_allclose(bench.driver.read().position, SLEEP)
+    bench.sdk.broken = False
+    bench.ready()
+
+
+def test_a_restart_of_the_vendors_node_is_noticed_and_its_modes_are_set_again(
+    bench: Bench,
+) -> None:
+    bench.ready()
+    bench.sdk.stop()
+    bench.sdk.events.clear()
+    bench.sdk.start()
+    bench.wait(lambda: 'modes arm position velocity' in bench.sdk.events)
+    bench.ready()
+    assert bench.sdk.events[0] == 'started'
+    assert bench.sdk.motors['gripper'].mode == 'linear_position'
+    target = (0.1, *SLEEP[1:])
+    bench.wait(
+        lambda: np.allclose(bench.driver.read().position, target, atol=1e-3),
+        lambda: bench.go(target),
+    )
+
+
+def test_our_modes_file_needs_nothing_to_be_set(bench: Bench) -> None:
+    modes = [yaml.safe_load(file.read_text()) for file in config_path('vendors').glob('widowx_*')]
+    assert len(modes) == 3
+    for given in modes:
+        groups, singles = given['groups'], given['singles']
+        assert groups['arm']['operating_mode'] == 'position'
+        assert singles['gripper']['operating_mode'] == 'linear_position'
+        for entry in (groups['arm'], singles['gripper']):
+            assert entry['profile_type'] == 'velocity'
+            assert entry['profile_velocity'] == bench.driver.options.profile_velocity
+            assert entry['profile_acceleration'] == bench.driver.options.profile_acceleration
+
+
+def test_a_wrong_option_is_one_sentence() -> None:
+    node = rclpy.create_node('arm')
+    with pytest.raises(UserError, match="'speed' is not a known entry; known: namespace"):
+        WidowXDriver(node, load_limits('wx250s'), {'speed': 3})
+    node.destroy_node()
+
+
+def test_without_the_vendors_messages_the_sentence_says_what_to_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = rclpy.create_node('arm')
+    monkeypatch.setitem(sys.modules, 'interbotix_xs_msgs.msg', None)
+    with pytest.raises(UserError, match=r'source ~/interbotix_ws/install/setup\.bash'):
+        WidowXDriver(node, load_limits('wx250s'), {})
+    node.destroy_node()
+
+
+# What the vendor's class does, as far as it is called: it moves in the mode that it was given.
+MODULE = """
+import rclpy
+from interbotix_xs_msgs.msg import JointGroupCommand
+from interbotix_xs_msgs.srv import OperatingModes
+
+class InterbotixManipulatorXS:
+    def __init__(self, model, robot_name, gripper_name, moving_time, accel_time):
+        assert gripper_name is None
+        rclpy.init()
+        self.core = self.arm = self
+        self.node = rclpy.create_node('robot_manipulation', namespace=robot_name)
+        self.modes = self.node.create_client(OperatingModes, 'set_operating_modes')
+        self.group = self.node.create_publisher(JointGroupCommand, 'commands/joint_group', 10)
+        assert self.modes.wait_for_service(30.0)
+
+    def robot_set_operating_modes(self, cmd_type, name, mode, **profile):
+        request = OperatingModes.Request(cmd_type=cmd_type, name=name, mode=mode, **profile)
+        rclpy.spin_until_future_complete(self.node, self.modes.call_async(request))
+
+    def go_to_home_pose(self, blocking):
+        while not self.group.get_subscription_count():
+            rclpy.spin_once(self.node, timeout_sec=0.05)
+        self.group.publish(JointGroupCommand(name='arm', cmd=[0.0] * 6))
+        self.group.wait_for_all_acked()
+"""
+
+
+def test_the_vendors_class_moves_home_in_a_process(
+    sdk: XsSdk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / 'interbotix_xs_modules' / 'xs_robot'
+    package.mkdir(parents=True)
+    (package / 'arm.py').write_text(MODULE)
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=':')
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(DOMAIN))
+    bench = Bench(sdk, backend='interbotix_modules')
+    bench.ready()
+    sdk.events.clear()
+    assert 'home' in bench.driver.prepare()
+    bench.faulty('is moved home by interbotix_xs_modules')
+    bench.wait(lambda: sdk.commands)
+    assert sdk.events == ['modes arm position time']
+    bench.ready()
+    assert 'modes arm position velocity' in sdk.events
+
+    (package / 'arm.py').unlink()
+    said: list[str] = []
+    monkeypatch.setattr(bench.node.get_logger(), 'error', said.append)
+    bench.driver.prepare()
+    bench.faulty('is moved home')
+    bench.ready()
+    assert 'choose `backend: topics`' in said[0]
+    bench.close()
