@@ -22,6 +22,7 @@ from vvf_models.config import from_mapping, to_mapping
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import BcConfig, BcPolicy
 from vvf_models.policies.cql import Cql, CqlConfig
+from vvf_models.policies.recap import RecapConfig, RecapPolicy
 from vvf_models.values.base import ValueConfig, ValueModel
 from vvf_models.values.distributional import DistributionalConfig, DistributionalValue
 from vvf_models.values.icvf import Icvf, IcvfConfig
@@ -44,6 +45,7 @@ CONFIGS: dict[str, type[Any]] = {
     'viva': VivaConfig,
     'bc': BcConfig,
     'cql': CqlConfig,
+    'recap': RecapConfig,
 }
 MODULES: dict[str, type[nn.Module]] = {
     'icvf': Icvf,
@@ -52,6 +54,7 @@ MODULES: dict[str, type[nn.Module]] = {
     'viva': Viva,
     'bc': BcPolicy,
     'cql': Cql,
+    'recap': RecapPolicy,
 }
 
 

@@ -21,7 +21,7 @@ from tests.vvf.bag_factory import (
     write_episode,
 )
 from tests.vvf.relabel_models import write_icvf
-from vvf.advantage import lookahead, lookback
+from vvf_models.values.advantage import lookahead, lookback
 from vvf.bags import BagWriter, open_bag
 from vvf.bags.folders import find_bags
 from vvf.cli import main as cli

@@ -210,7 +210,7 @@ def test_chunks_stop_at_the_end_of_an_episode():
     actions = np.full((5, 3), 0.1, np.float32)
     actions[:, 2] = (1, 1, 0, 1, 0)
     config = small_bc(action_dim=3, action_scale=(0.1, 0.2))
-    chunks = chunk_targets(actions, np.array([2, 2, 2, 4, 4]), config)
+    chunks = chunk_targets(actions, np.array([2, 2, 2, 4, 4]), config.horizon, config.action_scale)
     np.testing.assert_allclose(chunks[0], [[1, 0.5, 1], [1, 0.5, 1], [1, 0.5, -1]])
     np.testing.assert_allclose(chunks[1], [[1, 0.5, 1], [1, 0.5, -1], [0, 0, -1]])
     np.testing.assert_allclose(chunks[4], [[1, 0.5, -1], [0, 0, -1], [0, 0, -1]])

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from vvf import advantage
+from vvf_models.values import advantage
 from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.cli.reading import add_reading_options, read_options
 from vvf.errors import UserError

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ KINDS = {
     'viva': 'ViVa: a video generator that tells proprioception ahead and the value',
     'bc': 'a policy: behaviour cloning of action chunks',
     'cql': 'a policy by conservative Q-learning, from successes and failures',
+    'recap': "RECAP's policy: told which actions improve on what a value model expects",
 }
 DEFAULT_CONFIGS = {'viva': 'viva_tiny'}  # of kinds that have no configuration of their own name
 
@@ -53,6 +55,7 @@ def add_parser(subparsers: Any) -> None:
         help='cql: episodes of the task to fine-tune for; --data is prior data then, of which each '
         'batch has the share "mixing_ratio"',
     )
+    _add_recap(parser)
     parser.add_argument('--out', type=Path, required=True, help='folder of the checkpoint')
     parser.add_argument(
         '--config',
@@ -92,6 +95,32 @@ def add_parser(subparsers: Any) -> None:
     add_json_option(parser)
 
 
+def _add_recap(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--value',
+        metavar='CHECKPOINT',
+        help='recap: the value model whose advantages say which actions improve',
+    )
+    parser.add_argument(
+        '--positive-ratio',
+        type=float,
+        default=0.3,
+        help='recap: share of actions that count as improvement; .4 of rollouts [0.3]',
+    )
+    parser.add_argument(
+        '--n-steps',
+        type=int,
+        default=10,
+        help='recap: how far ahead an advantage looks; 0: to the end of the episode [10]',
+    )
+    parser.add_argument(
+        '--demonstrations',
+        type=Path,
+        nargs='+',
+        help='recap: episodes, beside --data, all of whose actions count as improvement',
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Run `vvf train`."""
     from vvf.data import kind_of_data, open_data
@@ -125,7 +154,12 @@ def run(args: argparse.Namespace) -> int:
             print(f'{path}: {len(part)} episodes ({kind_of_data(path)})')
         return ChainedEpisodes(parts)
 
+    if args.kind != 'recap' and (args.value or args.demonstrations):
+        raise UserError('--value and --demonstrations are for `vvf train recap`.')
     episodes = opened(args.data)
+    rollouts = len(episodes)
+    if args.demonstrations:
+        episodes = ChainedEpisodes([episodes, opened(args.demonstrations)])
     entries = {**_of_data(args, episodes), **preset, **settings}
     config = from_mapping(CONFIGS[args.kind], entries, where, partial=True)
     left_out: list[str] = []
@@ -153,6 +187,7 @@ def run(args: argparse.Namespace) -> int:
         init_encoder=init_encoder,
         skip_bad=skip if args.skip_bad else None,
         task_data=opened(args.task_data) if args.task_data else None,
+        indicator=_indicator(args, episodes, rollouts, skip),
     )
     for name, value in metrics.items():
         print(f'{name:34} {value:.4g}')
@@ -164,6 +199,41 @@ def run(args: argparse.Namespace) -> int:
         print(f'written to {args.out}')
     write_json(args.json, {**metrics, 'left_out': left_out})
     return 0
+
+
+def _indicator(
+    args: argparse.Namespace, episodes: Any, rollouts: int, skip: Callable[[str], None]
+) -> Callable[[Any], Any] | None:
+    """What says which frames of the store improve; None where nobody asked."""
+    if args.kind != 'recap' or args.value is None:
+        return None
+    from vvf_models.runtime import load_value
+    from vvf_models.training.common import as_store
+    from vvf_models.training.indicators import REST_OF_EPISODE, indicate, store_advantages
+
+    runtime = load_value(_checkpoint(args.value), args.threads, 'torch')
+
+    def of_store(store: Any) -> Any:
+        # The value model may see at another size, or through other cameras, than the policy.
+        seen = as_store(
+            episodes,
+            runtime.model.config,
+            runtime.cameras,
+            cache=None,
+            progress=True,
+            skip_bad=skip if args.skip_bad else None,
+        )
+        advantages = store_advantages(runtime, seen, args.n_steps or REST_OF_EPISODE)
+        found = indicate(advantages, store, args.positive_ratio, store.numbers >= rollouts)
+        for name, threshold in found.thresholds.items():
+            print(f'"{name}": an advantage of {threshold:.4g} and more counts as improvement')
+        print(
+            f'{found.share:.1%} of the frames of --data do ({found.share_strict:.1%} with ">"), '
+            f'{found.forced} frames of humans and demonstrations besides'
+        )
+        return found.improving
+
+    return of_store
 
 
 def _preset(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -206,7 +276,7 @@ def _of_data(args: argparse.Namespace, episodes: Any) -> dict[str, Any]:
         'cameras': list(args.cameras or first.images),
         'state_dim': state_dim,
     }
-    if args.kind in ('bc', 'cql') and first.actions is not None:
+    if args.kind in ('bc', 'cql', 'recap') and first.actions is not None:
         entries['action_dim'] = int(first.actions.shape[1])
     return entries
 

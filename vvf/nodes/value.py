@@ -14,7 +14,7 @@ from std_msgs.msg import Float32
 from vvf_msgs.msg import EpisodeEvent, ValueEstimate
 from vvf_msgs.srv import SetTask
 
-from vvf.advantage import N_STEPS, lookback
+from vvf_models.values.advantage import N_STEPS, lookback
 from vvf.errors import is_user_error
 from vvf.graph import ENGINES
 from vvf.images import ImageError, to_rgb

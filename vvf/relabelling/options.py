@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vvf import advantage
+from vvf_models.values import advantage
 from vvf.task import TaskSpec
 from vvf_models.data.options import ReadOptions
 

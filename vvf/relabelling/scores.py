@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vvf import advantage
+from vvf_models.values import advantage
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -120,7 +120,7 @@ class EpisodeScores:
         return self.about.done if column.about.own else -1
 
     def lookahead(self, column: Column, n_steps: int) -> FloatArray:
-        """Advantage over the next n steps; see vvf.advantage."""
+        """Advantage over the next n steps; see vvf_models.values.advantage."""
         failed = column.about.own and self.about.outcome == 'failure'
         return advantage.lookahead(
             self.seconds, column.value, gamma=column.about.gamma, rate_hz=self.about.rate_hz,
@@ -129,7 +129,7 @@ class EpisodeScores:
         )  # fmt: skip
 
     def lookback(self, column: Column, n_steps: int) -> FloatArray:
-        """Advantage of the last n steps; see vvf.advantage."""
+        """Advantage of the last n steps; see vvf_models.values.advantage."""
         return advantage.lookback(
             self.seconds, column.value, gamma=column.about.gamma, rate_hz=self.about.rate_hz,
             n_steps=n_steps, step_cost=column.about.step_cost, done=self.done_of(column),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vvf import advantage
+from vvf_models.values import advantage
 from vvf.errors import UserError
 from vvf.viz.cards import EpisodeReport
 from vvf.viz.film import FilmFormat, film_format, film_picture, film_spots

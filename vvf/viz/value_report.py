@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vvf import advantage
+from vvf_models.values import advantage
 from vvf.images import encode_jpeg
 from vvf.value_data import rows_of
 from vvf.value_evaluation import Evaluation, Scored

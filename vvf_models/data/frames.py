@@ -45,6 +45,8 @@ class FrameStore:
         left_out: One sentence for each episode that could not be used and was left out.
         numbers: (E,) int64, the place of each episode in what was read.
         target: (E,) bool, episodes of the task that is trained for, where others are beside them.
+        improving: (N,) int8, RECAP's indicator: 1 where an action improved on what was expected,
+            0 where it did not, -1 unknown.
     """
 
     images: dict[str, NDArray[np.uint8]]
@@ -63,6 +65,7 @@ class FrameStore:
     left_out: list[str] = field(default_factory=list)
     numbers: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     target: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    improving: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
 
     def __post_init__(self) -> None:
         """Fills in what was not given."""
@@ -76,6 +79,8 @@ class FrameStore:
             self.numbers = np.arange(self.n_episodes)
         if not len(self.target):
             self.target = np.zeros(self.n_episodes, bool)
+        if not len(self.improving):
+            self.improving = np.full(self.n_frames, -1, np.int8)
 
     @property
     def n_frames(self) -> int:

@@ -5,6 +5,7 @@ A regression of the next `horizon` clean actions: spatial softmax per camera (ar
 chunks (arXiv 2304.13705), smooth L1. Wants demonstrations whose actions follow from what is seen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,7 +131,8 @@ class BcPolicy(nn.Module):
 def chunk_targets(
     actions: NDArray[np.float32],
     last: NDArray[np.int64],
-    config: BcConfig,
+    horizon: int,
+    action_scale: Sequence[float],
 ) -> NDArray[np.float32]:
     """The scaled chunk that starts at each frame.
 
@@ -139,16 +141,17 @@ def chunk_targets(
     Args:
         actions: (N, A), SI units, gripper in [0, 1].
         last: (N,) last frame of each frame's episode.
-        config: Horizon and scale.
+        horizon: Actions per chunk.
+        action_scale: (A - 1,) what a scaled unit is, of all entries but the gripper.
 
     Returns:
         (N, horizon, A).
     """
-    index = np.arange(len(actions))[:, None] + np.arange(config.horizon)
+    index = np.arange(len(actions))[:, None] + np.arange(horizon)
     beyond = index > last[:, None]
     chunks: NDArray[np.float32] = actions[np.minimum(index, last[:, None])]
     chunks[..., :-1][beyond] = 0
-    chunks[..., :-1] /= np.array(config.action_scale, np.float32)
+    chunks[..., :-1] /= np.array(action_scale, np.float32)
     chunks[..., -1] = chunks[..., -1] * 2 - 1
     return chunks
 

@@ -40,12 +40,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vvf_models.encoders.observation import Normaliser, ObservationEncoder
-from vvf_models.encoders.sentence import SENTENCE_DIM, embed_sentences
-from vvf_models.errors import UserError
 from vvf_models.model_config import EncodedObservationConfig, TrainingConfig, require
 from vvf_models.policies.cql_networks import Actor, Critic, Heads, tanh_gaussian
+from vvf_models.policies.tasks import TASK_VECTORS, embed_tasks, task_dim
 
-TASK_VECTORS = ('one-hot', 'language')
 _LEAST_SCALE = 1e-3  # m and rad: an entry that never moves stays nearly still
 
 
@@ -132,7 +130,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
     @property
     def task_dim(self) -> int:
         """Length of the task vector."""
-        return SENTENCE_DIM if self.task_vector == 'language' else max(1, self.task_slots)
+        return task_dim(self.task_vector, self.tasks, self.task_slots)
 
 
 class Cql(nn.Module):
@@ -165,16 +163,8 @@ class Cql(nn.Module):
         Raises:
             UserError: An instruction is none of several that were trained.
         """
-        if self.config.task_vector == 'language':
-            return embed_sentences(instructions)
-        tasks = self.config.tasks
-        numbers = []
-        for text in instructions:
-            if text not in tasks and len(tasks) > 1:
-                known = ', '.join(f'"{task}"' for task in tasks)
-                raise UserError(f'The policy knows no task "{text}"; choose one of {known}.')
-            numbers.append(tasks.index(text) if text in tasks else 0)
-        return torch.eye(self.config.task_dim)[numbers]
+        config = self.config
+        return embed_tasks(instructions, config.task_vector, config.tasks, config.task_slots)
 
     def policy(self, latent: Tensor, task: Tensor) -> Distribution:
         """Of scaled actions, given (B, L) of the actor's encoder and (B, T)."""

@@ -14,14 +14,18 @@ from vvf_models.data.augment import to_float
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import BcPolicy
 from vvf_models.policies.cql import Cql, CqlConfig
+from vvf_models.policies.recap import RecapConfig, RecapPolicy
 from vvf_models.runtime.observation import prepare_images, prepare_state
+
+_POLICIES = (BcPolicy, Cql, RecapPolicy)
 
 
 class PolicyRuntime:
     """A loaded policy. Not safe for use from several threads at once.
 
     Attributes:
-        kind: 'bc' or 'cql'.
+        kind: 'bc', 'cql' or 'recap'.
+        guidance: Of a RECAP policy, how far beyond the plain conditional it goes; 1: not at all.
         name: The checkpoint's name.
         cameras: Cameras it needs, in its order.
         image_size: Side in pixels that images are scaled to.
@@ -33,7 +37,7 @@ class PolicyRuntime:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Wraps a policy's checkpoint."""
-        if not isinstance(checkpoint.model, BcPolicy | Cql):
+        if not isinstance(checkpoint.model, _POLICIES):
             raise TypeError('not a policy')
         self._model = checkpoint.model.requires_grad_(False)
         config = checkpoint.model.config
@@ -46,7 +50,10 @@ class PolicyRuntime:
         self.action_dim = config.action_dim
         self.dt = config.dt
         self._task: Tensor | None = None
-        if isinstance(config, CqlConfig) and len(config.tasks) == 1:
+        self.guidance = config.guidance if isinstance(config, RecapConfig) else 1.0
+        # Draws are repeatable, but differ from one observation to the next.
+        self._noise = torch.Generator().manual_seed(0)
+        if isinstance(config, CqlConfig | RecapConfig) and len(config.tasks) == 1:
             self.set_instruction(config.tasks[0])
 
     def set_instruction(self, instruction: str) -> None:
@@ -55,7 +62,7 @@ class PolicyRuntime:
         Raises:
             UserError: The policy knows its tasks by number, and this is none of several.
         """
-        if isinstance(self._model, Cql):
+        if isinstance(self._model, Cql | RecapPolicy):
             self._task = self._model.embed([instruction])
 
     @torch.inference_mode()
@@ -84,6 +91,11 @@ class PolicyRuntime:
             chunk = self._model(seen, normalised)
         elif self._task is None:
             raise ValueError('no instruction is set; call set_instruction first')
+        elif isinstance(self._model, RecapPolicy):
+            context = self._model.context(seen, normalised, self._task)
+            shape = 1, self.horizon, self.action_dim
+            noise = torch.randn(shape, generator=self._noise)
+            chunk = self._model.sample(context, noise, guidance=self.guidance)
         else:
             chunk = self._model(seen, normalised, self._task)
         result: NDArray[np.float32] = self._model.actions(chunk)[0].numpy()
@@ -103,7 +115,7 @@ def load_policy(path: Path | str, threads: int = 1) -> PolicyRuntime:
     if threads < 1:
         raise UserError('threads must be at least 1.')
     kind, _ = load_config(path)
-    if not issubclass(MODULES[kind], BcPolicy | Cql):
+    if not issubclass(MODULES[kind], _POLICIES):
         raise UserError(f'{path} is a checkpoint of kind "{kind}", which is no policy.')
     checkpoint = load_checkpoint(path)
     torch.set_num_threads(threads)

@@ -33,7 +33,9 @@ class BcLearner(Learner):
         """Scales the targets."""
         super().__init__(model, config, store, episodes, seed)
         assert store.actions is not None
-        self.targets = torch.from_numpy(chunk_targets(store.actions, store.last, config))
+        self.targets = torch.from_numpy(
+            chunk_targets(store.actions, store.last, config.horizon, config.action_scale)
+        )
         names = ('training', 'held_out')
         self.frames = {n: store.frames_of(e) for n, e in zip(names, episodes, strict=True)}
 

@@ -16,6 +16,7 @@ _LEARNERS = {
     'viva': ('vvf_models.training.viva', 'VivaLearner'),
     'bc': ('vvf_models.training.bc', 'BcLearner'),
     'cql': ('vvf_models.training.cql', 'CqlLearner'),
+    'recap': ('vvf_models.training.recap', 'RecapLearner'),
 }
 
 

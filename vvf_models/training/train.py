@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vvf_models.checkpoints import METRICS_FILE, load_config, save_checkpoint
 from vvf_models.config import to_mapping
@@ -45,11 +47,12 @@ def train(
     init_encoder: Path | str | None = None,
     skip_bad: Callable[[str], None] | None = None,
     task_data: Sequence[Episode] | None = None,
+    indicator: Callable[[FrameStore], NDArray[np.int8]] | None = None,
 ) -> dict[str, float]:
     """Trains a model and writes its checkpoint.
 
     Args:
-        kind: 'icvf', 'vip', 'distributional', 'viva', 'bc' or 'cql'.
+        kind: 'icvf', 'vip', 'distributional', 'viva', 'bc', 'cql' or 'recap'.
         data: Episodes, or frames already at the configuration's size.
         config: The kind's configuration.
         out: The checkpoint's folder.
@@ -69,6 +72,8 @@ def train(
         skip_bad: Told of every episode that cannot be used; without it, the first is an error.
         task_data: Episodes of the task that is trained for, of which every batch has its share
             beside `data`; only of kinds with a "mixing_ratio".
+        indicator: For 'recap': says of the store which frames (N,) improve; see
+            `vvf_models.training.indicators`.
 
     Returns:
         Held-out metrics of the kept weights, those of training episodes (`seen_...`: the gap), and
@@ -94,6 +99,8 @@ def train(
     )
     if task_data is not None:
         store = replace(store, target=store.numbers >= prior)
+    if indicator is not None:
+        store = replace(store, improving=indicator(store))
     torch.manual_seed(seed)
     try:
         learner = learner_of(kind, config, store, seed)

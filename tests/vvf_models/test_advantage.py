@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from vvf.advantage import lookahead, lookback, threshold, until_done
+from vvf_models.values.advantage import lookahead, lookback, threshold, until_done
 from vvf_models.values.returns import normalised_return, steps_left
 
 GAMMA = 0.9

@@ -22,8 +22,6 @@ terminal state, and steps cost nothing; V(t) stays the model's. Such a frame has
 Thresholds are taken of the frames up to it only (`until_done`), since theirs know no others.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

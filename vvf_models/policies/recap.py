@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RECAP's advantage-conditioned policy (pi*0.6, arXiv 2511.14759, sec. IV), small enough to train.
+
+A policy that is told, beside what is seen and asked for, whether the action *improves* on what the
+value function expects of the data (the indicator I). It learns from everything, good and bad; at
+run time it is asked for improvement. The indicator is dropped in `indicator_dropout` of the batch,
+so that both pi(a | o) and pi(a | I, o) are there and guidance can go beyond the better one:
+
+    v = v(o) + beta (v(I, o) - v(o)),          beta = 1 the plain conditional.
+
+Differences from the paper: the vision-language backbone with an action expert is replaced by a
+spatial softmax per camera, a sentence vector or a one-hot task, and one network for the flow; the
+indicator is an embedding and not a piece of text; no discrete action tokens are predicted.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vvf_models.encoders.observation import Normaliser
+from vvf_models.encoders.small import SpatialSoftmaxEncoder
+from vvf_models.model_config import ObservationConfig, TrainingConfig, require
+from vvf_models.policies.cql_networks import ToldMlp
+from vvf_models.policies.flow import guided, integrate
+from vvf_models.policies.tasks import TASK_VECTORS, embed_tasks, task_dim
+
+NEGATIVE, POSITIVE, DROPPED = 0, 1, 2
+
+_STATE_LATENT = 64
+_INDICATOR_DIM = 32
+_TIME_DIM = 32
+_LOWEST, _HIGHEST = 1.0, 100.0  # angular frequencies of the time's embedding
+LEARN_FROM = ('all', 'positive', 'successes')
+
+
+@dataclass(frozen=True)
+class RecapConfig(TrainingConfig, ObservationConfig):
+    """Everything needed to rebuild and to train a policy.
+
+    The last entry of an action is the gripper in [0, 1] (1 open); `action_scale` belongs to the
+    entries before it, and one scaled unit should be a large but usual action.
+    """
+
+    # Action.
+    action_dim: int = 7
+    horizon: int = 6
+    action_scale: tuple[float, ...] = (0.045, 0.045, 0.045, 0.3, 0.3, 0.3)  # m and rad
+    dt: float = 0.2  # seconds per step of a chunk
+    # Conditioning.
+    task_vector: str = 'one-hot'  # or 'language': the sentence encoder's 384 numbers
+    task_slots: int = 0  # places of a one-hot vector; 0: as many as there are tasks
+    tasks: tuple[str, ...] = ()  # from the training data
+    indicator_dropout: float = 0.3  # 1: a policy without an indicator
+    guidance: float = 1.0  # beta at run time; 1.5 to 2.5 where it helps
+    # Objective: what is learned from; 'positive' and 'successes' are filtered cloning.
+    learn_from: str = 'all'
+    # Network.
+    width: int = 32
+    hidden: tuple[int, ...] = (512, 512, 512)
+    flow_steps: int = 10
+    # Training.
+    learning_rate: float = 1e-3
+    gradient_clip: float = 5.0
+    ema_decay: float = 0.998
+    hold: float = 0.0
+    held_out_fraction: float = 0.05
+    evaluate_every: int = 500  # steps
+    shift: int = 2  # pixels
+    contrast: float = 0.1
+    brightness: float = 0.08
+    state_noise: float = 0.0  # of each entry's standard deviation
+
+    def __post_init__(self) -> None:
+        """Checks what would otherwise fail late.
+
+        Raises:
+            UserError: A value is out of its range.
+        """
+        super().__post_init__()
+        self.check_training()
+        require(self.image_size % 4 == 0, '"image_size" must be a multiple of 4')
+        require(
+            len(self.action_scale) == self.action_dim - 1,
+            f'"action_scale" must have {self.action_dim - 1} entries, one for each entry of an '
+            'action but the gripper',
+        )
+        require(
+            min(self.action_scale, default=1.0) > 0, 'every entry of "action_scale" must be above 0'
+        )
+        require(min(self.hidden, default=0) >= 1, '"hidden" must have sizes of at least 1')
+        require(self.flow_steps >= 1, '"flow_steps" must be at least 1')
+        require(0 <= self.indicator_dropout <= 1, '"indicator_dropout" must lie in [0, 1]')
+        require(self.guidance >= 0, '"guidance" must not be negative')
+        for name, known in (('task_vector', TASK_VECTORS), ('learn_from', LEARN_FROM)):
+            require(getattr(self, name) in known, f'"{name}" must be one of {", ".join(known)}')
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the policy knows an indicator at all."""
+        return self.indicator_dropout < 1 and self.learn_from == 'all'
+
+
+class RecapPolicy(nn.Module):
+    """The policy network."""
+
+    action_scale: Tensor
+    frequencies: Tensor
+
+    def __init__(self, config: RecapConfig) -> None:
+        """Builds the network."""
+        super().__init__()
+        self.config = config
+        self.encoders = nn.ModuleList(
+            SpatialSoftmaxEncoder(config.image_size, config.width) for _ in config.cameras
+        )
+        size = sum(3 * config.width for _ in config.cameras)
+        self.state: nn.Module | None = None
+        if config.state_dim:
+            self.state = nn.Sequential(nn.Linear(config.state_dim, _STATE_LATENT), nn.ReLU())
+            size += _STATE_LATENT
+        size += task_dim(config.task_vector, config.tasks, config.task_slots)
+        flat = config.horizon * config.action_dim
+        self.norm = nn.LayerNorm(size)
+        self.indicator = nn.Embedding(3, _INDICATOR_DIM)
+        self.flow = ToldMlp(size, _TIME_DIM + _INDICATOR_DIM, flat, config.hidden)
+        self.velocity_head = nn.Linear(config.hidden[-1], flat)
+        self.normalise = Normaliser(config)
+        self.register_buffer('action_scale', torch.tensor(config.action_scale), persistent=False)
+        octaves = torch.linspace(math.log(_LOWEST), math.log(_HIGHEST), _TIME_DIM // 2)
+        self.register_buffer('frequencies', octaves.exp(), persistent=False)
+
+    def embed(self, instructions: Sequence[str]) -> Tensor:
+        """Task vectors (N, T) of N instructions.
+
+        Raises:
+            UserError: An instruction is none of several that were trained.
+        """
+        config = self.config
+        return embed_tasks(instructions, config.task_vector, config.tasks, config.task_slots)
+
+    def context(
+        self,
+        images: list[Tensor],
+        state: Tensor | None,
+        task: Tensor,
+        hide_state: Tensor | None = None,
+    ) -> Tensor:
+        """What the flow is conditioned on, but for the indicator: (B, C).
+
+        Args:
+            images: Per camera, (B, 3, S, S) float in [-1, 1].
+            state: (B, D) normalised, or None for a model of images only.
+            task: (B, T) task vectors.
+            hide_state: (B,) bool, where the state's latent is set to zero.
+        """
+        parts = [encode(image) for encode, image in zip(self.encoders, images, strict=True)]
+        if self.state is not None:
+            if state is None:
+                raise ValueError('this model needs a state')
+            latent = self.state(state)
+            if hide_state is not None:
+                latent = latent * (~hide_state)[:, None]
+            parts.append(latent)
+        normed: Tensor = self.norm(torch.cat([*(p.float() for p in parts), task], -1))
+        return normed
+
+    def velocity(self, context: Tensor, chunk: Tensor, time: Tensor, indicator: Tensor) -> Tensor:
+        """Velocities of noisy chunks.
+
+        Args:
+            context: (B, C).
+            chunk: (B, H, A) at time t.
+            time: (B,) in [0, 1].
+            indicator: (..., B) of NEGATIVE, POSITIVE and DROPPED.
+
+        Returns:
+            (..., B, H, A).
+        """
+        angles = time[:, None] * self.frequencies
+        clock = torch.cat([angles.sin(), angles.cos()], -1).expand(*indicator.shape, -1)
+        told = torch.cat([clock, self.indicator(indicator)], -1)
+        noisy = chunk.flatten(1).expand(*indicator.shape, -1)
+        velocity: Tensor = self.velocity_head(self.flow(context, told, noisy))
+        return velocity.view(*indicator.shape, *chunk.shape[1:])
+
+    def sample(
+        self,
+        context: Tensor,
+        noise: Tensor,
+        *,
+        indicator: int = POSITIVE,
+        guidance: float | None = None,
+    ) -> Tensor:
+        """Draws scaled chunks (B, H, A) from noise of that shape.
+
+        Args:
+            context: (B, C).
+            noise: Standard normal.
+            indicator: What is asked for.
+            guidance: Beta; None: the configuration's.
+        """
+        config = self.config
+        beta = config.guidance if guidance is None else guidance
+        wanted = indicator if config.is_told else DROPPED
+        both = wanted != DROPPED and beta != 1.0
+        asked = torch.tensor([wanted, DROPPED] if both else [wanted], device=noise.device)
+        indicators = asked[:, None].expand(-1, len(noise))
+
+        def velocity(chunk: Tensor, time: Tensor) -> Tensor:
+            found = self.velocity(context, chunk, time, indicators)
+            return guided(found[0], found[1], beta) if both else found[0]
+
+        return integrate(velocity, noise, config.flow_steps)
+
+    def actions(self, chunk: Tensor) -> Tensor:
+        """Scaled chunks to actions in SI units, the gripper in [0, 1]."""
+        gripper = ((chunk[..., -1:] + 1) / 2).clamp(0, 1)
+        return torch.cat([chunk[..., :-1] * self.action_scale, gripper], -1)

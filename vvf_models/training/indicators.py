@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RECAP's improvement indicator for every frame of a store (arXiv 2511.14759, sec. IV-A, app. F).
+
+    I_t = 1[A_t >= eps],     eps per task, so that a given share of its frames is positive:
+                             30 % in pre-training, 40 % of the rollouts in fine-tuning.
+
+The advantage A looks N steps ahead (50 in the paper at 50 Hz, a second; the rest of the episode in
+pre-training). What a human did counts as positive, and so does a demonstration in fine-tuning. The
+paper writes `>`, Evo-RL and RLinf `>=`: both shares are reported, as values that repeat make them
+differ.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vvf_models.data.frames import FAILURE, SUCCESS, FrameStore
+from vvf_models.errors import UserError
+from vvf_models.evaluation.scoring import episode_values
+from vvf_models.runtime.value import ValueRuntime
+from vvf_models.values import advantage
+
+REST_OF_EPISODE = 1 << 20  # the paper's N = T
+
+
+@dataclass(frozen=True)
+class Indicators:
+    """Which frames improve on what was expected.
+
+    Attributes:
+        improving: (N,) int8, 1 or 0.
+        advantages: (N,) in the value model's unit.
+        thresholds: By instruction; NaN where no frame of it was judged.
+        share: Of the judged frames that are positive, by `>=`.
+        share_strict: The same by `>`.
+        forced: Frames that are positive whatever their advantage.
+    """
+
+    improving: NDArray[np.int8]
+    advantages: NDArray[np.float64]
+    thresholds: Mapping[str, float]
+    share: float
+    share_strict: float
+    forced: int
+
+
+def store_advantages(runtime: ValueRuntime, store: FrameStore, n_steps: int) -> NDArray[np.float64]:
+    """Advantages (N,) of all frames over the next n steps, a frame counting as a step.
+
+    Raises:
+        UserError: The value model looks through cameras, or at a size, that the store has not.
+    """
+    model = runtime.model
+    missing = [camera for camera in runtime.cameras if camera not in store.images]
+    if missing or store.image_size != runtime.image_size:
+        raise UserError(
+            f'{runtime.name} looks through {", ".join(runtime.cameras)} at {runtime.image_size} '
+            f'px, and the frames are of {", ".join(store.images)} at {store.image_size} px.'
+        )
+    episodes = np.arange(store.n_episodes)
+    values = episode_values(model, store, episodes, runtime.stored_goals)
+    parts = []
+    for episode, value in zip(episodes, values, strict=True):
+        failed = store.outcome[episode] == FAILURE
+        done = store.success_index[episode] if store.outcome[episode] == SUCCESS else -1
+        parts.append(
+            advantage.lookahead(
+                np.arange(len(value), dtype=np.float64),
+                value.astype(np.float64),
+                gamma=model.discount,
+                rate_hz=1.0,
+                n_steps=n_steps,
+                step_cost=model.step_cost_of(store.instructions[episode]),
+                end_value=model.failure_value if failed else None,
+                done=int(done),
+            )
+        )
+    return np.concatenate(parts)
+
+
+def indicate(
+    advantages: NDArray[np.float64],
+    store: FrameStore,
+    positive_ratio: float,
+    demonstrations: NDArray[np.bool_] | None = None,
+) -> Indicators:
+    """Compares advantages with the threshold of each task.
+
+    Args:
+        advantages: (N,) of `store_advantages`.
+        store: Whose frames they are.
+        positive_ratio: Share of each task's frames that are to be positive.
+        demonstrations: (E,) bool, episodes that are positive throughout and take no part in the
+            threshold.
+
+    Raises:
+        UserError: The ratio is no share.
+    """
+    if not 0 < positive_ratio < 1:
+        raise UserError(f'The share of positives must lie between 0 and 1, not {positive_ratio}.')
+    shown = np.zeros(store.n_episodes, bool) if demonstrations is None else demonstrations
+    episode_of = store.episode_of
+    # As in the paper's data, where an episode ends with its success.
+    judged = ~shown[episode_of] & ~(store.done & ~_first_done(store))
+    names = np.array(store.instructions)
+    limit = np.full(store.n_frames, np.nan)
+    thresholds = {}
+    for name in sorted(set(store.instructions)):
+        here = (names == name)[episode_of]
+        thresholds[name] = advantage.threshold(advantages[here & judged], positive_ratio)
+        limit[here] = thresholds[name]
+    at_least, above = advantages >= limit, advantages > limit
+    forced = shown[episode_of] | store.interventions
+    return Indicators(
+        improving=(at_least | forced).astype(np.int8),
+        advantages=advantages,
+        thresholds=thresholds,
+        share=float(at_least[judged].mean()) if judged.any() else float('nan'),
+        share_strict=float(above[judged].mean()) if judged.any() else float('nan'),
+        forced=int(forced.sum()),
+    )
+
+
+def _first_done(store: FrameStore) -> NDArray[np.bool_]:
+    done = store.done
+    before = np.concatenate([[False], done[:-1]])
+    before[store.starts] = False
+    return np.asarray(done & ~before)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains RECAP's policy: flow matching on every action, told which of them improve."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vvf_models.data.frames import FAILURE, FrameStore
+from vvf_models.errors import UserError
+from vvf_models.policies.bc import chunk_targets
+from vvf_models.policies.flow import draw_time, flow_loss, interpolate
+from vvf_models.policies.recap import DROPPED, RecapConfig, RecapPolicy
+from vvf_models.training.common import with_state_statistics
+from vvf_models.training.learner import Batch, Draw, Indices, Learner
+
+
+class RecapLearner(Learner):
+    """A policy, the action chunks of all frames, and which of them improve."""
+
+    kind = 'recap'
+    title = 'Advantage-conditioned policy'
+    model: RecapPolicy
+    config: RecapConfig
+    task_vectors: Tensor
+
+    def __init__(
+        self,
+        model: RecapPolicy,
+        config: RecapConfig,
+        store: FrameStore,
+        episodes: tuple[Indices, Indices],
+        seed: int,
+    ) -> None:
+        """Scales the targets."""
+        super().__init__(model, config, store, episodes, seed)
+        assert store.actions is not None
+        self.targets = torch.from_numpy(
+            chunk_targets(store.actions, store.last, config.horizon, config.action_scale)
+        )
+        self.improving = torch.from_numpy(store.improving.astype(np.int64))
+        names = sorted(set(store.instructions))
+        self.task = np.array([names.index(text) for text in store.instructions])
+        self.episode_of = store.episode_of
+        self.register_buffer('task_vectors', model.embed(names), persistent=False)
+        self.frames = {
+            split: usable_frames(store, config, chosen)
+            for split, chosen in zip(('training', 'held_out'), episodes, strict=True)
+        }
+
+    @classmethod
+    def create(cls, config: Any, store: FrameStore, seed: int) -> 'RecapLearner':
+        """Splits the episodes and builds the network.
+
+        Raises:
+            UserError: There is no action, nothing to learn from, actions of another length, or no
+                indicator for a policy that is told one.
+        """
+        if store.actions is None:
+            raise UserError('The episodes have no actions; no policy can be learned from them.')
+        if store.actions.shape[1] != config.action_dim:
+            raise UserError(
+                f'The episodes have actions of {store.actions.shape[1]} numbers, the '
+                f'configuration says {config.action_dim}; set "action_dim" and "action_scale".'
+            )
+        if (config.is_told or config.learn_from == 'positive') and (store.improving < 0).any():
+            raise UserError(
+                'Nobody said which actions improve: give a value model with --value, or train '
+                'without the indicator by --set indicator_dropout=1.'
+            )
+        training, held_out = store.split(config.held_out_fraction, seed)
+        usable = usable_frames(store, config, training)
+        if not len(usable):
+            raise UserError(
+                f'Nothing is left to learn from with "learn_from" {config.learn_from}; give '
+                'episodes that succeed.'
+            )
+        if not config.state_mean:
+            config = with_state_statistics(config, store, usable)
+        tasks = (*config.tasks, *sorted(set(store.instructions) - set(config.tasks)))
+        slots = config.task_slots or len(tasks)
+        if config.task_vector == 'one-hot' and len(tasks) > slots:
+            raise UserError(
+                f'There are {len(tasks)} tasks, but the one-hot vector has {slots} places; set '
+                f'"task_slots" to {len(tasks)} or more, already in the run to start from.'
+            )
+        config = replace(config, tasks=tasks, task_slots=slots)
+        return cls(RecapPolicy(config), config, store, (training, held_out), seed)
+
+    @classmethod
+    def continued(cls, config: Any, earlier: Any) -> Any:
+        """What the network of an earlier run means: tasks, their places, and units."""
+        same_state = earlier.state_dim == config.state_dim
+        return replace(
+            config,
+            tasks=earlier.tasks,
+            task_slots=earlier.task_slots,
+            action_scale=earlier.action_scale,
+            state_mean=earlier.state_mean if same_state else (),
+            state_std=earlier.state_std if same_state else (),
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How many of the actions count as improvement."""
+        frames = torch.from_numpy(self.frames['training'])
+        if not self.config.is_told or not len(frames):
+            return ()
+        share = float((self.improving[frames] == 1).float().mean())
+        return (f'{share:.1%} of the actions that are learned from count as improvement',)
+
+    @property
+    def stochastic(self) -> bool:
+        """True: noise and times are drawn in `forward`."""
+        return True
+
+    def draw(self, rng: np.random.Generator, split: str, count: int) -> Draw:
+        """Frames, the chunks that start there, their tasks and indicators."""
+        frames = rng.choice(self.frames[split], count)
+        rows = torch.from_numpy(frames)
+        indicator = self.improving[rows] if self.config.is_told else torch.full((count,), DROPPED)
+        dropped = torch.from_numpy(rng.random(count) < self.config.indicator_dropout)
+        data = {
+            'target': self.targets[rows],
+            'indicator': torch.where(dropped, DROPPED, indicator),
+            'task': torch.from_numpy(self.task[self.episode_of[frames]]),
+        }
+        return Draw(frames, data=data)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of the velocities at random times."""
+        model, target = cast(RecapPolicy, self.active), batch.data['target']
+        noise = torch.randn_like(target)
+        time = draw_time(len(target)).to(target.device)
+        task = self.task_vectors[batch.data['task']]
+        device = target.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.config.bfloat16):
+            context = model.context(batch.images, batch.state, task, batch.hide_state)
+            noisy = interpolate(noise, target, time)
+            velocity = model.velocity(context, noisy, time, batch.data['indicator'])
+        loss = flow_loss(velocity, noise, target)
+        return loss, {'loss': loss.detach()}
+
+    def score(self, metrics: Mapping[str, float]) -> float:
+        """By the loss where episodes are held out, else the later the better."""
+        return super().score(metrics) if len(self.frames['held_out']) else 0.0
+
+
+def usable_frames(store: FrameStore, config: RecapConfig, episodes: Indices) -> Indices:
+    """Frames that are learned from: all, those that improve, or those of episodes not failed."""
+    if config.learn_from == 'successes':
+        episodes = episodes[store.outcome[episodes] != FAILURE]
+    frames = store.frames_of(episodes)
+    return frames[store.improving[frames] == 1] if config.learn_from == 'positive' else frames
