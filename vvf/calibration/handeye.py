@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hand-eye calibration: where a camera is on the gripper, or beside the robot.
 
-Poses that do not fit are left out first, as a single one would spoil every method: many samples of
-four poses are solved, and the one whose median residual is least says what fits (Rousseeuw's least
-median of squares). All methods then see the same poses. Least squares are chosen, unless another
-method predicts better where the board is in poses that it has not seen.
+Poses that do not fit are left out first, and all methods then see the same poses. Least squares are
+chosen, unless another method predicts better where the board is in poses that it has not seen.
 """
 
 from __future__ import annotations
@@ -29,6 +27,7 @@ from vvf.calibration.handeye_methods import (
     refine,
     solve,
 )
+from vvf.calibration.handeye_outliers import LEAST_FOR_REJECTION, find_fitting
 from vvf.calibration.poses import PosePairs
 from vvf.errors import UserError
 
@@ -36,13 +35,6 @@ MIN_POSES = 3
 MIN_TURN_DEG = 2.0
 _MIN_SECOND_AXIS_DEG = 1.0
 
-_SAMPLES = 200
-_SAMPLE = 4
-# With fewer poses, one that does not fit cannot be told from the others.
-_LEAST_FOR_REJECTION = 6
-# The board's distance is much less certain than its direction, so the tail of residuals is long.
-_CUT = 5.0
-_LEAST_CUT = (5e-4, np.radians(0.05))  # metres, radians
 _FOLDS = 5
 _CLEARLY = 1.1  # of a sum of squares: five per cent of the error
 
@@ -132,7 +124,7 @@ def calibrate(pairs: PosePairs, setup: Setup) -> HandEye:
     """
     check_rotations(pairs)
     motion, board = motions(pairs, setup), pairs.board
-    used, off = _fitting(motion, board)
+    used, off = find_fitting(motion, board)
     rejected = tuple(
         Rejected(int(i), pairs.names[i], 1e3 * off.metres[i], float(np.degrees(off.radians[i])))
         for i in np.flatnonzero(~used)
@@ -207,7 +199,7 @@ def _held_out(name: str, motion: Poses, board: Poses) -> Residuals:
     """Errors in poses that were left out of the fit, a fifth at a time."""
     n = len(motion)
     nothing = Residuals(np.full(1, np.nan), np.full(1, np.nan))
-    if n < _LEAST_FOR_REJECTION:
+    if n < LEAST_FOR_REJECTION:
         return nothing
     metres, radians = np.zeros(n), np.zeros(n)
     for fold in range(_FOLDS):
@@ -237,55 +229,3 @@ def _choice(methods: dict[str, MethodResult]) -> str:
     if REFINED in scores and scores[REFINED] <= _CLEARLY * scores[best]:
         return REFINED
     return best
-
-
-def _fitting(motion: Poses, board: Poses) -> tuple[npt.NDArray[np.bool_], Residuals]:
-    """Which poses (N,) belong together, and how far all are from where those put the board."""
-    n = len(motion)
-    everything = np.ones(n, bool)
-    if n < _LEAST_FOR_REJECTION:
-        return everything, Residuals(np.zeros(n), np.zeros(n))
-    # An angle counts as what it moves the board's place by.
-    arm = float(np.median(np.linalg.norm(board[:, :3, 3], axis=1)))
-    rng = np.random.default_rng(0)
-    used, best, off = everything, np.inf, None
-    for number in range(_SAMPLES):
-        chosen = np.arange(n) if number == 0 else rng.choice(n, _SAMPLE, replace=False)
-        try:
-            pose = solve('park', motion[chosen], board[chosen])
-        except NoSolutionError:
-            continue
-        placed = board_poses(pose, motion, board)
-        seen = distances(placed, _median_pose(placed))
-        apart = np.hypot(seen.metres, arm * seen.radians)
-        if np.median(apart) < best:
-            best, off, used = float(np.median(apart)), seen, apart <= np.median(apart)
-    for _ in range(10):
-        before = used
-        try:
-            pose = solve('park', motion[used], board[used])
-        except NoSolutionError:
-            break
-        placed = board_poses(pose, motion, board)
-        off = distances(placed, mean_pose(placed[used]))
-        cuts = [
-            max(least, _CUT * float(np.median(values)))
-            for least, values in zip(_LEAST_CUT, (off.metres, off.radians), strict=True)
-        ]
-        used = (off.metres <= cuts[0]) & (off.radians <= cuts[1])
-        if (used == before).all():
-            break
-    if off is None or used.sum() < MIN_POSES:
-        return everything, Residuals(np.zeros(n), np.zeros(n))
-    return used, off
-
-
-def _median_pose(poses: Poses) -> Poses:
-    """The mean (4, 4) of the half of poses (N, 4, 4) that is nearest to the middle one."""
-    places = poses[:, :3, 3]
-    apart = np.linalg.norm(places - np.median(places, axis=0), axis=1)
-    centre = poses[int(np.argmin(apart))]
-    turned = distances(poses, centre)
-    score = apart / max(np.median(apart), 1e-12)
-    score = score + turned.radians / max(float(np.median(turned.radians)), 1e-12)
-    return mean_pose(poses[score <= np.median(score)])

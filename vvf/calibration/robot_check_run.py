@@ -16,9 +16,9 @@ import numpy.typing as npt
 from vvf.bags.frames import header_stamp
 from vvf.bags.reader import DecodeError, open_bag
 from vvf.calibration.board import Board
+from vvf.calibration.poses_bag import camera_topic, joint_track
 from vvf.calibration.poses_camera import check_size
 from vvf.calibration.poses_robot import Robot
-from vvf.calibration.poses_views import camera_topic, joint_track
 from vvf.calibration.robot_check import RobotPainter
 from vvf.calibration.robot_check_board import board_error
 from vvf.errors import UserError

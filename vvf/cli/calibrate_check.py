@@ -66,9 +66,9 @@ def run(args: argparse.Namespace) -> int:
     """Run `vvf calibrate check`."""
     from vvf.bags.reader import is_bag
     from vvf.calibration.handeye_file import read_place
+    from vvf.calibration.poses_bag import bag_robot
     from vvf.calibration.poses_camera import read_lens
     from vvf.calibration.poses_robot import robot
-    from vvf.calibration.poses_views import bag_robot
     from vvf.calibration.robot_check import RobotPainter
     from vvf.calibration.robot_check_run import Checker
 

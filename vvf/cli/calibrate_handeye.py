@@ -117,9 +117,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_images(args: argparse.Namespace, board: Any) -> tuple[PosePairs, str]:
+    from vvf.calibration.poses_bag import bag_robot, views_of_bag
     from vvf.calibration.poses_camera import read_lens
     from vvf.calibration.poses_robot import robot
-    from vvf.calibration.poses_views import bag_robot, pairs_of, views_of_bag, views_of_folder
+    from vvf.calibration.poses_views import pairs_of, views_of_folder
 
     lens = read_lens(args.intrinsics)
     name = args.robot or (bag_robot(args.bag) if args.bag is not None else '')
