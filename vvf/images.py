@@ -189,8 +189,7 @@ def fill_image(message: Any, image: RgbImage) -> Any:
     message.height, message.width = int(image.shape[0]), int(image.shape[1])
     message.encoding, message.is_bigendian = 'rgb8', 0
     message.step = message.width * 3
-    message.data = array.array('B')
-    message.data.frombytes(np.ascontiguousarray(image).data.cast('B'))
+    message.data = array.array('B', np.ascontiguousarray(image).tobytes())
     return message
 
 
