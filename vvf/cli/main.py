@@ -29,6 +29,7 @@ COMMANDS = {
     'doctor': 'what is installed, what is missing, and the command that mends it',
     'up': 'run the graph of a task, or replay a bag into it',
     'episode': 'start, end, judge and save episodes of a running graph',
+    'teleop': 'drive the arm, take over from a policy and give back',
     'calibrate': "measure a camera's lens, and where it is on the robot",
     'demo': 'run, record, relabel and report some episodes in simulation',
     'collect': 'record episodes of the scripted expert in simulation',

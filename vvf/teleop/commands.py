@@ -14,6 +14,12 @@ Array = NDArray[np.float64]
 AXES = ('x', 'y', 'z', 'roll', 'pitch', 'yaw')
 
 
+#: std_msgs/Header: a key by name in `frame_id`, or '' for a terminal that is there; `stamp`: when.
+KEYS_TOPIC = '/vvf/teleop/keys'
+#: diagnostic_msgs/DiagnosticStatus: how it goes.
+STATUS_TOPIC = '/vvf/teleop/status'
+
+
 class Command(Enum):
     """The value is the name in a gamepad's file."""
 

@@ -20,6 +20,7 @@ from vvf.paths import config_path
 from vvf.schema import build
 from vvf.teleop.commands import AXES, Array, Command
 
+_FUTURE_S = 0.1
 _OUTSIDE = 1.01  # what rounding may make of a full deflection
 
 
@@ -114,15 +115,15 @@ class Gamepad:
     _heard: float = -np.inf
 
     def take(
-        self, axes: Sequence[float], buttons: Sequence[int], now: float
+        self, axes: Sequence[float], buttons: Sequence[int], now: float, age: float = 0.0
     ) -> tuple[list[Command], str]:
-        """Take a message.
+        """Take a message that is `age` seconds old by its stamp.
 
         Returns:
             The commands whose button went down with it, and why it was refused ('': it was not).
         """
         numbers = np.asarray(axes, np.float64)
-        why = self._wrong(numbers, len(buttons))
+        why = self._wrong(numbers, len(buttons), age)
         if why:
             self.refused += 1
             return [], why
@@ -165,7 +166,9 @@ class Gamepad:
         zone = self.mapping.deadzone
         return float(np.sign(value)) * max(abs(value) - zone, 0.0) / (1.0 - zone)
 
-    def _wrong(self, axes: Array, buttons: int) -> str:
+    def _wrong(self, axes: Array, buttons: int, age: float) -> str:
+        if not -_FUTURE_S <= age <= self.timeout_s:
+            return f'the gamepad sends what is {age:.2f} s old: do the clocks agree?'
         if not np.isfinite(axes).all() or (np.abs(axes) > _OUTSIDE).any():
             return 'the gamepad sends axes that are no numbers in [-1, 1]'
         last_axis = max((a.axis for a in self.mapping.motion.values()), default=-1)
