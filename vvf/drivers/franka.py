@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Franka FR3 or FER under franka_ros2, with a trajectory controller and the Franka Hand.
+
+Never positions straight from a policy: the robot answers steps with a reflex. What the gate
+commands becomes short trajectories (`vvf.drivers.franka_stream`).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from builtin_interfaces.msg import Duration, Time
+from rclpy.node import Node
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from vvf.drivers.base import JointReading
+from vvf.drivers.franka_hand import FrankaHand
+from vvf.drivers.franka_options import franka_options
+from vvf.drivers.franka_recovery import FrankaRecovery
+from vvf.drivers.franka_state import FrankaState
+from vvf.drivers.franka_stream import STEP_NS, Streamer, Trajectory
+from vvf.errors import UserError
+from vvf.nodes.common import now_s
+from vvf.safety import Command, RobotLimits
+
+_SECOND_NS = 1_000_000_000
+
+
+class FrankaDriver:
+    """Speaks the vendor's topics and actions for one arm.
+
+    Args:
+        node: owns the publishers, subscriptions and clients.
+        limits: of the robot.
+        options: of the rig file, see `vvf.drivers.franka_options`.
+        side: 'left' or 'right' of two arms, for messages.
+
+    Raises:
+        UserError: an option is wrong, or the vendor's messages are not installed.
+    """
+
+    def __init__(
+        self, node: Node, limits: RobotLimits, options: Mapping[str, Any], side: str = ''
+    ) -> None:
+        self._options = franka_options(options, side)
+        _require_messages()
+        from franka_msgs.msg import FrankaRobotState
+
+        self._node = node
+        self._names = list(self._options.joint_names(limits))
+        controller = self._options.controller_name(limits)
+        self._topic = self._options.name(f'{controller}/joint_trajectory')
+        self._publisher = node.create_publisher(JointTrajectory, self._topic, 1)
+        self._state = FrankaState(node, limits, self._options, FrankaRobotState)
+        self._recovery = FrankaRecovery(
+            node,
+            self._options,
+            ['joint_state_broadcaster', 'franka_robot_state_broadcaster', controller],
+        )
+        self._hand = FrankaHand(node, self._options) if self._options.gripper else None
+        self._streamer = Streamer(
+            limits, lead_s=self._options.lead_s, horizon_s=self._options.horizon_s
+        )
+        self._streaming = False
+
+    def read(self) -> JointReading | None:
+        """The newest measured joints; `None` before the first ones of arm and hand."""
+        return self._state.reading()
+
+    def write(self, command: Command, dt: float) -> None:
+        """Send a trajectory that leads to the command and stops there."""
+        now = now_s(self._node)
+        if not self._streaming:
+            reading = self._state.reading()
+            if reading is None:
+                return
+            self._streamer.reset(reading.position, now)
+            self._streaming = True
+        self._publish(self._streamer.update(command.position, now))
+        if self._hand:
+            self._hand.want(command.gripper)
+
+    def fault(self) -> str:
+        """What is wrong with robot, hand, controller or connection, and what to do."""
+        text = self._recovery.text() or self._state.fault() or self._controller_fault()
+        text = text or self._hand_fault()
+        if text:
+            # Whatever the arm does meanwhile: the next trajectory begins where it is measured.
+            self._streaming = False
+        return text
+
+    def _controller_fault(self) -> str:
+        if self._publisher.get_subscription_count():
+            return ''
+        return (
+            f'no controller listens on {self._topic}: start it, or give the rig the one that '
+            '`ros2 control list_controllers` shows.'
+        )
+
+    def _hand_fault(self) -> str:
+        if self._hand is None:
+            return ''
+        self._hand.step()
+        text = self._hand.fault()
+        if text and not (self._state.watched or self._recovery.available):
+            self._node.get_logger().warning(
+                f'neither state nor recovery of a robot: taken for fake hardware, so {text}',
+                once=True,
+            )
+            return ''
+        return text
+
+    def recover(self) -> None:
+        """Clear the error, put hardware and controllers on again, and try the hand again."""
+        self._state.forget_mode()
+        self._recovery.begin()
+        if self._hand:
+            self._hand.retry()
+
+    def prepare(self) -> str | None:
+        """Nothing of its own: the node moves the arm home."""
+        return None
+
+    def close(self) -> None:
+        """Brake and hold; the hand keeps what it holds."""
+        if self._streaming:
+            self._publish(self._streamer.stop(now_s(self._node)))
+        self._streaming = False
+
+    def _publish(self, trajectory: Trajectory) -> None:
+        message = JointTrajectory(joint_names=self._names)
+        message.header.stamp = Time(**_split(trajectory.first * STEP_NS))
+        rows = zip(trajectory.position, trajectory.velocity, trajectory.acceleration, strict=True)
+        message.points = [
+            JointTrajectoryPoint(
+                positions=array('d', position),
+                velocities=array('d', velocity),
+                accelerations=array('d', acceleration),
+                time_from_start=Duration(
+                    sec=i * STEP_NS // _SECOND_NS, nanosec=i * STEP_NS % _SECOND_NS
+                ),
+            )
+            for i, (position, velocity, acceleration) in enumerate(rows)
+        ]
+        self._publisher.publish(message)
+
+
+def _split(nanoseconds: int) -> dict[str, int]:
+    return {'sec': nanoseconds // _SECOND_NS, 'nanosec': nanoseconds % _SECOND_NS}
+
+
+def _require_messages() -> None:
+    """Raise UserError where the vendor's packages are not installed."""
+    needed = {
+        'franka_msgs': 'build franka_ros2 (docs/hardware_franka.md) and source its '
+        'install/setup.bash',
+        'control_msgs': 'sudo apt install ros-jazzy-control-msgs',
+        'controller_manager_msgs': 'sudo apt install ros-jazzy-controller-manager-msgs',
+    }
+    for package, advice in needed.items():
+        try:
+            import_module(package)
+        except ImportError as error:
+            raise UserError(f'the Franka needs the messages of {package}: {advice}.') from error
