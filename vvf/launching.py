@@ -172,7 +172,7 @@ def launch_actions(specs: list[NodeSpec]) -> list[Any]:
             respawn_delay=0.5,
             respawn_max_retries=5,
             output='screen',
-            sigterm_timeout='4.0',
+            sigterm_timeout='10.0',
         )
         actions.append(node)
         if own and not spec.respawn:

@@ -26,8 +26,8 @@ from vvf.environment import ros_environment
 from vvf.graph import NodeSpec
 from vvf.processes import PARENT, USER_ERROR
 
-STOP_WITHIN_S = 5.0  # from Ctrl-C to nothing left
-_ARM_TIME_S = 3.0
+STOP_WITHIN_S = 12.0  # from Ctrl-C to nothing left; most of it is the arm's way to its sleep pose
+_ARM_TIME_S = 10.0  # at parking pace, from the farthest posture of any of our arms
 _MARGIN_S = 0.4
 _MAX_RESTARTS = 5
 

@@ -114,13 +114,15 @@ def test_what_moves_is_stopped_first(run, tmp_path: Path) -> None:
     assert not any(supervisor.alive().values())
 
 
-def test_the_stubborn_are_ended(run) -> None:
+def test_the_stubborn_are_ended(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert module._ARM_TIME_S + module._MARGIN_S < STOP_WITHIN_S
+    monkeypatch.setattr(module, '_ARM_TIME_S', 0.5)
+    monkeypatch.setattr(module, 'STOP_WITHIN_S', 1.5)
     supervisor, lines = run(spec('arm', 'stubborn', stop_first=True), spec('b', 'stubborn'))
     wait(lambda: sum('ready' in line for line in lines) == 2)
     supervisor.stop()
     assert not any(supervisor.alive().values())
     assert len([line for line in lines if 'did not stop' in line]) == 2
-    assert module._ARM_TIME_S + module._MARGIN_S < STOP_WITHIN_S
 
 
 def test_the_command_line_is_a_list_with_the_node_and_its_files() -> None:
