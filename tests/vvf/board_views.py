@@ -12,8 +12,8 @@ import numpy as np
 from vvf.calibration.board import Chessboard
 from vvf.calibration.charuco import Charuco
 
-_PER_SQUARE = 120  # pixels of the texture
-_FINER = 3  # rays per pixel, squared
+_PER_SQUARE = 64  # pixels of the texture
+_FINER = 2  # rays per pixel, squared
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,17 @@ def photograph(
 
 
 def places(count: int, board: Chessboard | Charuco, lens: Lens, seed: int = 0) -> list[tuple]:
-    """Poses (turn, centre) that cover the image, the distances and the tilts."""
+    """Poses (turn, centre) that cover the image, the distances and the tilts.
+
+    A ChArUco board may reach out of the image, a chessboard is seen only where it does not.
+    """
+    inside = 0.42 if isinstance(board, Charuco) else 0.55
     rng = np.random.default_rng(seed)
     across = board.square * max(board.columns, board.rows)
     poses = []
     for i in range(count):
         distance = across * lens.fx / lens.width * (1.5, 2.0, 2.8)[i % 3]
-        reach = 0.5 * distance - 0.42 * across * lens.fx / lens.width
+        reach = 0.5 * distance - inside * across * lens.fx / lens.width
         side = np.array([(-1, -1), (1, 1), (1, -1), (-1, 1), (0, 0)][i % 5])
         half = np.array([lens.width / lens.fx, lens.height / lens.fy])
         x, y = side * np.maximum(reach, 0) * half * np.array([0.9, 0.8])

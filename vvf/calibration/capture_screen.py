@@ -45,7 +45,7 @@ def terminal(views: Views, verdict: Verdict) -> Group:
     bars.append(verdict.reason, 'bold green' if verdict.taken else 'yellow')
     table = Table.grid(padding=(0, 3))
     table.add_row(grid, bars)
-    hints = Text('\n'.join(f'→ {hint}' for hint in coverage.missing()[:_SHOWN_HINTS]))
+    hints = Text('\n'.join(f'→ {hint}' for hint in _hints(views)))
     return Group(table, hints, Text('Ctrl-C: enough, calibrate', 'dim'))
 
 
@@ -88,5 +88,10 @@ def _foot(figure: Figure, views: Views, verdict: Verdict, top: float) -> None:
                 figure.polygon(bar, colour)
     colour = GREEN if verdict.taken else ORANGE
     figure.text(175, top + 15, f'{len(views.views)} views; {verdict.reason}', 13, colour, 'lm')
-    for i, hint in enumerate(coverage.missing()[:_SHOWN_HINTS]):
+    for i, hint in enumerate(_hints(views)):
         figure.text(175, top + 33 + 18 * i, f'- {hint}', 11, INK, 'lm')
+
+
+def _hints(views: Views) -> list[str]:
+    assert views.coverage is not None
+    return views.coverage.missing()[:_SHOWN_HINTS] or ['nothing is missing any more']

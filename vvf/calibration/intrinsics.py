@@ -17,7 +17,7 @@ MIN_VIEWS = 3
 # multiple: few views agree by chance to a hundredth of a pixel, and then any other looks far off.
 _DEVIATIONS = 5.0
 _MULTIPLE = 2.0
-_NEGLIGIBLE_PX = 0.15
+_NEGLIGIBLE_PX = 0.3
 _MOST_REJECTED = 0.3
 
 
