@@ -23,7 +23,7 @@ from vvf.calibration.handeye_methods import (
 #: With fewer poses, one that does not fit cannot be told from the others.
 LEAST_FOR_REJECTION = 6
 _LEAST_KEPT = 3
-_SAMPLES = 200
+_SAMPLES = 100
 _SAMPLE = 4
 # The board's distance is much less certain than its direction, so the tail of residuals is long.
 _CUT = 5.0
