@@ -335,10 +335,13 @@ class SafetyGate:
             velocity = np.zeros_like(self._velocity)
         else:
             fastest = self.limits.velocity * pace
-            # v dt + v^2 / 2a = d: never faster than what can still be braked before the end.
-            left = 2.0 * self.limits.acceleration * np.abs(ends - self._position)
-            fastest = np.minimum(fastest, np.sqrt(brake**2 + left) - brake)
-            velocity = np.clip((wanted - self._position) / dt, -fastest, fastest)
+            step, way = wanted - self._position, ends - self._position
+            # The end counts where it lies ahead: behind, it is no place to be braked at.
+            left = np.where(step * way > 0, np.maximum(np.abs(step), np.abs(way)), np.abs(step))
+            # v dt + v^2 / 2a = d: never faster than what can still be braked before that.
+            braking = np.sqrt(brake**2 + 2.0 * self.limits.acceleration * left) - brake
+            fastest = np.minimum(fastest, braking)
+            velocity = np.clip(step / dt, -fastest, fastest)
             if (np.abs(velocity) >= self.limits.velocity).any() and self.mode is Mode.RUNNING:
                 self.refusals[Reason.VELOCITY_LIMIT] += 1
         allowed = np.clip(velocity, self._velocity - brake, self._velocity + brake)

@@ -93,3 +93,27 @@ TRANSITIONS: dict[tuple[Mode, Cause], Mode] = {
 def after(mode: Mode, cause: Cause) -> Mode:
     """The mode that follows."""
     return TRANSITIONS.get((mode, cause), mode)
+
+
+def mermaid() -> str:
+    """The table as a Mermaid state diagram; what all modes with a known pose share is one arrow."""
+    lines = ['stateDiagram-v2', '    [*] --> waiting', '    state "pose known" as known {']
+    outside = []
+    ways: dict[tuple[Cause, Mode], list[Mode]] = {}
+    for (mode, cause), to in TRANSITIONS.items():
+        ways.setdefault((cause, to), []).append(mode)
+    for (cause, to), sources in ways.items():
+        if set(_KNOWN) - {to} <= set(sources):
+            outside.append(f'    known --> {to.value}: {cause.value}')
+            sources = [mode for mode in sources if mode not in _KNOWN]
+        for mode in sources:
+            arrow = f'{mode.value} --> {to.value}: {cause.value}'
+            if {mode, to} <= set(_KNOWN):
+                lines.append(f'        {arrow}')
+            else:
+                outside.append(f'    {arrow}')
+    return '\n'.join([*lines, '    }', *outside]) + '\n'
+
+
+if __name__ == '__main__':
+    print(mermaid(), end='')
