@@ -37,13 +37,14 @@ class StampCheck:
     def __init__(self, tolerance_s: float) -> None:
         self._tolerance_ns = int(tolerance_s * 1e9)
         self._streams: dict[str, _Stream] = {}
+        self._told: set[tuple[str, str]] = set()
         self.refused: Counter[str] = Counter()
 
     def add(self, name: str, stamp_ns: int, now_ns: int) -> str:
         """Look at a message; says why it is refused, '' where it is not.
 
         Args:
-            name: of the stream, as complaints are to call it.
+            name: of a camera, or a topic.
             stamp_ns: of the message's header.
             now_ns: ROS time when it arrived.
         """
@@ -60,26 +61,40 @@ class StampCheck:
 
     def complaints(self) -> list[str]:
         """What is wrong with the stamps of the last messages: a sentence for each stream."""
-        return [said for name, stream in self._streams.items() if (said := self._say(name, stream))]
+        return [sentence for _, _, sentence in self._judge()]
 
-    def _say(self, name: str, stream: _Stream) -> str:
+    def news(self) -> list[str]:
+        """Complaints that were not there at the last call, however large they are by now."""
+        found = self._judge()
+        told, self._told = self._told, {(name, kind) for name, kind, _ in found}
+        return [sentence for name, kind, sentence in found if (name, kind) not in told]
+
+    def _judge(self) -> list[tuple[str, str, str]]:
+        found = []
+        for name, stream in self._streams.items():
+            kind, text = self._complaint(stream)
+            if kind:
+                called = name if name.startswith('/') else f'camera {name}'
+                found.append((name, kind, f'{called} {text}'))
+        return found
+
+    def _complaint(self, stream: _Stream) -> tuple[str, str]:
         if stream.unstamped:
-            return (
-                f'{name} has stamps of zero: set them in its driver, or take it over with a '
-                'camera node (source:=topic), which stamps by arrival'
+            return UNSTAMPED, (
+                'has stamps of zero: set them in its driver, or take it over with a camera node '
+                '(source:=topic), which stamps by arrival'
             )
         if not stream.offsets:
-            return ''
+            return '', ''
         ahead = -statistics.median(stream.offsets)
         if ahead > self._tolerance_ns:
-            return (
-                f'{name} is stamped {ahead * 1e-9:.1f} s in the future: synchronise the clocks '
-                'with chrony'
+            return FUTURE, (
+                f'is stamped {ahead * 1e-9:.1f} s in the future: synchronise the clocks with chrony'
             )
         behind = min(stream.offsets)
         if len(stream.offsets) >= _LEAST and behind > self._tolerance_ns:
-            return (
-                f'{name} is stamped {behind * 1e-9:.1f} s in the past: synchronise the clocks '
-                'with chrony, or find what delays it'
+            return 'past', (
+                f'is stamped {behind * 1e-9:.1f} s in the past: synchronise the clocks with '
+                'chrony, or find what delays it'
             )
-        return ''
+        return '', ''

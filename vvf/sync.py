@@ -69,7 +69,8 @@ class Synchroniser:
     Attributes:
         accepted: Frames that became observations.
         dropped: Frames that did not, by reason: ``out_of_order``, ``missing:<name>`` (nothing at
-            or before the frame) or ``stale:<name>`` (too old), with the camera's name or topic.
+            or before the frame) or ``stale:<name>`` (too old), with the camera's name or topic;
+            or why the messages of that camera or topic are refused, see `refuse`.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Synchroniser:
             if topic != self._reference_topic
         }
         self._pending: deque[tuple[int, Any]] = deque()
+        self._refused: dict[str, str] = {}
         self._newest = 0
         self._last = 0
 
@@ -134,10 +136,22 @@ class Synchroniser:
             self._pending.append((stamp_ns, payload))
         elif topic in self._history:
             self._history[topic].append((stamp_ns, payload))
+            self._refused.pop(topic, None)
         else:
             return []
         self._newest = max(self._newest, stamp_ns)
         return self._release(force=False)
+
+    def refuse(self, topic: str, reason: str) -> None:
+        """Count a message that cannot be used, because its stamp says nothing.
+
+        A frame of the reference camera is dropped for that reason; what lacks a message of another
+        topic is, too, until that topic shows one that can be used.
+        """
+        if topic == self._reference_topic:
+            self.dropped[f'{reason}:{self.reference}'] += 1
+        elif topic in self._history:
+            self._refused[topic] = reason
 
     @property
     def waiting(self) -> bool:
@@ -203,11 +217,9 @@ class Synchroniser:
             camera = self._cameras.get(topic)
             found = _at_or_before(history, stamp)
             name = camera or topic
-            if found is None:
-                self.dropped[f'missing:{name}'] += 1
-                return None
-            if stamp - found[0] > self._tolerance(topic):
-                self.dropped[f'stale:{name}'] += 1
+            if found is None or stamp - found[0] > self._tolerance(topic):
+                why = self._refused.get(topic, 'missing' if found is None else 'stale')
+                self.dropped[f'{why}:{name}'] += 1
                 return None
             if camera:
                 images[camera] = found[1]

@@ -114,6 +114,35 @@ def test_a_frame_has_the_newest_state_at_its_stamp_though_later_ones_have_come(
     assert bench.seen[1].state[0] == pytest.approx(95.0)
 
 
+def test_a_camera_whose_clock_is_ahead_is_named_and_not_paired_with_the_past(bench: Bench) -> None:
+    def now_ms() -> int:
+        return (bench.node.get_clock().now().nanoseconds - START) // MS
+
+    def dropped() -> bool:
+        bench.state(now_ms())
+        bench.wrist(now_ms() + 1300)
+        bench.say('/shoulder/image_raw', now_ms())
+        return bench.observer.refused.get('future:wrist', 0) >= 3
+
+    bench.wait(dropped)
+    assert not bench.seen
+    assert bench.observer.accepted == 0
+    assert bench.observer.unusable['future:wrist'] >= 3
+    (said,) = bench.observer.complaints()
+    assert said == 'camera wrist is stamped 1.3 s in the future: synchronise the clocks with chrony'
+
+
+def test_a_camera_without_stamps_is_named(bench: Bench) -> None:
+    def dropped() -> bool:
+        bench.state(95)
+        bench.say('/shoulder/image_raw', -START // MS)
+        return bool(bench.observer.refused)
+
+    bench.wait(dropped)
+    assert set(bench.observer.refused) == {'unstamped:shoulder'}
+    assert bench.observer.complaints()[0].startswith('camera shoulder has stamps of zero')
+
+
 def test_a_closed_observer_leaves_nothing_behind(bench: Bench) -> None:
     bench.observer.close()
     assert not list(bench.node.timers)

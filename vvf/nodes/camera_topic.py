@@ -59,7 +59,7 @@ class TopicCamera:
         self._meter = Meter()
         self._refused: Counter[str] = Counter()
         self._last_ns = 0
-        self._said: list[str] = []
+        self._said_size = (0, 0)
         self._size = (0, 0)
         kind = Image if transport == 'raw' else CompressedImage
         node.create_subscription(kind, topic, self._on_image, stream_qos())
@@ -116,15 +116,16 @@ class TopicCamera:
             **{f'refused_{reason}': count for reason, count in self._refused.items()},
         }
         complaints = self._stamps.complaints()
+        news = self._stamps.news()
         if self._info_size not in ((0, 0), self._size) and any(self._size):
             complaints.append(
                 f'its camera_info is for {self._info_size[0]}x{self._info_size[1]}, the images '
                 f'are {self._size[0]}x{self._size[1]}'
             )
-        for complaint in complaints:
-            if complaint not in self._said:
-                self._node.get_logger().warning(complaint)
-        self._said = complaints
+            news += complaints[-1:] if self._said_size != self._size else []
+            self._said_size = self._size
+        for sentence in news:
+            self._node.get_logger().warning(sentence)
         if age > _SILENT_S:
             return 2, f'nothing comes on {self._topic}: is its driver running?', values
         if self._freeze.frozen:

@@ -165,4 +165,6 @@ class ModelNode(LifecycleNode):
             return level, 'inactive', values
         values |= {'accepted': observer.accepted, 'overdue': observer.overdue}
         values |= {f'refused_{reason}': n for reason, n in observer.refused.items()}
-        return level, 'active', values
+        values |= {f'unusable_{reason}': n for reason, n in observer.unusable.items()}
+        complaints = observer.complaints()
+        return max(level, int(bool(complaints))), '; '.join(complaints) or 'active', values

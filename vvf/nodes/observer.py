@@ -18,6 +18,7 @@ from vvf.images import ImageError, to_rgb
 from vvf.nodes.common import now_s, stream_qos
 from vvf.nodes.messages import message_class
 from vvf.nodes.newest import Mailbox
+from vvf.stamp_check import StampCheck
 from vvf.state import StateAssembler, StateError
 from vvf.sync import Observation, Synchroniser
 from vvf.task import TaskSpec
@@ -62,6 +63,7 @@ class Observer:
     Attributes:
         refused: frames that could not be used, by reason.
         overdue: frames that were not waited for any longer, though something was due.
+        unusable: messages whose stamps say nothing, by reason and camera or topic.
     """
 
     def __init__(
@@ -81,6 +83,9 @@ class Observer:
         wanted = tuple(cameras.values())
         self._sync = Synchroniser(task, wanted, state=state, live=not reliable)
         self._assembler = StateAssembler(task) if state else None
+        # The stamps of a replay are those of another day.
+        self._stamps = None if reliable else StampCheck(task.sync.image_tolerance_s)
+        self._names = {c.topic: c.name for c in task.cameras}
         self.bad: Counter[str] = Counter()
         self.overdue = 0
         self._patience = node.create_timer(
@@ -115,6 +120,19 @@ class Observer:
         """Frames that did not, by reason."""
         return {**self._sync.dropped, **self.bad}
 
+    @property
+    def unusable(self) -> Counter[str]:
+        """See the attributes."""
+        return self._stamps.refused if self._stamps else Counter()
+
+    def complaints(self) -> list[str]:
+        """What is wrong with the stamps that come now, in words; warns of what is new."""
+        if self._stamps is None:
+            return []
+        for sentence in self._stamps.news():
+            self._node.get_logger().warning(sentence)
+        return self._stamps.complaints()
+
     def close(self) -> None:
         """Undo the subscriptions."""
         self._node.destroy_timer(self._patience)
@@ -126,7 +144,7 @@ class Observer:
 
     def _receiver(self, topic: str) -> Callable[[Any], None]:
         def receive(message: Any) -> None:
-            made = self._collect() + self._push(topic, message)
+            made = self._collect() + self._check_and_push(topic, message)
             if made or not self._sync.waiting:
                 self._patience.cancel()
             for observation in made:
@@ -146,12 +164,22 @@ class Observer:
             self._hand_over(observation)
 
     def _collect(self) -> list[Observation]:
-        """Take the states that have come."""
+        """Take the states that have come; those that waited are older than they were, a little."""
         made = []
         for topic, mailbox in self._states.items():
             for message in mailbox.take():
-                made += self._push(topic, message)
+                made += self._check_and_push(topic, message)
         return made
+
+    def _check_and_push(self, topic: str, message: Any) -> list[Observation]:
+        """Use a message that has just come, unless its stamp cannot be right."""
+        if self._stamps is not None:
+            stamp, now = _nanoseconds(message.header.stamp), self._node.get_clock().now()
+            why = self._stamps.add(self._names.get(topic, topic), stamp, now.nanoseconds)
+            if why:
+                self._sync.refuse(topic, why)
+                return []
+        return self._push(topic, message)
 
     def _push(self, topic: str, message: Any) -> list[Observation]:
         return self._sync.push(topic, _nanoseconds(message.header.stamp), message)
