@@ -10,21 +10,25 @@ from typing import Any
 import numpy as np
 from vvf_msgs.msg import Action, EpisodeEvent, ValueEstimate
 
-from vvf.errors import UserError
+from vvf.actions import delta_names, split_rows
+from vvf.errors import UserError, is_user_error
 from vvf.nodes.common import LATCHED, now_s, run, seconds, stream_qos
 from vvf.nodes.model_node import COMMON_PARAMETERS, ModelNode
 from vvf.nodes.observer import Seen
 from vvf.parameters import Parameter
+from vvf.task_overlay import sides_of
 from vvf_models.runtime import PolicyRuntime, load_policy
 
 PARAMETERS = (
     *COMMON_PARAMETERS,
+    Parameter(
+        'guidance', -1.0, "how far beyond its data RECAP's policy goes; -1: its own", -1.0, 10.0
+    ),
     Parameter('only_in_episodes', True, 'act only between the start and the end of an episode'),
     Parameter('queue_depth', 2, 'frames that may wait', 1, 100),
 )
 
 _KINDS = {'ee_delta': Action.KIND_EE_DELTA, 'joint_position': Action.KIND_JOINT_POSITION}
-_NAMES = ['x', 'y', 'z', 'rx', 'ry', 'rz']
 _EARLY = 0.25  # part of a period by which a frame may come early and still count as the next
 
 
@@ -44,6 +48,7 @@ class PolicyNode(ModelNode):
         if self.task.action is None:
             raise UserError(f'task {self.task.name} has no action for a policy to give.')
         self._spec = self.task.action
+        self._sides = sides_of(self.task)
         self._model: PolicyRuntime = load_policy(Path(p['model']), threads=p['threads'])
         self.use_model(self._model, 'policy', self.task.models.policy_cameras)
         if self._model.action_dim != self._spec.dim:
@@ -51,6 +56,9 @@ class PolicyNode(ModelNode):
                 f'policy {self._model.name} gives {self._model.action_dim} numbers, an action of '
                 f'task {self.task.name} has {self._spec.dim}.'
             )
+        if p['guidance'] >= 0.0:
+            self._model.guidance = p['guidance']
+        self._ask(self.task.instruction)
         keep = self.until_cleanup
         self._actions = keep(
             self.create_lifecycle_publisher(Action, self._spec.topic, 10), self.destroy_publisher
@@ -80,15 +88,16 @@ class PolicyNode(ModelNode):
         self._last_stamp = seen.stamp_s
         if self._spec.low:
             chunk = np.clip(chunk, self._spec.low, self._spec.high)
+        data, gripper = split_rows(chunk, len(self._sides))
         message = Action(
             source=Action.SOURCE_POLICY,
             kind=_KINDS[self._spec.kind],
-            horizon=chunk.shape[0],
-            dim=chunk.shape[1] - 1,
-            data=np.ascontiguousarray(chunk[:, :-1], np.float32).ravel().tolist(),
-            gripper=np.clip(chunk[:, -1], 0.0, 1.0).astype(np.float32).tolist(),
+            horizon=len(chunk),
+            dim=len(data) // len(chunk),
+            data=data.tolist(),
+            gripper=np.clip(gripper, 0.0, 1.0).tolist(),
             dt=period,
-            names=_NAMES if self._spec.kind == 'ee_delta' else [],
+            names=delta_names(self._sides) if self._spec.kind == 'ee_delta' else [],
             policy=model.name,
         )
         message.header.stamp = seen.stamp
@@ -100,8 +109,20 @@ class PolicyNode(ModelNode):
         if event.event == EpisodeEvent.START:
             self._began = seconds(event.header.stamp)
             self._last_stamp = -np.inf
+            self._ask(event.instruction)
         elif event.event == EpisodeEvent.END:
             self._began = None
+
+    def _ask(self, instruction: str) -> None:
+        """Tell the policy what to do; one that does not know it acts as it was asked before."""
+        if not instruction:
+            return
+        try:
+            self._model.set_instruction(instruction)
+        except Exception as error:
+            if not is_user_error(error):
+                raise
+            self.get_logger().error(str(error))
 
     def _on_value(self, message: ValueEstimate) -> None:
         self._progress = float(message.progress)

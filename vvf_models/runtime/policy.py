@@ -33,6 +33,7 @@ class PolicyRuntime:
         horizon: Actions per chunk.
         action_dim: Numbers per action, the gripper last.
         dt: Seconds per action.
+        task: (1, T) vector of what it is asked to do; None before, or if it heeds no instruction.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -49,7 +50,7 @@ class PolicyRuntime:
         self.horizon = config.horizon
         self.action_dim = config.action_dim
         self.dt = config.dt
-        self._task: Tensor | None = None
+        self.task: Tensor | None = None
         self.guidance = config.guidance if isinstance(config, RecapConfig) else 1.0
         # Draws are repeatable, but differ from one observation to the next.
         self._noise = torch.Generator().manual_seed(0)
@@ -62,8 +63,17 @@ class PolicyRuntime:
         Raises:
             UserError: The policy knows its tasks by number, and this is none of several.
         """
+        self.task = self.embed(instruction)
+
+    def embed(self, instruction: str) -> Tensor | None:
+        """The task vector (1, T) of an instruction; None for a policy that heeds none.
+
+        Raises:
+            UserError: As of `set_instruction`.
+        """
         if isinstance(self._model, Cql | RecapPolicy):
-            self._task = self._model.embed([instruction])
+            return self._model.embed([instruction])
+        return None
 
     @torch.inference_mode()
     def act(
@@ -89,15 +99,15 @@ class PolicyRuntime:
         seen = [to_float(each) for each in scaled]
         if isinstance(self._model, BcPolicy):
             chunk = self._model(seen, normalised)
-        elif self._task is None:
+        elif self.task is None:
             raise ValueError('no instruction is set; call set_instruction first')
         elif isinstance(self._model, RecapPolicy):
-            context = self._model.context(seen, normalised, self._task)
+            context = self._model.context(seen, normalised, self.task)
             shape = 1, self.horizon, self.action_dim
             noise = torch.randn(shape, generator=self._noise)
             chunk = self._model.sample(context, noise, guidance=self.guidance)
         else:
-            chunk = self._model(seen, normalised, self._task)
+            chunk = self._model(seen, normalised, self.task)
         result: NDArray[np.float32] = self._model.actions(chunk)[0].numpy()
         return result
 
