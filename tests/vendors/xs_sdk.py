@@ -143,9 +143,10 @@ class XsSdk:
 
     def stop(self) -> None:
         """End the process; the motors keep what they were told."""
-        rclpy.shutdown(context=self._context)
-        self._thread.join()
-        self._node.destroy_node()
+        if self._context.ok():
+            rclpy.shutdown(context=self._context)
+            self._thread.join()
+            self._node.destroy_node()
 
     @property
     def pose(self) -> tuple[float, ...]:

@@ -79,6 +79,7 @@ class WidowXDriver:
     """
 
     stale_s = 0.5  # longest time between joint states, s
+    settle_s = 0.3  # from its first joint state until a new node is asked, s
     retry_s = 2.0  # until a set-up that failed is tried again, s
     poll_s = 0.2  # between two questions for registers, which keep the motors' bus busy, s
     reboot_s = 1.5  # a motor's reboot takes, s
@@ -168,10 +169,13 @@ class WidowXDriver:
         return f'{self._who}: {problem}' if problem else ''
 
     def recover(self) -> None:
-        """Reboot the motors that are in error, set them up again and look whether they are well."""
-        if self._move is None and self.fault():
-            self._is_set_up, self._problem = False, 'its motors are being rebooted'
-            self._talk.begin(self._recovery(), self._after_set_up)
+        """Reboot motors that are in error, set the arm up again and look whether all is well."""
+        if self._move is not None:
+            return
+        # An arm that only does not follow may have lost its modes: no motor is let go of for that.
+        script = self._recovery() if self.fault() else self._set_up()
+        self._is_set_up, self._problem = False, 'it is being recovered'
+        self._talk.begin(script, self._after_set_up)
 
     def prepare(self) -> str | None:
         """With `interbotix_modules`, begin to move home; until it ends, `fault` says so."""
@@ -192,12 +196,15 @@ class WidowXDriver:
     # -- what comes in ---------------------------------------------------------------------
 
     def _on_states(self, message: JointState, info: Mapping[str, Any]) -> None:
-        self._heard_at = time.monotonic()
+        now = time.monotonic()
+        if self._reading is None and not self._bad:
+            self._try_at = now + self.settle_s  # its answers would find nobody yet
+        self._heard_at = now
         sequence = info.get('publication_sequence_number') or 0
         if sequence < self._sequence:
             self._node.get_logger().warning(f"{self._who}: the vendor's node was started again")
             self._talk.cancel()
-            self._is_set_up, self._problem, self._try_at = False, '', 0.0
+            self._is_set_up, self._problem, self._try_at = False, '', now + self.settle_s
         self._sequence = sequence
         stamp = seconds(message.header.stamp) or now_s(self._node)
         reading = self._translator.translate(
@@ -307,13 +314,16 @@ class WidowXDriver:
             yield self.poll_s
 
     def _recovery(self) -> Script:
-        again = {'enable': True, 'smart_reboot': True}
-        shadows = [motor for motor in self._health.failed() if motor in self.options.shadows]
+        again: dict[str, Any] = {'enable': True, 'smart_reboot': True}
         yield self._ask('reboot_motors', 'all', **again)
-        for shadow in shadows:
-            yield self._ask('reboot_motors', shadow, 'single', **again)
+        rebooted = []
+        for shadow in self.options.shadows:
+            answer = yield self._ask('get_motor_registers', shadow, 'single', reg=ERRORS)
+            if any(answer.values):
+                yield self._ask('reboot_motors', shadow, 'single', **again)
+                rebooted.append(shadow)
         yield self.reboot_s
-        for shadow in shadows:
+        for shadow in rebooted:  # which the vendor's node does not do
             yield self._ask('torque_enable', shadow, 'single', enable=True)
         yield from self._set_up()
 

@@ -54,22 +54,14 @@ class MotorHealth:
         if len(values) < len(motors):
             self._silent[register, motors[len(values)]] += 1
 
-    def failed(self) -> list[str]:
-        """Motors with an error of their own."""
-        return [motor for motor, status in self._values[ERRORS].items() if status]
-
-    def limp(self) -> list[str]:
-        """Motors without torque."""
-        return [motor for motor, on in self._values[TORQUE].items() if not on]
-
     def problem(self) -> str:
         """What is wrong and what to do, in one sentence; '' while all is well."""
-        failed = self.failed()
+        failed = [motor for motor, status in self._values[ERRORS].items() if status]
         if failed:
             name, advice = explain(self._values[ERRORS][failed[0]])
             more = f' (and {", ".join(failed[1:])})' if failed[1:] else ''
             return f'motor {failed[0]}{more} is limp after an error ({name}): {advice}, {RECOVER}'
-        limp = self.limp()
+        limp = [motor for motor, on in self._values[TORQUE].items() if not on]
         if limp:
             return f'no torque on {", ".join(limp)}: {RECOVER}'
         silent = [motor for (_, motor), count in self._silent.items() if count >= _PATIENCE]

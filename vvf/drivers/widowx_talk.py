@@ -87,7 +87,7 @@ class Conversation:
             return
         client, request = step
         if not client.service_is_ready():
-            self._end(f'it offers no service {client.srv_name}')
+            self._end(f"it offers no service {client.srv_name}: does the vendor's node run?")
             return
         self._ask(client, request)
         self._again = request

@@ -122,7 +122,13 @@ class ArmNode(Node):
     def _watch_trouble(self, now: float) -> None:
         reason = self.team.reason(now)
         for level, text in self._trouble.news(now, self.team.mode, self.team.stale(now), reason):
-            getattr(self.get_logger(), level)(text)
+            # Each on a line of its own: rclpy wants one severity from one line.
+            if level == 'error':
+                self.get_logger().error(text)
+            elif level == 'warning':
+                self.get_logger().warning(text)
+            else:
+                self.get_logger().info(text)
         if self._trouble.parks(now, self.team.mode):
             self.get_logger().warning('inputs stayed away: the arm goes to sleep')
             self.team.park()
