@@ -13,6 +13,7 @@ from vvf.task import TaskSpec
 AUDIT = 'audit'
 """Key of custom_data: what `RecordingAudit.to_json` returns."""
 _SECOND = 1_000_000_000
+_MANY = 0.1  # of the frames incomplete: worth a complaint
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,16 @@ class TopicReport:
 
 @dataclass(frozen=True)
 class RecordingAudit:
-    """What became of an episode's messages, and what of it a person should know."""
+    """What became of an episode's messages, and what of it a person should know.
+
+    ``pairing`` counts the frames of the reference camera: ``frames`` of them have all that belongs
+    to them, and the others lack what their reason says; empty where that was not looked at.
+    """
 
     topics: Mapping[str, TopicReport]
     seconds: float
     complaints: tuple[str, ...] = field(default=())
+    pairing: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -82,6 +88,7 @@ class RecordingAudit:
                 'dropped': self.dropped,
                 'lost': self.lost,
                 'topics': topics,
+                'pairing': dict(self.pairing),
                 'complaints': list(self.complaints),
             }
         )
@@ -93,6 +100,7 @@ def audit_recording(
     *,
     dropped: Mapping[str, int] | None = None,
     lost: Mapping[str, int] | None = None,
+    pairing: Mapping[str, int] | None = None,
 ) -> RecordingAudit:
     """Sum up a recording.
 
@@ -101,6 +109,7 @@ def audit_recording(
         recorded: what was.
         dropped: messages by topic that did not fit into the write queue.
         lost: messages by topic that the middleware lost.
+        pairing: see `RecordingAudit`.
     """
     heard = [a for a in recorded.values() if a.count]
     start = min((a.first_ns for a in heard), default=0)
@@ -109,7 +118,8 @@ def audit_recording(
         name: _report(audit, start, end, (dropped or {}).get(name, 0), (lost or {}).get(name, 0))
         for name, audit in recorded.items()
     }
-    return RecordingAudit(topics, (end - start) / _SECOND, tuple(_complaints(task, topics)))
+    complaints = (*_complaints(task, topics), *_incomplete(pairing or {}))
+    return RecordingAudit(topics, (end - start) / _SECOND, complaints, pairing or {})
 
 
 def _report(audit: TopicAudit, start: int, end: int, dropped: int, lost: int) -> TopicReport:
@@ -149,4 +159,23 @@ def _complaints(task: TaskSpec, topics: Mapping[str, TopicReport]) -> list[str]:
                 f'{name} paused for {topic.longest_gap_s:.2f} s, '
                 f'{topic.gap_at_s:.1f} s after the start ({topic.rate_hz:.1f} Hz on average)'
             )
+    return lines
+
+
+def _incomplete(pairing: Mapping[str, int]) -> list[str]:
+    """Stamps of zero, and frames that lack something, if they are many, in words."""
+    lines, lacking = [], {}
+    for reason, count in pairing.items():
+        kind, _, name = reason.partition(':')
+        if kind == 'unstamped':
+            lines.append(f'{count} messages of {name} have stamps of zero: set them in its driver')
+        elif kind != 'frames' and kind != 'missing':  # what is missing is complained of already
+            lacking[reason] = count
+    frames = pairing.get('frames', 0) + sum(lacking.values())
+    if sum(lacking.values()) > _MANY * frames:
+        reasons = ', '.join(f'{count} {reason}' for reason, count in lacking.items())
+        lines.append(
+            f'{sum(lacking.values())} of {frames} frames cannot be used ({reasons}): are the '
+            'clocks synchronised?'
+        )
     return lines

@@ -18,6 +18,7 @@ from typing import Protocol
 import yaml
 
 from vvf.bags.audit import AUDIT, RecordingAudit, audit_recording
+from vvf.bags.pairing import PairingAudit
 from vvf.bags.writer import OUTCOMES, BagWriter, TopicSpec
 from vvf.errors import UserError
 from vvf.task import TaskSpec
@@ -84,6 +85,7 @@ class Recorder:
         self._dropped: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._error: UserError | None = None
+        self._pairing = PairingAudit(task)
         self._writer = BagWriter(path, recorded_specs(task), custom_data)
         self._queue: queue.SimpleQueue[tuple[str, int, bytes] | threading.Event | None]
         self._queue = queue.SimpleQueue()
@@ -148,6 +150,7 @@ class Recorder:
             raise ValueError(f'outcome must be one of {OUTCOMES}, not {outcome!r}')
         self._queue.put(None)
         self._thread.join()
+        self._pairing.finish()
         audit = self._audit(lost)
         notes = {'outcome': outcome, 'note': note, 'dropped': str(self.dropped)}
         try:
@@ -160,7 +163,11 @@ class Recorder:
 
     def _audit(self, lost: Mapping[str, int] | None) -> RecordingAudit:
         return audit_recording(
-            self._task, self._writer.audit, dropped=dict(self._dropped), lost=lost
+            self._task,
+            self._writer.audit,
+            dropped=dict(self._dropped),
+            lost=lost,
+            pairing=self._pairing.report(),
         )
 
     def _drain(self) -> None:
@@ -176,6 +183,8 @@ class Recorder:
                 item.set()
                 continue
             written = self._attempt(self._writer.write, *item)
+            if written:
+                self._pairing.add(*item)
             with self._lock:
                 self._waiting -= len(item[2])
                 self._dropped[item[0]] += not written
