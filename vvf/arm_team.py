@@ -190,15 +190,16 @@ class ArmTeam:
             unit.gate.park()
 
     def prepare(self) -> str | None:
-        """Let the drivers make ready for an episode; `None` where they leave that to us."""
-        said = [unit.driver.prepare() for unit in self.units]
-        return None if None in said else ' '.join(text for text in said if text)
+        """Let the drivers make ready for an episode; `None` where they leave that to us.
 
-    def start(self, now: float, clock: float) -> None:
-        """Begin from where the arms are found now."""
+        What they do by themselves may put the arms elsewhere, so these start anew.
+        """
+        said = [unit.driver.prepare() for unit in self.units]
+        if None in said:
+            return None
         for unit in self.units:
-            unit.sense(now, clock)
-            unit.start()
+            unit.gate.renew()
+        return ' '.join(text for text in said if text)
 
     @property
     def at_rest(self) -> bool:

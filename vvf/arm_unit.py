@@ -103,17 +103,8 @@ class ArmUnit:
         if not self._dry_run:
             self.gate.track(reading.position, now)
         if self.gate.mode is Mode.WAITING and (self._max_age is None or age <= self._max_age):
-            self.start()
+            self._start(reading)
         return reading
-
-    def start(self) -> None:
-        """Begin from the newest measurement, with nothing to play."""
-        if self.reading is None:
-            return
-        self.gate.start_from(self.reading.position, self.reading.gripper)
-        held = self.limits.clip(self.reading.position)
-        self._dry_command = Command(held, self.reading.gripper)
-        self.player.reset(np.append(held, self.reading.gripper))
 
     def load(self, rows: Array, dt: float, now: float) -> None:
         """Play a chunk (horizon, n + 1) that the gate has accepted, its steps `dt` s apart."""
@@ -140,6 +131,13 @@ class ArmUnit:
         sent = self._dry_command if self._dry_run else command
         if sent is not None:
             self.driver.write(sent, dt)
+
+    def _start(self, reading: JointReading) -> None:
+        """Begin from a measurement, with nothing to play."""
+        self.gate.start_from(reading.position, reading.gripper)
+        held = self.limits.clip(reading.position)
+        self._dry_command = Command(held, reading.gripper)
+        self.player.reset(np.append(held, reading.gripper))
 
     def _beyond(self, reading: JointReading | None) -> str:
         """What to tell people of an arm that is found far beyond its limits."""

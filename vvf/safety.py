@@ -69,9 +69,7 @@ class SafetyGate:
     # -- what comes in ---------------------------------------------------------------------
 
     def start_from(self, position: ArrayLike, gripper: float) -> None:
-        """Take a measured pose as the one to hold: at first, after a fault, after a stop.
-
-        In a fault, and while the emergency stop is on, nothing happens.
+        """Take a measured pose as the one to hold, if that is what is waited for.
 
         Raises:
             ValueError: the numbers are not finite, or not as many as the arm's joints.
@@ -79,15 +77,18 @@ class SafetyGate:
         measured = np.asarray(position, dtype=np.float64)
         if measured.shape != self.limits.lower.shape or not np.isfinite(measured).all():
             raise ValueError('the measured joint positions are not finite numbers of the arm')
-        if self.mode in (Mode.FAULT, Mode.STOPPED):
+        if self.mode is not Mode.WAITING:
             return
         self._position = self.limits.clip(measured)
         self._velocity = np.zeros_like(self._position)
         if np.isfinite(gripper):
             self._gripper = self._clip_gripper(gripper)
         self._guard.restart()
-        self._watch.forget_actions()
         self._go(Cause.READING)
+
+    def renew(self) -> None:
+        """Wait for a measured pose again: the arm was put elsewhere, as in a new scene."""
+        self._go(Cause.RENEW)
 
     def saw(self, stream: str, now: float, age: float = 0.0) -> None:
         """Note that a watched stream ('value', 'joint_state', 'recorder') was `age` seconds old."""
@@ -144,10 +145,12 @@ class SafetyGate:
     def move_home(self, *, opens: bool = False) -> None:
         """Move to the home pose at parking pace; with `opens`, the gripper opens on the way."""
         self._opens = opens
+        self._go(Cause.HOLD)
         self._go(Cause.MOVE)
 
     def park(self) -> None:
         """Move to the sleep pose at parking pace; an emergency stop is respected."""
+        self._go(Cause.HOLD)
         self._go(Cause.PARK)
 
     def give_up(self) -> None:

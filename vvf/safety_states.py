@@ -22,13 +22,14 @@ class Mode(Enum):
 class Cause(Enum):
     """What leads from one mode to another; the value says it to people."""
 
-    READING = 'a measured pose'
-    FOLLOW = 'good action, all inputs fresh'
-    HOLD = 'input stale or bad, control changed hands, episode over'
+    READING = 'measured pose'
+    FOLLOW = 'good action'
+    HOLD = 'nothing good to follow'
     MOVE = 'move home'
-    PARK = 'park, shutdown, inputs away for long'
+    PARK = 'park'
     ARRIVED = 'arrived'
-    GIVE_UP = 'the other arm has a fault'
+    GIVE_UP = 'other arm has a fault'
+    RENEW = 'new scene'
     FAULT = 'fault'
     FAULT_OVER = 'fault over'
     E_STOP = 'emergency stop'
@@ -77,12 +78,12 @@ TRANSITIONS: dict[tuple[Mode, Cause], Mode] = {
     (Mode.WAITING, Cause.READING): Mode.HOLDING,
     (Mode.HOLDING, Cause.FOLLOW): Mode.RUNNING,
     (Mode.RUNNING, Cause.HOLD): Mode.HOLDING,
-    **{(mode, Cause.MOVE): Mode.MOVING for mode in _KNOWN if mode is not Mode.MOVING},
+    **{(mode, Cause.MOVE): Mode.MOVING for mode in (Mode.HOLDING, Mode.PARKING, Mode.PARKED)},
     (Mode.MOVING, Cause.ARRIVED): Mode.HOLDING,
     (Mode.MOVING, Cause.GIVE_UP): Mode.HOLDING,
-    **{(mode, Cause.PARK): Mode.PARKING for mode in (Mode.HOLDING, Mode.RUNNING, Mode.MOVING)},
+    **{(mode, Cause.PARK): Mode.PARKING for mode in (Mode.HOLDING, Mode.MOVING)},
     (Mode.PARKING, Cause.ARRIVED): Mode.PARKED,
-    **{(mode, Cause.READING): Mode.HOLDING for mode in _KNOWN if mode is not Mode.HOLDING},
+    **{(mode, Cause.RENEW): Mode.WAITING for mode in _KNOWN},
     **{(mode, Cause.FAULT): Mode.FAULT for mode in (Mode.WAITING, *_KNOWN)},
     (Mode.FAULT, Cause.FAULT_OVER): Mode.WAITING,
     **{(mode, Cause.E_STOP): Mode.STOPPED for mode in Mode if mode is not Mode.STOPPED},

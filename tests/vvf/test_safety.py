@@ -241,6 +241,7 @@ def test_while_it_parks_and_sleeps_actions_are_refused(parked: bool) -> None:
     play(g, None, 5.0 if parked else 0.1, fresh=False, joints=True)
     assert g.mode is (Mode.PARKED if parked else Mode.PARKING)
     assert accept(g, 6.0) is Reason.PARKED
+    g.renew()
     g.start_from(HOME, 0.03)
     assert accept(g, 6.1) is None
 

@@ -17,8 +17,18 @@ from vvf.safety_limits import load_limits
 from vvf.safety_states import REFUSED_IN, TRANSITIONS, Cause, after, mermaid
 
 AGES = {'action': 0.6, 'image': 0.6, 'joint_state': 0.25, 'value': 0.8, 'recorder': 0.8}
-TICKS = 5000
+TICKS = 4000
 MOVES = (Mode.RUNNING, Mode.MOVING, Mode.PARKING)
+
+
+class Watched(SafetyGate):
+    """A gate whose steps are seen, also where one call makes two."""
+
+    def _go(self, cause: Cause) -> None:
+        before = self.mode
+        super()._go(cause)
+        if self.mode is not before:
+            self.steps.add((before, self.mode))
 
 
 class Walk:
@@ -32,9 +42,9 @@ class Walk:
     def __init__(self, robot: str, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.limits = load_limits(robot)
-        self.gate = SafetyGate(self.limits, MaxAges(**AGES))
+        self.gate = Watched(self.limits, MaxAges(**AGES))
         self.now = 100.0
-        self.steps: set[tuple[Mode, Mode]] = set()
+        self.steps = self.gate.steps = set[tuple[Mode, Mode]]()
         self.moved: set[Mode] = set()
         self.fresh = dict.fromkeys(AGES, -np.inf)
         self.acting = False
@@ -46,19 +56,16 @@ class Walk:
         return bool(self.rng.random() < probability)
 
     def call(self, what: Callable[[], object]) -> None:
-        """Do something, and note what became of the mode."""
+        """Do something; only a reset may end an emergency stop."""
         before = self.gate.mode
         what()
-        mode = self.gate.mode
-        if mode is not before:
-            self.steps.add((before, mode))
-        if before is Mode.STOPPED and mode is not Mode.STOPPED:
-            assert self.resetting, 'only a reset ends an emergency stop'
+        if before is Mode.STOPPED and self.gate.mode is not Mode.STOPPED:
+            assert self.resetting
 
     @property
     def calm(self) -> bool:
         """Whether nothing disturbs just now, so that a way can be gone to its end."""
-        return int(self.now / 6.0) % 2 == 0
+        return self.now % 14.0 < 10.0
 
     def numbers(self, shape: tuple[int, ...]) -> np.ndarray:
         """Numbers of which some are bad."""
@@ -69,7 +76,7 @@ class Walk:
 
     def start(self) -> None:
         gate, limits = self.gate, self.limits
-        taken = gate.mode not in (Mode.FAULT, Mode.STOPPED)
+        taken = gate.mode is Mode.WAITING
         pose = self.rng.uniform(limits.lower, limits.upper)
         self.call(lambda: gate.start_from(pose, 0.02))
         if taken:  # there is no way from where it was
@@ -83,6 +90,11 @@ class Walk:
             self.call(gate.emergency_stop)
         if gate.mode is Mode.WAITING and self.chance(0.5):
             self.start()
+        if gate.mode is Mode.PARKED and self.chance(0.3):  # seldom reached: left in all ways
+            self.broken = self.chance(0.3)
+            if not self.broken:
+                ways = (gate.emergency_stop, gate.move_home, gate.renew)
+                self.call(ways[self.rng.integers(len(ways))])
         if self.calm:
             if gate.mode in (Mode.HOLDING, Mode.RUNNING) and self.chance(0.03):
                 self.call(gate.park)
@@ -102,6 +114,8 @@ class Walk:
             self.acting = False
         if self.chance(0.05):
             self.call(gate.recover)
+        if self.chance(0.04):
+            self.call(gate.renew)
         if self.chance(0.02):
             self.start()
 
@@ -129,7 +143,7 @@ class Walk:
                 self.fresh['action'] = self.now
                 self.fresh['image'] = max(self.fresh['image'], self.now - age)
         if self.broken or not self.calm:
-            self.broken ^= self.chance(0.2 if self.broken else 0.01)
+            self.broken ^= self.chance(0.2 if self.broken else 0.02)
         self.call(lambda: gate.report_fault('broken' if self.broken else ''))
         if self.astray or not self.calm:
             self.astray ^= self.chance(0.1 if self.astray else 0.01)

@@ -15,7 +15,7 @@ from rclpy.task import Future
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
-from vvf.nodes.common import LATCHED, now_s
+from vvf.nodes.common import LATCHED
 from vvf.safety import Mode
 
 if TYPE_CHECKING:
@@ -107,11 +107,9 @@ class ArmServices:
         if said is None:
             self._team.move_home(opens=True)
             return await self._arrive({Mode.MOVING}, Mode.HOLDING, response, 'at home')
-        self._team.start(time.monotonic(), now_s(self._node))
         self._node.restart_clock()
-        if self._team.mode is Mode.FAULT:  # a driver that moves by itself says so meanwhile
-            return await self._arrive({Mode.FAULT, Mode.WAITING}, Mode.HOLDING, response, said)
-        return _answer(response, '', said)
+        # Or a fault: a driver that moves by itself says so meanwhile.
+        return await self._arrive({Mode.FAULT, Mode.WAITING}, Mode.HOLDING, response, said)
 
     async def _move_home(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         problem = self._immovable()
