@@ -138,6 +138,14 @@ def test_few_poses_at_one_distance_are_advised_against() -> None:
     assert 'always 0.30 m from it' in advice
 
 
+def test_what_fits_the_other_setup_only_is_told() -> None:
+    pairs = make_pairs(15, 'eye-in-hand', mm=1.0, deg=0.1)
+    wrong = advise(pairs, calibrate(pairs, 'eye-to-hand'))[0]
+    assert 'they do as --setup eye-in-hand' in wrong
+    mixed = replace(pairs, board=pairs.board[::-1])
+    assert 'is the board fixed' in advise(mixed, calibrate(mixed, 'eye-in-hand'))[0]
+
+
 @pytest.mark.parametrize(
     ('tilts', 'count', 'sentence'),
     [

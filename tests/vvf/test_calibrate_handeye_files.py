@@ -16,7 +16,7 @@ from PIL import Image
 from tests.vvf.handeye_poses import BOARD, CAMERA, apart, make_pairs
 from vvf.calibration.board import Chessboard
 from vvf.calibration.handeye_file import read_place
-from vvf.calibration.handeye_halfturn import calibrate_read, half_turn
+from vvf.calibration.handeye_halfturn import from_one_end, half_turn
 from vvf.calibration.poses import pose_from, read_poses, write_poses
 from vvf.cli.main import main
 from vvf.processes import USER_ERROR
@@ -170,8 +170,9 @@ def test_a_board_that_was_read_from_the_other_end_is_turned_back() -> None:
     board = Chessboard(8, 6, 0.025)
     pairs = make_pairs(14, SETUP, mm=0.5, deg=0.05)
     read = pairs.board.copy()
-    read[[2, 9]] = read[[2, 9]] @ half_turn(board)
-    mended, result, turned = calibrate_read(replace(pairs, board=read), SETUP, board)
-    assert turned == ['3', '10']
-    assert result.used.all()
+    wrong = [0, 2, 3, 7, 9, 11]
+    read[wrong] = read[wrong] @ half_turn(board)
+    mended, turned = from_one_end(replace(pairs, board=read), board)
+    assert turned == [str(i + 1) for i in wrong]
     assert mended.board == pytest.approx(pairs.board)
+    assert from_one_end(pairs, Chessboard(9, 6, 0.025)) == (pairs, [])

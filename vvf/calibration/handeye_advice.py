@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,19 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from vvf.calibration.handeye import HandEye, turn_axes
-from vvf.calibration.handeye_methods import Poses, errors, invert, jacobian, mean_pose, motions
+from vvf.calibration.handeye_methods import (
+    NoSolutionError,
+    Poses,
+    Setup,
+    board_poses,
+    distances,
+    errors,
+    invert,
+    jacobian,
+    mean_pose,
+    motions,
+    solve,
+)
 from vvf.calibration.poses import PosePairs
 
 TILT_DEG = 30.0
@@ -24,6 +37,8 @@ _DISAGREE_MM = 5.0
 _SCALE_SIGMAS = 5.0
 _SCALE = 0.005
 _MANY_REJECTED = 0.2
+_HOPELESS_MM = 30.0
+_HOPELESS_DEG = 5.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +71,7 @@ def advise(pairs: PosePairs, result: HandEye) -> list[str]:
     used = result.used
     motion, board = motions(pairs, result.setup)[used], pairs.board[used]
     turned = turning(pairs.gripper[used])
-    advice = _about_scale(result, motion, board)
+    advice = _about_everything(pairs, result) or _about_scale(result, motion, board)
     advice += _about_axes(pairs.gripper[used], result, motion, board, turned)
     if used.sum() < ENOUGH_POSES:
         advice.append(f'take {ENOUGH_POSES} poses or more: {used.sum()} are used.')
@@ -106,6 +121,24 @@ def predicted_mm(result: HandEye, motion: Poses, board: Poses, more: Poses) -> f
     information = np.einsum('nij,nik->jk', rows, rows)
     covariance = np.linalg.pinv(information, hermitian=True)
     return float(1e3 * np.sqrt(np.trace(covariance[3:6, 3:6])))
+
+
+def _about_everything(pairs: PosePairs, result: HandEye) -> list[str]:
+    """What to look at where nothing fits."""
+    found = result.best.residuals
+    if found.rms_mm < _HOPELESS_MM and found.rms_deg < _HOPELESS_DEG:
+        return []
+    start = f'these poses do not fit together ({found.rms_mm:.0f} mm, {found.rms_deg:.0f} deg): '
+    other: Setup = 'eye-in-hand' if result.setup == 'eye-to-hand' else 'eye-to-hand'
+    motion = motions(pairs, other)
+    with contextlib.suppress(NoSolutionError):
+        placed = board_poses(solve('park', motion, pairs.board), motion, pairs.board)
+        if distances(placed, mean_pose(placed)).rms_mm < found.rms_mm / 4:
+            return [f'{start}they do as --setup {other}.']
+    return [
+        f'{start}is the board fixed, is it the right --robot, and are both poses given as the '
+        'gripper in the base and the board in the camera, in metres?'
+    ]
 
 
 def _about_axes(

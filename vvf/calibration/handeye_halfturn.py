@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boards that were read upside down.
+"""Chessboards that were read from the other end.
 
-A chessboard whose colours look alike after half a turn may be read from either end. A pose in which
-it was is far from all others, and fits when it is turned back.
+Where both numbers of corners are odd, or both even, a chessboard looks the same after half a turn,
+and it is chance from which end it is read. Between two poses the board turns by the same angle as
+the gripper, whatever the camera's place: that tells which poses were read from the same end.
 """
 
 from __future__ import annotations
@@ -11,48 +12,25 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
-from vvf.calibration.board import Board
-from vvf.calibration.handeye import HandEye, calibrate
-from vvf.calibration.handeye_methods import Setup, board_poses, distances, motions
+from vvf.calibration.board import Board, Chessboard
 from vvf.calibration.poses import PosePairs
 
-_UPSIDE_DOWN_DEG = 150.0
 
-
-def calibrate_read(
-    pairs: PosePairs, setup: Setup, board: Board
-) -> tuple[PosePairs, HandEye, list[str]]:
-    """Calibrate with poses of a board that was read in images.
+def from_one_end(pairs: PosePairs, board: Board) -> tuple[PosePairs, list[str]]:
+    """The poses as if all had been read from the same end, and the names of those that were turned.
 
     Args:
-        pairs: as they were read.
-        setup: eye-to-hand or eye-in-hand.
+        pairs: as they were read in images.
         board: which.
-
-    Returns:
-        The poses with the board the right way up, the result, and the names of those poses that
-        were turned.
-
-    Raises:
-        UserError: As `vvf.calibration.handeye.calibrate`.
     """
-    result = calibrate(pairs, setup)
-    wrong = [r.index for r in result.rejected if r.off_deg > _UPSIDE_DOWN_DEG]
-    if not wrong:
-        return pairs, result, []
-    turned = pairs.board.copy()
-    turned[wrong] = turned[wrong] @ half_turn(board)
-    motion = motions(pairs, setup)
-    before, after = (
-        distances(board_poses(result.best.pose, motion, b), result.board).radians
-        for b in (pairs.board, turned)
-    )
-    mended = [i for i in wrong if after[i] < before[i]]
+    if not isinstance(board, Chessboard) or (board.columns + board.rows) % 2:
+        return pairs, []
+    turned = np.flatnonzero(_ends(pairs.gripper[:, :3, :3], pairs.board[:, :3, :3]))
     boards = pairs.board.copy()
-    boards[mended] = turned[mended]
-    pairs = replace(pairs, board=boards)
-    return pairs, calibrate(pairs, setup), [pairs.names[i] for i in mended]
+    boards[turned] = boards[turned] @ half_turn(board)
+    return replace(pairs, board=boards), [pairs.names[i] for i in turned]
 
 
 def half_turn(board: Board) -> npt.NDArray[np.float64]:
@@ -61,3 +39,25 @@ def half_turn(board: Board) -> npt.NDArray[np.float64]:
     turn = np.diag([-1.0, -1.0, 1.0, 1.0])
     turn[:3, 3] = first + last
     return turn
+
+
+def _ends(
+    gripper: npt.NDArray[np.float64], board: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Which poses (N,) were read from another end than most; of rotations (N, 3, 3)."""
+    n = len(gripper)
+    first, second = np.triu_indices(n, 1)
+    wanted = _angles(np.swapaxes(gripper[first], 1, 2) @ gripper[second])
+    after = np.swapaxes(board[second], 1, 2)
+    half = np.diag([-1.0, -1.0, 1.0])
+    same = np.abs(_angles(board[first] @ after) - wanted)
+    other = np.abs(_angles(board[first] @ half @ after) - wanted)
+    votes = np.zeros((n, n))
+    votes[first, second] = votes[second, first] = other - same
+    # The two camps that agree best within and disagree best between each other.
+    camp = np.linalg.eigh(votes)[1][:, -1]
+    return np.asarray(camp > 0) if np.sum(camp > 0) <= n / 2 else np.asarray(camp <= 0)
+
+
+def _angles(turns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(Rotation.from_matrix(turns).magnitude())

@@ -12,6 +12,8 @@ solve for X alone; Shah 2013 and Li 2010 for X and Z. All are OpenCV's; `refined
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -79,6 +81,17 @@ def invert(poses: Poses) -> Poses:
     return result
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """OpenCV says on standard error that a method failed; here it is said with the result."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
 def solve(method: str, motion: Poses, board: Poses) -> Poses:
     """X (4, 4) by one method.
 
@@ -93,16 +106,19 @@ def solve(method: str, motion: Poses, board: Poses) -> Poses:
     try:
         if method == REFINED:
             return refine(solve('park', motion, board), motion, board)[0]
-        if method in ROBOT_WORLD:
-            result = _robot_world(method, motion, board)
-        else:
-            flag = getattr(cv2, f'CALIB_HAND_EYE_{method.upper()}')
-            result = cv2.calibrateHandEye(*_split(motion), *_split(board), method=flag)
+        with _quiet():
+            if method in ROBOT_WORLD:
+                result = _robot_world(method, motion, board)
+            else:
+                flag = getattr(cv2, f'CALIB_HAND_EYE_{method.upper()}')
+                result = cv2.calibrateHandEye(*_split(motion), *_split(board), method=flag)
     except cv2.error as error:
-        raise NoSolutionError(f'{method}: {error.err}') from error
+        raise NoSolutionError(f'{method}: the poses do not determine a result') from error
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = result[0], np.ravel(result[1])
-    if not np.isfinite(pose).all() or abs(np.linalg.det(pose[:3, :3]) - 1) > 1e-3:
+    proper = np.isfinite(pose).all() and abs(np.linalg.det(pose[:3, :3]) - 1) < 1e-3
+    # What Tsai's gives when it fails is exactly this.
+    if not proper or np.array_equal(pose, np.eye(4)):
         raise NoSolutionError(f'{method}: the poses do not determine a result')
     return pose
 

@@ -84,8 +84,8 @@ def pick(named: Mapping[str, float], wanted: Sequence[str]) -> Poses | None:
     values = []
     for name in wanted:
         if name not in named:
-            ending = '_' + name.partition('_')[2]
-            others = [other for other in named if '_' in name and other.endswith(ending)]
+            joint = name.partition('_')[2]
+            others = [o for o in named if 'joint' in joint and o.partition('_')[2] == joint]
             if len(others) != 1:
                 return None
             name = others[0]

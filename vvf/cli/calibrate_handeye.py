@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from vvf.calibration.handeye import calibrate
     from vvf.calibration.handeye_advice import advise
     from vvf.calibration.handeye_file import place_of, write_place
-    from vvf.calibration.handeye_halfturn import calibrate_read
+    from vvf.calibration.handeye_halfturn import from_one_end
     from vvf.calibration.poses import read_poses, write_poses
 
     if args.out is not None:
@@ -79,22 +79,22 @@ def run(args: argparse.Namespace) -> int:
         raise UserError('give one of POSES.json, --bag and --images.')
     if args.poses is not None:
         pairs = read_poses(args.poses)
-        result = calibrate(pairs, args.setup)
         source = {'poses': args.poses.name, 'sha256': _sha256(args.poses)}
     else:
         board = board_of(args)
         if board is None or args.intrinsics is None:
             raise UserError('of images, --intrinsics and --chessboard or --charuco are needed.')
         pairs, robot_name = _read_images(args, board)
-        pairs, result, turned = calibrate_read(pairs, args.setup, board)
+        pairs, turned = from_one_end(pairs, board)
         if turned:
-            print(f'the board was read upside down and turned back in pose {", ".join(turned)}')
+            print(f'the board was read from its other end in pose {", ".join(turned)}')
         source = {
             'images': (args.bag or args.images).name,
             'robot': robot_name,
             'board': str(board),
             'intrinsics_sha256': _sha256(args.intrinsics),
         }
+    result = calibrate(pairs, args.setup)
     if args.save_poses is not None:
         write_poses(args.save_poses, pairs)
     place = place_of(result, *_frames(args, pairs))
