@@ -15,10 +15,11 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.time import Time
+from std_msgs.msg import String
 from vvf_msgs.msg import Action, EpisodeEvent
 
 from vvf.bags.frames import header_stamp
@@ -92,7 +93,7 @@ class TeleopNode(Node):
         self._said = ''
         self._taken_ns = -1
         self._policy_acted = -np.inf
-        self._arm_mode = ''
+        self._arm_state = ''
         self._meter = Meter()
         self._events = self.create_publisher(EpisodeEvent, '/vvf/episode', LATCHED)
         self._actions = self.create_publisher(Action, self._action.topic, 10)
@@ -117,7 +118,7 @@ class TeleopNode(Node):
         subscribe(kind, camera.topic, see, stream_qos(depth=1), raw=True)
         subscribe(EpisodeEvent, '/vvf/episode', self._on_event, LATCHED)
         subscribe(Action, self._action.topic, self._on_action, 10)
-        subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        subscribe(String, '/vvf/arm/state', self._on_arm_state, LATCHED)
 
     # -- what comes in ---------------------------------------------------------------------
 
@@ -145,10 +146,8 @@ class TeleopNode(Node):
             openings = [*message.data[left : left + 1], *openings]
         self.operator.saw_grippers(openings)
 
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name.endswith('/arm'):
-                self._arm_mode = status.message
+    def _on_arm_state(self, message: String) -> None:
+        self._arm_state = message.data
 
     # -- what a human asks for -------------------------------------------------------------
 
@@ -257,7 +256,7 @@ class TeleopNode(Node):
             'source': self.parameters['source'],
             **report(self.operator, now),
             'episode': self._requests.running,
-            'arm': self._arm_mode,
+            'arm': self._arm_state,
             'said': self._said,
             'warning': warning,
             'actions': self._meter.count,

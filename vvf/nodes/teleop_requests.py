@@ -8,12 +8,10 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.task import Future
-from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from vvf.episode_requests import PREFIX, SERVICES, AsksEpisodes, EpisodeKeys
 from vvf.errors import UserError
-from vvf.nodes.common import LATCHED
 from vvf.teleop.commands import EPISODE_KEYS, Command
 
 _TRIGGERS = {
@@ -47,7 +45,6 @@ class Requests(AsksEpisodes):
             command: node.create_client(Trigger, service)
             for command, (service, _) in _TRIGGERS.items()
         }
-        self._pressed = node.create_publisher(Bool, '/vvf/estop/pressed', LATCHED)
         self._keys = EpisodeKeys(self)
 
     @property
@@ -65,9 +62,6 @@ class Requests(AsksEpisodes):
         elif command is Command.HOME and self.running:
             self._say('end the episode first: the arm goes home between two')
         elif command in _TRIGGERS:
-            if command in (Command.STOP, Command.RESET):
-                # Latched, too: an arm that is not found yet, or is started again, hears of it.
-                self._pressed.publish(Bool(data=command is Command.STOP))
             self._trigger(command)
 
     def look_at_answer(self) -> None:

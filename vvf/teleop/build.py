@@ -84,8 +84,10 @@ def build_operator(
 
 
 def action_names(task: TaskSpec, limits: RobotLimits) -> list[str]:
-    """Names of an action's numbers, without the last gripper."""
+    """Names of an action's numbers, without the last gripper; none for the joints of two arms."""
     assert task.action is not None
+    if task.action.kind == 'joint_position' and len(sides_of(task)) > 1:
+        return []
     one = _DISPLACEMENT if task.action.kind == 'ee_delta' else limits.joint_names
     prefixes = [f'{side}_' if side else '' for side in sides_of(task)]
     return [prefix + name for prefix in prefixes for name in (*one, 'gripper')][:-1]

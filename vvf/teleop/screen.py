@@ -188,8 +188,9 @@ def _hands(told: dict[str, str]) -> Text:
     if side := told.get('side'):
         line.append(f'   {side} arm', style='bold magenta')
     line.append(f'   speed {float(told.get("speed", 0)):.0%}   gripper {told.get("gripper", "?")}')
-    if mode := told.get('arm'):
-        line.append(f'   arm {mode}', style='' if mode in ('running', 'holding') else 'bold red')
+    if state := told.get('arm'):
+        well = state.startswith(('running', 'holding'))
+        line.append(f'   arm {state}', style='' if well else 'bold red')
     return line
 
 
