@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
@@ -37,6 +38,8 @@ class ArmServices:
         self._pressed = False
         self._heard = time.monotonic()
         self._ways: list[tuple[set[Mode], Mode, Future]] = []
+        # Whoever waits for the arm's arrival must not keep the control tick from being called.
+        group = ReentrantCallbackGroup()
         for name, serve in (
             ('/vvf/arm/prepare', self._prepare),
             ('/vvf/arm/move_home', self._move_home),
@@ -45,7 +48,7 @@ class ArmServices:
             ('/vvf/estop', self._estop),
             ('/vvf/estop_reset', self._reset),
         ):
-            node.create_service(Trigger, name, serve)
+            node.create_service(Trigger, name, serve, callback_group=group)
         node.create_subscription(Bool, '/vvf/estop/pressed', self._on_button, LATCHED)
 
     def tick(self, now: float) -> None:
