@@ -28,6 +28,7 @@ BROKEN_PIPE = 141
 COMMANDS = {
     'doctor': 'what is installed, what is missing, and the command that mends it',
     'up': 'run the graph of a task, or replay a bag into it',
+    'cameras': 'list the cameras of this machine and the image topics of a running graph',
     'episode': 'start, end, judge and save episodes of a running graph',
     'teleop': 'drive the arm, take over from a policy and give back',
     'calibrate': "measure a camera's lens, and where it is on the robot",

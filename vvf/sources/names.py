@@ -31,8 +31,8 @@ def device_path(device: str) -> str:
         return f'/dev/video{match.group(1)}'
     if not device.startswith('/dev/'):
         raise UserError(
-            f'camera device {device!r}: give /dev/v4l/by-id/NAME (`vvf cameras` lists them), '
-            '/dev/videoN or its number N.'
+            f'camera device {device!r}: give /dev/v4l/by-id/NAME (`vvf cameras` lists them) or '
+            '/dev/videoN.'
         )
     return device
 
