@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from vvf.actions import delta_names, split_rows
 from vvf.bags.typestore import typestore
 from vvf.bags.writer import BagWriter, TopicSpec
 from vvf.provenance import provenance
 from vvf.task import CameraSpec, StateSource, TaskSpec
-from vvf.task_overlay import with_robot
+from vvf.task_overlay import sides_of, with_robot
 from vvf_sim.collect import CollectJob, CollectResult, EpisodeData, collect_job, result_of
 
 # Simulated episodes have no date; each seed gets minutes of its own, so that none overlap.
@@ -172,20 +173,19 @@ def _action(episode: EpisodeData, task: TaskSpec, i: int, stamp: int) -> Any:
     action = episode.action[i]
     kind = typestore().types['vvf_msgs/msg/Action']
     source = kind.SOURCE_HUMAN if episode.interventions[i] else kind.SOURCE_POLICY
-    one = ('x', 'y', 'z', 'rx', 'ry', 'rz', 'gripper')
-    sides = ('left_', 'right_') if len(action) > len(one) else ('',)
-    names = [side + name for side in sides for name in one][:-1]
+    sides = sides_of(task)
+    data, gripper = split_rows(action[None], len(sides))
     rate = task.action.rate_hz if task.action else task.rate_hz
     return kind(
         _header(stamp),
         source,
         kind.KIND_EE_DELTA,
         1,
-        len(action) - 1,
-        action[:-1].astype(np.float32),
-        action[-1:].astype(np.float32),
+        len(data),
+        data,
+        gripper,
         1.0 / rate,
-        names,
+        delta_names(sides),
         'scripted expert',
     )
 

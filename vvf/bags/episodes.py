@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vvf.actions import DELTA_DIM, join_rows
 from vvf.bags.control import Control
 from vvf.bags.folders import find_bags
 from vvf.bags.frames import (
@@ -29,6 +30,7 @@ from vvf.bags.frames import (
 from vvf.bags.reader import BagReader, DecodeError, open_bag
 from vvf.errors import UserError
 from vvf.task import ActionSpec, TaskSpec
+from vvf.task_overlay import sides_of
 from vvf_models.data.chain import LazyEpisodes, files_fingerprint
 from vvf_models.data.episode import Episode, Event
 from vvf_models.data.options import ReadOptions
@@ -120,7 +122,7 @@ class RecordedAction:
 
     Attributes:
         stamp_ns: Stamp of the frame that it answers.
-        steps: (horizon, A), the gripper last.
+        steps: (horizon, A), see `vvf.actions`.
         dt_ns: Duration of a step.
     """
 
@@ -146,7 +148,7 @@ def read_notes(reader: BagReader, task: TaskSpec, reference: str) -> Notes:
     """
     action_topic = task.action.topic if task.action else ''
     notes = Notes([], [], [])
-    opening = 1.0
+    openings = np.ones(len(sides_of(task)), np.float32)
     topics = {reference, action_topic, EVENT_TOPIC} & reader.topics.keys()
     for topic, kind, recorded_ns, cdr in reader.messages(topics):
         stamp = header_stamp(cdr, kind) or recorded_ns
@@ -166,31 +168,28 @@ def read_notes(reader: BagReader, task: TaskSpec, reference: str) -> Notes:
         if topic == EVENT_TOPIC:
             notes.events.append((stamp, message))
         elif task.action:
-            action = _action(reader.path, task.action, stamp, message, opening)
-            opening = float(action.steps[-1, -1])
+            action = _action(reader.path, task.action, stamp, message, openings)
+            openings = action.steps[-1].reshape(len(openings), -1)[:, -1]
             notes.actions.append(action)
     notes.actions.sort(key=lambda action: action.stamp_ns)
     return notes
 
 
 def _action(
-    path: Path, spec: ActionSpec, stamp: int, message: Any, opening: float
+    path: Path, spec: ActionSpec, stamp: int, message: Any, openings: npt.NDArray[np.float32]
 ) -> RecordedAction:
-    horizon, dim = int(message.horizon), int(message.dim)
-    data = np.asarray(message.data, np.float32)
-    gripper = np.asarray(message.gripper, np.float32)
-    if not gripper.size:  # leave it as it is
-        gripper = np.full(horizon, opening, np.float32)
     right_kind = int(message.kind) == int(getattr(message, _KINDS[spec.kind]))
-    if not right_kind or horizon < 1 or dim != spec.dim - 1:
+    rows = join_rows(
+        message.data, message.gripper, int(message.horizon), int(message.dim), openings
+    )
+    if not right_kind or (rows is not None and rows.shape[1] != spec.dim):
         raise UserError(
             f'{path}: the actions are not those of the task ({spec.kind} of {spec.dim} numbers): '
             'choose another task with --task'
         )
-    whole = data.size == horizon * dim and gripper.size == horizon and message.dt > 0
-    if not (whole and np.isfinite(data).all() and np.isfinite(gripper).all()):
+    if rows is None or not np.isfinite(rows).all() or not message.dt > 0:
         raise UserError(f'{path}: an action is malformed: leave the bag out')
-    steps = np.concatenate([data.reshape(horizon, dim), gripper[:, None]], axis=1)
+    steps = rows.astype(np.float32)
     return RecordedAction(stamp, steps, round(float(message.dt) * 1e9))
 
 
@@ -295,6 +294,9 @@ def actions_at(
         (T, A).
     """
     starts = np.array([action.stamp_ns for action in actions])
+    width = actions[0].steps.shape[1]
+    one = width // max(1, width // DELTA_DIM)
+    moves = np.arange(width) % one != one - 1  # all but the grippers, which stay as they are
     rows = []
     for stamp in stamps:
         number = int(np.searchsorted(starts, stamp, side='right')) - 1
@@ -303,7 +305,7 @@ def actions_at(
         in_effect = number >= 0 and step < len(action.steps)
         row = action.steps[min(max(0, step), len(action.steps) - 1)].copy()
         if not in_effect and kind == 'ee_delta':
-            row[:-1] = 0.0
+            row[moves] = 0.0
         rows.append(row)
     return np.stack(rows)
 

@@ -22,6 +22,7 @@ from vvf.bags.reader import open_bag
 from vvf.data import kind_of_data, open_data
 from vvf.errors import UserError
 from vvf.task import POSE_DIM, TaskSpec
+from vvf.task_overlay import sides_of
 from vvf_models.data.chain import fingerprint, source
 from vvf_models.data.episode import Episode
 from vvf_models.data.options import AS_IT_IS, ReadOptions
@@ -293,8 +294,15 @@ def names_of(task: TaskSpec) -> Names:
     action: tuple[str, ...] = ()
     if task.action is not None:
         joints = [name for part in task.state for name in part.names]
-        if task.action.kind == 'ee_delta' and task.action.dim == len(_DELTA):
-            action = _DELTA
-        elif task.action.kind == 'joint_position' and len(joints) >= task.action.dim - 1:
-            action = (*joints[: task.action.dim - 1], 'gripper')
+        sides = [f'{side}_' if side else '' for side in sides_of(task)]
+        one, rest = divmod(task.action.dim, len(sides))
+        if task.action.kind == 'ee_delta' and one == len(_DELTA) and not rest:
+            action = tuple(side + name for side in sides for name in _DELTA)
+        elif task.action.kind == 'joint_position' and not rest:
+            owned = [[name for name in joints if name.startswith(side)] for side in sides]
+            if all(len(names) >= one - 1 for names in owned):
+                pairs = zip(sides, owned, strict=True)
+                action = tuple(
+                    n for side, own in pairs for n in (*own[: one - 1], f'{side}gripper')
+                )
     return Names(task.robot, tuple(state), action)

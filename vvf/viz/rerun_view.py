@@ -219,9 +219,10 @@ def _action(message: Any) -> dict[str, float]:
     step = list(message.data)[: int(message.dim)]
     names = list(message.names) or [str(i) for i in range(len(step))]
     numbers = {f'action/{n}': float(v) for n, v in zip(names, step, strict=False)}
-    if len(message.gripper):
-        numbers['action/gripper'] = float(message.gripper[0])
-    return numbers
+    arms = len(message.gripper) // max(1, int(message.horizon))
+    sides = ('left_', 'right_') if arms > 1 else ('',)
+    grippers = zip(sides, message.gripper, strict=False)
+    return numbers | {f'action/{side}gripper': float(opening) for side, opening in grippers}
 
 
 _NUMBERS: dict[str, Callable[[Any], dict[str, float]]] = {
