@@ -13,6 +13,7 @@ BENCHMARKS = {
     'latency': 'from an image to its value and to the command, in the real graph',
     'relabel': 'how fast are recorded bags scored, beside a plain loop',
     'record': 'does the recorder lose messages, and what is left when it is killed',
+    'faults': 'does the arm ever break a rule, whatever fails around it',
     'kinematics': 'are random poses reached, and how fast, beside the usual ways',
     'worlds': 'how well do the scripted experts do, and how fast is the simulation',
 }
