@@ -61,7 +61,7 @@ def test_costs_are_shares_of_a_core() -> None:
     ('option', 'word'),
     [
         (['--seconds', '0'], '--seconds'),
-        (['--rate', '1000'], '--rate'),
+        (['--rates', '10', '1000'], '--rates'),
         (['--width', '641'], '--width'),
         (['--height', '4096'], '--height'),
     ],

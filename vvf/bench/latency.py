@@ -3,9 +3,10 @@
 
 Value, policy, episode, plot and arm node run as for `vvf up`, around a simulated arm and two
 cameras at 30 Hz: of 640x480, playing a video of the scene (`--cameras video`), or the simulated
-ones (`--cameras sim`). Somebody looks at plot and markers meanwhile. `stamp_to_value` ends when a
-listener has the value, `stamp_to_command` when the arm hands the first command of an action to its
-driver.
+ones (`--cameras sim`). Somebody looks at plot and markers meanwhile. `stamp_to_value` and
+`stamp_to_action` end when a listener has the value or the policy's action, `stamp_to_command` when
+the arm hands the first command of an action to its driver. With several --rates the numbers of each
+are in the list `rates` of the JSON file, and those of the first beside it.
 """
 
 from __future__ import annotations
@@ -40,8 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--cameras', choices=['video', 'sim'], default='video', help='[video]')
     parser.add_argument('--width', type=int, default=640, help='of the video, pixels [640]')
     parser.add_argument('--height', type=int, default=480, help='of the video, pixels [480]')
-    parser.add_argument('--rate', type=float, default=30.0, help='of each camera, Hz [30]')
-    parser.add_argument('--seconds', type=float, default=30.0, help='how long to measure [30]')
+    parser.add_argument(
+        '--rates',
+        '--rate',
+        type=float,
+        nargs='+',
+        default=[30.0],
+        metavar='HZ',
+        help='of each camera, measured one after another [30]',
+    )
+    parser.add_argument('--seconds', type=float, default=30.0, help='to measure for each rate [30]')
     parser.add_argument(
         '--record',
         action=argparse.BooleanOptionalAction,
@@ -58,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
     """Run `vvf bench latency`."""
     if not 1.0 <= args.seconds <= 3600.0:
         raise UserError('--seconds must lie between 1 and 3600.')
-    if not 1.0 <= args.rate <= 120.0:
-        raise UserError('--rate must lie between 1 and 120.')
+    if not all(1.0 <= rate <= 120.0 for rate in args.rates):
+        raise UserError('--rates must lie between 1 and 120.')
     if args.width % 2 or args.height % 2 or min(args.width, args.height) < 16:
         raise UserError('--width and --height must be even and at least 16.')
     if max(args.width, args.height) > 1024:
@@ -67,14 +76,16 @@ def run(args: argparse.Namespace) -> int:
     from vvf.client import refuse_second_graph
 
     refuse_second_graph()
-    with tempfile.TemporaryDirectory(prefix='vvf-latency-') as scratch:
-        report = _measure(args, Path(scratch))
-    _print(report)
-    write_json(args.json, report)
+    reports = []
+    for rate in args.rates:
+        with tempfile.TemporaryDirectory(prefix='vvf-latency-') as scratch:
+            reports.append(_measure(args, Path(scratch), rate))
+        _print(reports[-1])
+    write_json(args.json, {**reports[0], 'rates': reports})
     return 0
 
 
-def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def _measure(args: argparse.Namespace, folder: Path, rate_hz: float) -> dict[str, Any]:
     from vvf.bench.latency_graph import filmed, simulated
     from vvf.bench.latency_listener import Listener
 
@@ -85,10 +96,10 @@ def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         bag_dir=str(folder / 'bags'),
     )
     if args.cameras == 'sim':
-        specs = simulated(args.task, folder, arguments, args.rate)
+        specs = simulated(args.task, folder, arguments, rate_hz)
     else:
         size = (args.width, args.height)
-        specs = filmed(args.task, folder, arguments, args.rate, size)
+        specs = filmed(args.task, folder, arguments, rate_hz, size)
     print(f'nodes: {", ".join(s.name for s in specs)}', flush=True)
     over = threading.Event()
 
@@ -122,7 +133,7 @@ def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         'value_model': Path(model).name,
         'engine_device': args.engine_device,
         'cameras': args.cameras,
-        'camera_rate_hz': args.rate,
+        'camera_rate_hz': rate_hz,
         'recorded': args.record,
         **report,
     }
@@ -194,8 +205,8 @@ def _print(report: dict[str, Any]) -> None:
         value = report[key]
         return '      -   ' if value is None else f'{value:7.1f} ms'
 
-    print(f'\n{"":20}{"p50":>10}{"p99":>10}')
-    for name in ('value', 'command'):
+    print(f'\ncameras at {report["camera_rate_hz"]:g} Hz{"p50":>12}{"p99":>10}')
+    for name in ('value', 'action', 'command'):
         keys = (f'stamp_to_{name}_ms_p50', f'stamp_to_{name}_ms_p99')
         print(f'stamp to {name:11}{ms(keys[0])}{ms(keys[1])}')
     print(f'\n{report["values"]} values of {report["frames"]} frames, {report["value_hz"]:.1f} Hz')

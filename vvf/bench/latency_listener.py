@@ -18,7 +18,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import MarkerArray
-from vvf_msgs.msg import EpisodeEvent, ValueEstimate
+from vvf_msgs.msg import Action, EpisodeEvent, ValueEstimate
 
 from vvf.errors import UserError
 from vvf.images import to_rgb
@@ -51,7 +51,7 @@ class Listener:
         self._executor.add_node(self._node)
         self.episodes = 0
         self._counts: Counter[str] = Counter()
-        self._late: list[float] = []
+        self._late: dict[str, list[float]] = {'value': [], 'action': []}
         self._stamps: dict[str, list[float]] = {name: [] for name in cameras}
         self._arm: dict[str, float] = {}
         self._keep_plots = keep_plots
@@ -60,7 +60,8 @@ class Listener:
         self._chosen_plot: Any = None
         self._began = time.monotonic()
         create, qos = self._node.create_subscription, stream_qos(depth=50)
-        create(ValueEstimate, '/vvf/value', self._on_value, qos)
+        for kind, topic in ((ValueEstimate, 'value'), (Action, 'action')):
+            create(kind, f'/vvf/{topic}', lambda m, late=self._late[topic]: _arrive(m, late), qos)
         create(Image, '/vvf/value/plot', self._on_plot, stream_qos())
         create(MarkerArray, '/vvf/value/markers', self._on_markers, 2)
         create(EpisodeEvent, '/vvf/episode', self._on_event, LATCHED)
@@ -100,7 +101,8 @@ class Listener:
 
     def begin(self) -> None:
         """Count from now on."""
-        self._late.clear()
+        for late in self._late.values():
+            late.clear()
         self._counts.clear()
         for stamps in self._stamps.values():
             stamps.clear()
@@ -110,17 +112,20 @@ class Listener:
         """What was heard since `begin`."""
         lasted = time.monotonic() - self._began
         frames = len(next(iter(self._stamps.values())))
-        p50, p99 = _percentiles(np.array(self._late))
+        value, action = (_percentiles(np.array(late)) for late in self._late.values())
         return {
             'seconds': round(lasted, 2),
             'frames': frames,
-            'values': len(self._late),
-            'value_hz': round(len(self._late) / lasted, 2),
+            'values': len(self._late['value']),
+            'value_hz': round(len(self._late['value']) / lasted, 2),
             'plot_hz': round(self._counts['plot'] / lasted, 2),
             'markers_hz': round(self._counts['markers'] / lasted, 2),
             'camera_offset_ms': self._offset_ms(),
-            'stamp_to_value_ms_p50': p50,
-            'stamp_to_value_ms_p99': p99,
+            'actions': len(self._late['action']),
+            'stamp_to_value_ms_p50': value[0],
+            'stamp_to_value_ms_p99': value[1],
+            'stamp_to_action_ms_p50': action[0],
+            'stamp_to_action_ms_p99': action[1],
             'stamp_to_command_ms_p50': self._arm.get('image_to_command_ms_p50'),
             'stamp_to_command_ms_p99': self._arm.get('image_to_command_ms_p99'),
         }
@@ -154,9 +159,6 @@ class Listener:
         known = after < len(second)
         return round(float(np.median(second[after[known]] - first[known])) * 1e3, 2)
 
-    def _on_value(self, message: Any) -> None:
-        self._late.append((time.time() - seconds(message.header.stamp)) * 1e3)
-
     def _on_plot(self, message: Any) -> None:
         self._counts['plot'] += 1
         if self._keep_plots and self.in_episode:
@@ -179,6 +181,10 @@ class Listener:
             if status.name == '/arm':
                 found = {v.key: float(v.value) for v in status.values if '_ms_' in v.key}
                 self._arm = {k: v for k, v in found.items() if np.isfinite(v)}
+
+
+def _arrive(message: Any, late: list[float]) -> None:
+    late.append((time.time() - seconds(message.header.stamp)) * 1e3)
 
 
 def _within(plots: Sequence[Any]) -> Any:
