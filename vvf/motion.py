@@ -13,6 +13,9 @@ from vvf_sim.controllers import RAMP_FRACTION, CartesianTarget, JointRamp
 
 Array = NDArray[np.float64]
 
+#: A straight line in joints is a curve in space, which may pass so far outside the workspace, m.
+EDGE = 0.01
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -37,7 +40,7 @@ class ChunkPlayer:
 
     Attributes:
         clipped: steps that were beyond the action's bounds.
-        outside: joint positions that were not played, as they leave the workspace.
+        outside: steps that were not played, or only in part, as they leave the workspace.
     """
 
     def __init__(self, action: ActionSpec, target: CartesianTarget | None = None) -> None:
@@ -49,6 +52,8 @@ class ChunkPlayer:
         self._target = target or CartesianTarget()
         self._ramp: JointRamp | None = None
         self._ramp_start = 0.0
+        self._inside = self._target.joints  # the newest target in the workspace
+        self._most_excess = EDGE
         self._chunk: Chunk | None = None
         self._chunk_start = 0.0
         self._next = 0
@@ -92,7 +97,27 @@ class ChunkPlayer:
             while self._next < steps and now >= self._chunk_start + self._next * chunk.dt - 1e-6:
                 self._begin(chunk, self._next, now)
                 self._next += 1
-        return None if self._ramp is None else self._ramp.at(now - self._ramp_start)
+        if self._ramp is None:
+            return None
+        target = self._ramp.at(now - self._ramp_start)
+        if self._excess(target) > self._most_excess:
+            self.outside += 1
+            target = self._inside
+            self._target.reset(target)
+            self._play(JointRamp(target, target, 0.0, self._target.arm.velocity_limits), now)
+        self._inside = target
+        return target
+
+    def _excess(self, joints: Array) -> float:
+        """How far the tip is outside the workspace, m."""
+        tip = self._target.kinematics.forward(joints[:-1])[:3, 3]
+        return float(np.abs(tip - self._target.workspace.clip(tip)).max())
+
+    def _play(self, ramp: JointRamp, now: float) -> None:
+        self._ramp, self._ramp_start = ramp, now
+        # An arm that is found outside may come in.
+        self._inside = ramp.start
+        self._most_excess = max(EDGE, self._excess(ramp.start) + 1e-6)
 
     def _begin(self, chunk: Chunk, index: int, now: float) -> None:
         start = self._target.joints
@@ -115,5 +140,4 @@ class ChunkPlayer:
         else:
             goal = self._target.apply(step)
         limits = self._target.arm.velocity_limits
-        self._ramp = JointRamp(start, goal, RAMP_FRACTION * chunk.dt, limits)
-        self._ramp_start = now
+        self._play(JointRamp(start, goal, RAMP_FRACTION * chunk.dt, limits), now)

@@ -132,3 +132,29 @@ def test_a_rounding_of_the_message_is_not_taken_for_an_excess() -> None:
     made.load(chunk([float(np.float32(0.05)), 0.0, 0.0, 0, 0, 0]), 0.0)
     made.at(0.0)
     assert made.clipped == 0
+
+
+@pytest.mark.parametrize(
+    'step',
+    [
+        [0.0, 0.0, 0.0, 0.6, -0.6, 0.6],  # where no posture has such a turn, the nearest one is far
+        [0.05, 0.05, 0.05, 0.6, 0.6, 0.6],
+        [-0.05, 0.05, -0.05, 0.0, 0.6, 0.0],
+    ],
+)
+def test_nothing_leads_out_of_the_workspace(step: list[float]) -> None:
+    made = player()
+    low, high = WX250S.workspace.low, WX250S.workspace.high
+    for k in range(12):
+        for _ in range(1 + k % 4):  # several at once add up
+            made.load(chunk(step), 0.2 * k)
+            made.at(0.2 * k)
+        for t in np.arange(0.0, 0.2, 0.02):
+            at = tip(made.at(0.2 * k + t))
+            assert (at > np.array(low) - 0.0101).all()
+            assert (at < np.array(high) + 0.0101).all()
+    assert made.outside > 0
+    back = tip(made.joints)
+    made.load(chunk([0.0, 0.0, 0.02 if back[2] < 0.2 else -0.02, 0, 0, 0]), 4.0)
+    made.at(4.0)
+    assert np.abs(tip(made.at(4.2)) - back).max() > 0.005, 'it goes on from there'
