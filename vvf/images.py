@@ -75,6 +75,11 @@ def _raw_to_rgb(message: Any) -> RgbImage:
         channels, lines = _CONVERSIONS[encoding][0], _lines(encoding, height, width)
     rows = _rows(message, lines, width * channels)
     if encoding in _CONVERSIONS:
+        if rows[0, :3].tobytes() == _JPEG + b'\xff':  # ros-drivers/usb_cam#346
+            raise ImageError(
+                f"an image that claims to be '{encoding}' holds a JPEG: give usb_cam another "
+                'pixel_format, such as mjpeg2rgb'
+            )
         shape = (lines, width, channels) if channels > 1 else (lines, width)
         packed = np.ascontiguousarray(rows).reshape(shape)
         return np.asarray(cv2.cvtColor(packed, _CONVERSIONS[encoding][1]), np.uint8)

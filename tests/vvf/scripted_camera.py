@@ -46,6 +46,7 @@ class Camera:
         self.period = 1.0 / 30.0
         self.stamped = True
         self.frozen = False
+        self.damage = 0  # so many of the next frames cannot be decoded
         self.taken = 0
         self.asked: list[tuple[int, float]] = []
         self.opened: list[str] = []
@@ -98,6 +99,9 @@ class Capture:
         if not self.isOpened():
             return False, None
         frame, self._stamp = self._camera.take()
+        if self._camera.damage:
+            self._camera.damage -= 1
+            return False, None
         return frame is not None, frame
 
     def release(self) -> None:

@@ -76,6 +76,13 @@ def test_packed_colours_of_usb_cameras(encoding: str, order: str) -> None:
         to_rgb(raw(data, encoding, width=5))
 
 
+def test_a_jpeg_in_the_guise_of_a_raw_image_is_named() -> None:
+    data = np.zeros((4, 12), np.uint8)
+    data[0, :4] = np.frombuffer(b'\xff\xd8\xff\xe0', np.uint8)
+    with pytest.raises(ImageError, match='mjpeg2rgb'):
+        to_rgb(raw(data, 'yuv422', width=6))
+
+
 @pytest.mark.parametrize(('encoding', 'order'), [('nv12', 'uv'), ('nv21', 'vu')])
 def test_planar_colours(encoding: str, order: str) -> None:
     data = np.vstack([np.tile(yuv('yy'), (4, 3)), np.tile(yuv(order), (2, 3))])

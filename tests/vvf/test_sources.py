@@ -105,6 +105,20 @@ def test_what_the_driver_does_otherwise_is_said() -> None:
     assert 'red for blue' in swapped.complaints[0]
 
 
+def test_a_damaged_frame_is_left_out_and_no_reason_to_begin_anew() -> None:
+    camera = Camera()
+    source = device(camera)
+    camera.damage = 2
+    assert source.read() is not None
+    assert (source.damaged, source.opened) == (2, 1)
+    camera.damage = 100
+    assert source.read() is None
+    camera.damage = 0
+    assert source.read() is None
+    assert source.read() is not None
+    assert source.opened == 2
+
+
 def test_a_driver_without_stamps_has_none() -> None:
     camera = Camera()
     camera.stamped = False

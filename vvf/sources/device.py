@@ -21,6 +21,8 @@ from vvf.sources.names import LINKS, device_path, is_numbered, stable_path
 #: (opencv/opencv, modules/videoio/src/cap_v4l.cpp, convertToRgb).
 PIXEL_FORMATS = ('', 'MJPG', 'YUYV', 'UYVY', 'GREY', 'BGR3', 'RGB3')
 _POLL_S = 0.05
+_ATTEMPTS = 3  # a frame may be damaged on the bus: the next one decides
+_STALLED_S = 1.0  # OpenCV waits 10 s for a frame that does not come
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class DeviceSource:
         asked: what was asked for.
         promised: what the driver said to that; `None` until it was open.
         opened: how often it could be opened.
+        damaged: frames that could not be read.
         complaints: what the driver did otherwise than asked, in words; of the last opening.
 
     Raises:
@@ -112,7 +115,7 @@ class DeviceSource:
         self.device = device_path(device)
         self.asked = CameraMode(width, height, rate_hz, pixel_format)
         self.promised: CameraMode | None = None
-        self.opened = 0
+        self.opened = self.damaged = 0
         self.complaints: tuple[str, ...] = ()
         self.taken_s: float | None = None
         self._numbered = is_numbered(device)
@@ -145,7 +148,8 @@ class DeviceSource:
         if asked.pixel_format:
             capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*asked.pixel_format))
         # CAP_PROP_BUFFERSIZE stays: with a single buffer the driver has none while a frame is
-        # looked at, and loses the next one. Whoever reads at once never finds an old one.
+        # looked at, and loses the next one: 15 instead of 30 Hz (LibreScanner/horus#60). Whoever
+        # reads at once never finds an old frame.
         for key, value in (
             (cv2.CAP_PROP_FRAME_WIDTH, asked.width),
             (cv2.CAP_PROP_FRAME_HEIGHT, asked.height),
@@ -170,8 +174,8 @@ class DeviceSource:
             else:
                 self._open()
             return None
-        good, frame = self._capture.read()
-        if not good or frame is None:
+        frame = self._grab()
+        if frame is None:
             self.restart()
             return None
         # Milliseconds of the kernel's clock; 0 where the driver stamps nothing.
@@ -180,6 +184,18 @@ class DeviceSource:
         if frame.ndim == 2:
             return np.asarray(cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB), np.uint8)
         return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def _grab(self) -> Frame | None:
+        """The next frame as OpenCV gives it, BGR; `None` where the device is gone or stalled."""
+        for _ in range(_ATTEMPTS):
+            began = time.monotonic()
+            good, frame = self._capture.read()
+            if good and frame is not None:
+                return np.asarray(frame, np.uint8)
+            self.damaged += 1
+            if time.monotonic() - began > _STALLED_S:
+                break
+        return None
 
     def restart(self) -> None:
         """Release the device; the next readings open it again."""

@@ -198,6 +198,7 @@ class CameraReader:
             'promised': str(promised or ''),
             'stamps': 'kernel' if self._stamper.exact else 'arrival',
             'repeated': self._freeze.repeated,
+            'damaged': device.damaged,
             'reconnects': max(0, device.opened - 1),
         }
         patience = max(_SILENT_S, 3.0 / self._rate if self._rate else 0.0)
