@@ -1,69 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arms behind their gates, without ROS: faults, ways home, who has the arm, and two that are one."""
+"""Arms behind their gates, without ROS: faults, ways home, who has the arm, and two as one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
+from tests.vvf.motors import LIMITS, Motors
 from vvf.arbitration import Arbiter
 from vvf.arm_team import ArmTeam, make_team
 from vvf.arm_trouble import TroubleWatch
-from vvf.drivers.base import JointReading
 from vvf.errors import UserError
 from vvf.safety import Command, MaxAges, Mode, Reason
-from vvf.safety_limits import load_limits
 from vvf.task import load_task
 
 DT = 0.02
-LIMITS = load_limits('wx250s')
 UP = np.array([[0.0, 0.0, 0.03, 0.0, 0.0, 0.0, 1.0]])
 FRESH = {'action': None, 'image': None, 'joint_state': 0.25}
-
-
-@dataclass
-class Motors:
-    """An arm that goes where it is told to at once, unless it is stuck, faulty or silent."""
-
-    position: np.ndarray = field(default_factory=lambda: LIMITS.home.copy())
-    gripper: float = 0.02
-    trouble: str = ''
-    stuck: bool = False
-    silent: bool = False
-    heard: bool = True
-    clock: float = 0.0
-    said: str | None = None
-    recoveries: int = 0
-    closed: bool = False
-    commands: list[Command] = field(default_factory=list)
-
-    def read(self) -> JointReading | None:
-        if not self.heard:
-            return None
-        if not self.silent:
-            self.stamp = self.clock
-        return JointReading(self.position, np.zeros(6), self.gripper, self.stamp)
-
-    def write(self, command: Command, dt: float) -> None:
-        assert not self.trouble, 'nothing is sent to an arm with a fault'
-        self.commands.append(command)
-        if not self.stuck:
-            self.position, self.gripper = command.position, command.gripper
-
-    def fault(self) -> str:
-        return self.trouble
-
-    def recover(self) -> None:
-        self.recoveries += 1
-
-    def prepare(self) -> str | None:
-        return self.said
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class Table:

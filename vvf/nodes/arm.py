@@ -65,8 +65,8 @@ class ArmNode(Node):
         stopping: whether the node is on its way out.
     """
 
-    def __init__(self) -> None:
-        super().__init__('arm')
+    def __init__(self, **options: Any) -> None:
+        super().__init__('arm', **options)
         p = self.parameters = declare(self, PARAMETERS)
         task = load_task(p['task'], p['robot'], p['rig'])
         if task.action is None:
