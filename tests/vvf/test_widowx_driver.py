@@ -20,10 +20,10 @@ from vvf.drivers.widowx import WidowXDriver
 from vvf.drivers.widowx_modules import move
 from vvf.drivers.widowx_talk import Conversation
 from vvf.errors import UserError
-from vvf.nodes.arm import load_limits
 from vvf.paths import config_path
 from vvf.processes import USER_ERROR
 from vvf.safety import Command
+from vvf.safety_limits import load_limits
 
 DOMAIN = 62
 # DDS may lose the first answer to a new client; the driver asks again.
@@ -328,11 +328,11 @@ class InterbotixManipulatorXS:
         request = OperatingModes.Request(cmd_type=cmd_type, name=name, mode=mode, **profile)
         rclpy.spin_until_future_complete(self.node, self.modes.call_async(request))
 
-    def go_to_home_pose(self, blocking):
+    def set_joint_positions(self, positions, blocking):
         while not self.group.get_subscription_count():
             rclpy.spin_once(self.node, timeout_sec=0.05)
-        self.group.publish(JointGroupCommand(name='arm', cmd=[0.0] * 6))
-        self.group.wait_for_all_acked()
+        self.group.publish(JointGroupCommand(name='arm', cmd=positions))
+        return self.group.wait_for_all_acked()
 """
 
 
@@ -350,6 +350,7 @@ def test_the_vendors_class_moves_home_in_a_process(
     assert 'home' in bench.driver.prepare()
     bench.faulty('is moved home by interbotix_xs_modules')
     bench.wait(lambda: sdk.commands)
+    np.testing.assert_allclose(sdk.commands[0], load_limits('wx250s').home)
     assert sdk.events == ['modes arm position time']
     bench.ready()
     assert 'modes arm position velocity' in sdk.events

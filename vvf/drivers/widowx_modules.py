@@ -16,6 +16,7 @@ import tempfile
 
 from vvf import environment
 from vvf.processes import PARENT, USER_ERROR, end_with_parent
+from vvf.safety_limits import load_limits
 
 _ACCELERATION_SHARE = 0.3
 
@@ -77,9 +78,14 @@ def move(pose: str, model: str, namespace: str, seconds: float) -> int:
         profile_velocity=int(1000 * times['moving_time']),
         profile_acceleration=int(1000 * times['accel_time']),
     )
-    go = robot.arm.go_to_home_pose if pose == 'home' else robot.arm.go_to_sleep_pose
-    go(blocking=True)
-    return 0
+    if pose == 'sleep':
+        robot.arm.go_to_sleep_pose(blocking=True)
+        return 0
+    # Not the vendor's home, which is the arm stretched out: where episodes begin.
+    if robot.arm.set_joint_positions(load_limits(model).home.tolist(), blocking=True):
+        return 0
+    print('[ERROR] interbotix_xs_modules refuses the home pose of the robot file', file=sys.stderr)
+    return 1
 
 
 def main() -> None:
