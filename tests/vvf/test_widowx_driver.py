@@ -47,10 +47,10 @@ def ros() -> Iterator[None]:
 class Bench:
     """The vendor's node and a driver."""
 
-    def __init__(self, sdk: XsSdk, **options: Any) -> None:
+    def __init__(self, sdk: XsSdk, side: str = '', **options: Any) -> None:
         self.sdk = sdk
         self.node = rclpy.create_node('arm')
-        self.driver = WidowXDriver(self.node, load_limits('wx250s'), options)
+        self.driver = WidowXDriver(self.node, load_limits('wx250s'), options, side)
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
 
@@ -169,6 +169,16 @@ def test_a_wrong_number_of_joints_is_a_fault(wrong: dict[str, Any], said: str) -
     assert 'robot_model:=wx250s' in bench.driver.fault()
     bench.does_not_move()
     assert not sdk.rejected
+    bench.close()
+    sdk.stop()
+
+
+def test_one_of_two_arms_is_told_by_its_name() -> None:
+    sdk = XsSdk(DOMAIN, namespace='lefty')
+    bench = Bench(sdk, 'left', namespace='lefty')
+    bench.ready()
+    bench.sdk.frozen = True
+    bench.faulty('left arm /lefty sends no joint states')
     bench.close()
     sdk.stop()
 
