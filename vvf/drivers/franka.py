@@ -7,6 +7,7 @@ commands becomes short trajectories (`vvf.drivers.franka_stream`).
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Mapping
 from importlib import import_module
@@ -27,6 +28,7 @@ from vvf.nodes.common import now_s
 from vvf.safety import Command, RobotLimits
 
 _SECOND_NS = 1_000_000_000
+_CONNECT_S = 1.0
 
 
 class FrankaDriver:
@@ -65,6 +67,7 @@ class FrankaDriver:
             limits, lead_s=self._options.lead_s, horizon_s=self._options.horizon_s
         )
         self._streaming = False
+        self._listens_since: float | None = None
 
     def read(self) -> JointReading | None:
         """The newest measured joints; `None` before the first ones of arm and hand."""
@@ -77,7 +80,8 @@ class FrankaDriver:
             reading = self._state.reading()
             if reading is None:
                 return
-            self._streamer.reset(reading.position, now)
+            if self._streamer.at_rest(now):  # else a short fault ended while the arm still brakes
+                self._streamer.reset(reading.position, now)
             self._streaming = True
         self._publish(self._streamer.update(command.position, now))
         if self._hand:
@@ -94,7 +98,13 @@ class FrankaDriver:
 
     def _controller_fault(self) -> str:
         if self._publisher.get_subscription_count():
-            return ''
+            if self._listens_since is None:
+                self._listens_since = time.monotonic()
+            # It is known to this side of the connection, and may still miss what is sent: it would
+            # enter in the middle of a motion.
+            known = time.monotonic() - self._listens_since
+            return '' if known > _CONNECT_S else 'the controller of the Franka begins to listen.'
+        self._listens_since = None
         return (
             f'no controller listens on {self._topic}: start it, or give the rig the one that '
             '`ros2 control list_controllers` shows.'

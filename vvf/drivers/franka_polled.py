@@ -11,13 +11,15 @@ from rclpy.node import Node
 from vvf.nodes.common import stream_qos
 
 
-class _NeverSpun(CallbackGroup):
+class NeverSpun(CallbackGroup):
     """Keeps executors from waking for what is polled."""
 
     def can_execute(self, entity: Any) -> bool:
+        """Never."""
         return False
 
     def beginning_execution(self, entity: Any) -> bool:
+        """Never."""
         return False
 
     def ending_execution(self, entity: Any) -> None:
@@ -29,11 +31,12 @@ class PolledTopic:
 
     def __init__(self, node: Node, kind: type, topic: str) -> None:
         self._subscription = node.create_subscription(
-            kind, topic, lambda _: None, stream_qos(depth=1), callback_group=_NeverSpun()
+            kind, topic, lambda _: None, stream_qos(depth=1), callback_group=NeverSpun()
         )
 
     def take(self) -> Any | None:
         """The newest message, once; `None` where none came since."""
-        with self._subscription.handle as handle:
+        handle = self._subscription.handle
+        with handle:
             taken = handle.take_message(self._subscription.msg_type, self._subscription.raw)
         return None if taken is None else taken[0]

@@ -67,6 +67,8 @@ class Streamer:
         top = np.minimum(limits.velocity, limits.acceleration * braking_s)
         self._caps: SpeedCaps = speed_caps(limits, top)
         self._lead_s = lead_s
+        self._path = np.zeros((0, len(top)))
+        self._base = 0
 
     def reset(self, position: Array, now: float) -> None:
         """Begin at rest at a position (n,), such as the measured one."""
@@ -74,6 +76,10 @@ class Streamer:
         self._speed = np.zeros_like(self._path)
         self._base = self._followed = math.floor(now / STEP_S) - 2 * _PAST
         self._command, self._time = self._path[0], now
+
+    def at_rest(self, now: float) -> bool:
+        """Whether the last trajectory has ended."""
+        return now >= (self._base + len(self._path)) * STEP_S
 
     def update(self, command: Array, now: float) -> Trajectory:
         """The trajectory to send, now that a command (n,) in rad came."""
@@ -95,9 +101,9 @@ class Streamer:
         return self._finish(first, target, path, speed)
 
     def stop(self, now: float) -> Trajectory:
-        """Brake from what may have been executed by now, and stand."""
+        """Brake as soon as the message can count on, and stand."""
         now = max(now, self._time)
-        executed = max(math.ceil((now + _MARGIN_S) / STEP_S), self._base)
+        executed = math.ceil((now + self._lead_s / 2) / STEP_S)
         first = min(math.floor(now / STEP_S) - _PAST, executed)
         path, speed = self._window(first - 1, executed)
         return self._finish(first, executed, path, speed)
