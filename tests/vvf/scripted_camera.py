@@ -45,6 +45,7 @@ class Camera:
         self.now = 100.0  # the kernel's clock
         self.period = 1.0 / 30.0
         self.stamped = True
+        self.stuck: float | None = None  # the stamp of all frames from now on
         self.frozen = False
         self.damage = 0  # so many of the next frames cannot be decoded
         self.taken = 0
@@ -59,7 +60,7 @@ class Camera:
         """The next frame, and when it was taken."""
         self.now += self.period
         self.taken += not self.frozen
-        return picture(self.taken), self.now
+        return picture(self.taken), self.now if self.stuck is None else self.stuck
 
 
 class Capture:

@@ -90,8 +90,7 @@ def test_frames_are_rgb_and_the_format_is_asked_for_before_the_size() -> None:
     assert cv2.CAP_PROP_BUFFERSIZE not in keys, 'one buffer halves the rate'
     np.testing.assert_array_equal(source.read(), picture(1)[:, :, ::-1])
     assert source.taken_s == pytest.approx(camera.now)
-    assert not source.complaints
-    assert str(source.promised) == '640x480 30 Hz MJPG'
+    assert str(source.promised) == '64x48 30 Hz MJPG'
 
 
 def test_what_the_driver_does_otherwise_is_said() -> None:
@@ -103,6 +102,13 @@ def test_what_the_driver_does_otherwise_is_said() -> None:
     )
     swapped = device(Camera(pixel_format='NV12'), pixel_format='')
     assert 'red for blue' in swapped.complaints[0]
+
+
+def test_a_size_that_the_driver_does_not_admit_is_said_all_the_same() -> None:
+    source = device(Camera())
+    assert source.complaints == ()
+    assert source.read() is not None  # of 64x48
+    assert source.complaints == ('gives 64x48 instead of 640x480',)
 
 
 def test_a_damaged_frame_is_left_out_and_no_reason_to_begin_anew() -> None:

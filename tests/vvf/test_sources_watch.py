@@ -49,6 +49,14 @@ def test_without_a_stamp_that_makes_sense_it_is_the_arrival(taken: float | None)
     assert not stamper.exact
 
 
+def test_a_frame_that_waited_in_the_driver_does_not_look_new() -> None:
+    clocks = Clocks()
+    stamper = clocks.stamper()
+    first = stamper.stamp(99.99)
+    clocks.monotonic += 3.0  # nobody read for three seconds
+    assert stamper.stamp(99.99 + 0.033) == pytest.approx(first + 0.033 * S, abs=1000)
+
+
 def test_stamps_never_go_back() -> None:
     clocks = Clocks()
     stamper = clocks.stamper()
@@ -126,14 +134,12 @@ def test_a_driver_that_promises_less_is_named() -> None:
 class Rig:
     """A reader of a scripted camera, stepped by hand, on the camera's own clock."""
 
-    def __init__(self, camera: Camera, **options) -> None:
+    def __init__(self, camera: Camera, width: int = 64, height: int = 48) -> None:
         self.camera = camera
         self.frames: list[np.ndarray] = []
         self.stamps: list[int] = []
         self.said: list[tuple[bool, str]] = []
-        source = DeviceSource(
-            '/dev/video0', 64, 48, 30.0, retry_s=0.0, capture=camera.open, **options
-        )
+        source = DeviceSource('/dev/video0', width, height, 30.0, retry_s=0.0, capture=camera.open)
         clock = lambda: camera.now  # noqa: E731
         stamper = Stamper(lambda: round((camera.now + EPOCH) * S), clock, lambda: 0.0)
         self.reader = CameraReader(
@@ -230,12 +236,24 @@ def test_a_camera_slower_than_asked_is_a_warning() -> None:
 
 
 def test_a_camera_of_another_size_is_a_warning() -> None:
-    rig = Rig(Camera(size=(1280, 720)))
+    rig = Rig(Camera(), width=128, height=96)
     level, message, values = rig.run(6)
     assert level == WARN
-    assert message == 'gives 1280x720 instead of 64x48'
-    assert rig.warnings() == ['the camera gives 1280x720 instead of 64x48']
-    assert values['promised'] == '1280x720 30 Hz MJPG'
+    assert message == 'gives 64x48 instead of 128x96'
+    assert rig.warnings() == ['the camera gives 64x48 instead of 128x96']
+    assert values['promised'] == '64x48 30 Hz MJPG'
+
+
+def test_frames_whose_stamps_stand_still_are_named() -> None:
+    camera = Camera()
+    rig = Rig(camera)
+    rig.run(2)
+    camera.stuck = camera.now
+    published = len(rig.frames)
+    level, message, _ = rig.run(3)
+    assert level == ERROR
+    assert message == 'nothing is published: the stamps of its frames do not advance'
+    assert len(rig.frames) == published
 
 
 def test_stamps_of_arrival_are_said_to_be_so() -> None:

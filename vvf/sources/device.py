@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,7 @@ class DeviceSource:
         self.opened = self.damaged = 0
         self.complaints: tuple[str, ...] = ()
         self.taken_s: float | None = None
+        self._refused: tuple[str, ...] = ()
         self._numbered = is_numbered(device)
         self._controls = dict(controls or {})
         self._retry_s = retry_s
@@ -158,8 +159,8 @@ class DeviceSource:
             if value:
                 capture.set(key, value)
         self.promised = _promised(capture)
-        refused = apply_controls(capture, self._controls)
-        self.complaints = (*asked.differences(self.promised), *refused)
+        self._refused = tuple(apply_controls(capture, self._controls))
+        self.complaints = (*asked.differences(self.promised), *self._refused)
         self.opened += 1
         self._capture = capture
         if is_numbered(self.device):
@@ -178,12 +179,20 @@ class DeviceSource:
         if frame is None:
             self.restart()
             return None
+        self._check_size(frame.shape[1], frame.shape[0])
         # Milliseconds of the kernel's clock; 0 where the driver stamps nothing.
         taken = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) * 1e-3
         self.taken_s = taken if taken > 0.0 else None
         if frame.ndim == 2:
             return np.asarray(cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB), np.uint8)
         return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def _check_size(self, width: int, height: int) -> None:
+        """Believe the frames more than the driver."""
+        promised = self.promised
+        if promised is not None and (promised.width, promised.height) != (width, height):
+            self.promised = replace(promised, width=width, height=height)
+            self.complaints = (*self.asked.differences(self.promised), *self._refused)
 
     def _grab(self) -> Frame | None:
         """The next frame as OpenCV gives it, BGR; `None` where the device is gone or stalled."""

@@ -63,8 +63,10 @@ class CameraReader:
         self._thread = threading.Thread(target=self._run, name='camera', daemon=True)
         self._due = self._next_restart = clock()
         self._opened = 0
-        self._exact: bool | None = None
+        self._warned_of_stamps = False
         self._said: tuple[str, ...] = ()
+        self._handed_s = clock()
+        self._lock = threading.Lock()  # the meter and the watch on repeats are read elsewhere
         self.meter = Meter()
         self.published = 0
         self.dropped = 0
@@ -101,11 +103,13 @@ class CameraReader:
             self.away = False
             self._say(False, 'the camera is back')
         now = self._clock()
-        self.meter.add(now)
         stamp = self._stamper.stamp(self._source.taken_s)
         self._note_stamps()
         was_frozen = self._freeze.frozen
-        if self._device is not None and self._freeze.add(frame, now):
+        with self._lock:
+            self.meter.add(now)
+            frozen = self._device is not None and self._freeze.add(frame, now)
+        if frozen:
             self._note_freeze(was_frozen)
             return
         if was_frozen:
@@ -114,6 +118,7 @@ class CameraReader:
             taken = self._put(frame, stamp)
             self.published += taken
             self.dropped += not taken
+            self._handed_s = now
         if self._device is None and self._rate:
             self._due += 1.0 / self._rate
             self._stop.wait(max(0.0, self._due - self._clock()))
@@ -122,6 +127,7 @@ class CameraReader:
 
     def _note_opening(self, device: DeviceSource) -> None:
         self._opened = device.opened
+        self._warned_of_stamps = False
         self._delivery.begin_anew()
         if device.opened == 1:
             self._say(False, f'{device.device} is open: {device.promised}')
@@ -151,12 +157,9 @@ class CameraReader:
         if stamper.set_back_s:
             self._say(True, f'the clock was set back by {stamper.set_back_s:.1f} s')
             stamper.set_back_s = 0.0
-        if self._device is not None and stamper.exact != self._exact:
-            self._exact = stamper.exact
-            if not stamper.exact:
-                self._say(
-                    True, 'the driver stamps no frames: their stamps are the times of arrival'
-                )
+        if self._device is not None and not stamper.exact and not self._warned_of_stamps:
+            self._warned_of_stamps = True
+            self._say(True, 'the driver stamps no frames: their stamps are the times of arrival')
 
     def _note_freeze(self, was_frozen: bool) -> None:
         if not was_frozen:
@@ -176,7 +179,8 @@ class CameraReader:
         To be called about once a second.
         """
         now, device = self._clock(), self._device
-        rate = self.meter.rate_hz(now)
+        with self._lock:
+            rate, repeats = self.meter.rate_hz(now), self._freeze.share
         promised = device.promised if device else None
         values: dict[str, Any] = {
             'rate_hz': rate,
@@ -206,8 +210,10 @@ class CameraReader:
             return ERROR, f'no frames: {why_absent(device.device)}', values
         if self._freeze.frozen:
             return ERROR, 'frozen: the camera repeats the same picture', values
+        if now - self._handed_s > patience:
+            return ERROR, 'nothing is published: the stamps of its frames do not advance', values
         promised_hz = promised.rate_hz if promised else 0.0
-        if news := self._delivery.update(now, rate, self._freeze.share, promised_hz):
+        if news := self._delivery.update(now, rate, repeats, promised_hz):
             self._say(bool(self._delivery.complaint), f'the camera {news}')
         complaints = [*device.complaints]
         if self._delivery.complaint:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-_MAX_AGE_S = 1.0  # a queued frame is younger; an older stamp is of some other clock
+_MAX_AGE_S = 1.0  # of the first frame: an older stamp is of some other clock
 _AHEAD_S = 0.002
 _BRACKET_S = 50e-6
 _TRIES = 3
@@ -42,6 +42,7 @@ class Stamper:
         self._now_ns, self._monotonic, self._wall = now_ns, monotonic, wall
         self._last_ns = 0
         self._last_taken: float | None = None
+        self._clock: Callable[[], float] | None = None  # that of the frames' stamps
         self.exact = False
         self.refused = 0
         self.set_back_s = 0.0
@@ -84,8 +85,18 @@ class Stamper:
         return best[1], best[2]
 
     def _age(self, taken_s: float, monotonic: float) -> float | None:
-        """How long ago the frame was taken, s; `None` if its stamp is of no clock known here."""
-        for clock in (monotonic, self._wall()):
-            if -_AHEAD_S <= clock - taken_s <= _MAX_AGE_S:
-                return max(0.0, clock - taken_s)
+        """How long ago the frame was taken, s; `None` if its stamp is of no clock known here.
+
+        Once the clock is known, a stamp may be of any age: frames wait in the driver while nobody
+        reads them, and must not look new then.
+        """
+        if self._clock is not None:
+            age = (monotonic if self._clock is self._monotonic else self._clock()) - taken_s
+            if age >= -_AHEAD_S:
+                return max(0.0, age)
+        for clock in (self._monotonic, self._wall):
+            age = (monotonic if clock is self._monotonic else clock()) - taken_s
+            if -_AHEAD_S <= age <= _MAX_AGE_S:
+                self._clock = clock
+                return max(0.0, age)
         return None
