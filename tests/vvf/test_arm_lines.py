@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 
+from vvf.nodes.value_markers import ValueMarkers
 from vvf.viz.arm_lines import LINES, arm_line, finger_lines
 from vvf_sim.robots.arm import ARMS, arm_model
 
@@ -38,3 +40,13 @@ def test_the_fingers_lie_on_both_sides_of_the_tip(name: str) -> None:
     assert between == pytest.approx(tip[:3, 3] + arm.tip_reach * tip[:3, 0])
     assert left[-1] - right[-1] == pytest.approx(2 * arm.finger_range[1] * tip[:3, 1])
     assert left[0] == pytest.approx(right[0])
+
+
+@pytest.mark.parametrize('name', ARMS)
+def test_rviz_is_given_every_arm(name: str) -> None:
+    line = LINES[name][1](arm_model(name).home)
+    markers = ValueMarkers(10).message(Time(), None, line).markers
+    drawn = {marker.ns: marker for marker in markers if marker.action == marker.ADD}
+    assert len(drawn['arm'].points) == len(LENGTHS[name]) + 1
+    assert len(drawn['joints'].points) == len(LENGTHS[name])
+    assert drawn['arm'].header.frame_id == 'base_link'

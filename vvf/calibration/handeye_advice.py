@@ -37,6 +37,7 @@ _DISAGREE_MM = 5.0
 _SCALE_SIGMAS = 5.0
 _SCALE = 0.005
 _MANY_REJECTED = 0.2
+_WORTH = 0.9  # of the uncertainty: poses that leave more are not worth the trouble
 _HOPELESS_MM = 30.0
 _HOPELESS_DEG = 5.0
 
@@ -153,6 +154,8 @@ def _about_axes(
         added = np.stack([_tilted(gripper, axis, angle) for angle in (TILT_DEG, -TILT_DEG, 45.0)])
         more = added if result.setup == 'eye-in-hand' else invert(added)
         after = predicted_mm(result, motion, board, more)
+        if after > _WORTH * result.uncertainty_mm:
+            continue
         found.append(
             (
                 after,

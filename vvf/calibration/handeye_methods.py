@@ -35,8 +35,9 @@ REFINED = 'refined'
 METHODS = (*HAND_EYE, *ROBOT_WORLD, REFINED)
 
 _ROUNDS = 3  # of fitting and weighing; the weights settle at once
-_LEAST_SIGMA = (1e-7, 1e-7)  # metres and radians: data without noise must not divide by zero
+_LEAST_SIGMA = (1e-5, 1e-5)  # metres and radians: data without noise must not divide by zero
 _STEP = 1e-6
+_EVALUATIONS = 80  # half a dozen steps, each with its numeric derivative; then weights are new
 
 
 class NoSolutionError(ValueError):
@@ -172,6 +173,8 @@ def refine(x: Poses, motion: Poses, board: Poses) -> tuple[Poses, Poses, Poses, 
             ).ravel(),
             np.zeros(12),
             method='lm',
+            x_scale=0.01,
+            max_nfev=_EVALUATIONS,
         )
         x, z = _moved(start, found.x)
     rows = jacobian(x, z, motion, board) * weights[:, None]

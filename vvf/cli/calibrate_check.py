@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ examples:
       --intrinsics front.yaml --handeye front_handeye.yaml --save check.png
 """
 _TELL_S = 2.0
+_TOPIC = re.compile(r'(/[A-Za-z_][A-Za-z0-9_]*)+')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if not math.isfinite(args.table):
         raise UserError('--table has to be a height in metres.')
     path = Path(args.source)
-    live = args.source.startswith('/') and not path.exists()
+    live = _TOPIC.fullmatch(args.source) is not None and not path.exists()
     if not live and not path.exists():
         raise UserError(
             f'{args.source} is neither a bag, an image, nor a topic such as /cam/image.'
