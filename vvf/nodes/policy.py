@@ -15,6 +15,7 @@ from vvf.errors import UserError, is_user_error
 from vvf.nodes.common import LATCHED, now_s, run, seconds, stream_qos
 from vvf.nodes.model_node import COMMON_PARAMETERS, ModelNode
 from vvf.nodes.observer import Seen
+from vvf.nodes.policy_gate import GATE_PARAMETERS, PolicyGate
 from vvf.parameters import Parameter
 from vvf.task_overlay import sides_of
 from vvf_models.runtime import PolicyRuntime, load_policy
@@ -26,6 +27,7 @@ PARAMETERS = (
     ),
     Parameter('only_in_episodes', True, 'act only between the start and the end of an episode'),
     Parameter('queue_depth', 2, 'frames that may wait', 1, 100),
+    *GATE_PARAMETERS,
 )
 
 _KINDS = {'ee_delta': Action.KIND_EE_DELTA, 'joint_position': Action.KIND_JOINT_POSITION}
@@ -59,6 +61,7 @@ class PolicyNode(ModelNode):
         if p['guidance'] >= 0.0:
             self._model.guidance = p['guidance']
         self._ask(self.task.instruction)
+        self._gate = PolicyGate(self, self._spec, self._sides)
         keep = self.until_cleanup
         self._actions = keep(
             self.create_lifecycle_publisher(Action, self._spec.topic, 10), self.destroy_publisher
@@ -78,22 +81,30 @@ class PolicyNode(ModelNode):
         period = 1.0 / self._spec.rate_hz
         if 0.0 <= seen.stamp_s - self._last_stamp < period * (1.0 - _EARLY):
             return
-        model = self._model
-        try:
-            chunk = model.act(seen.images, seen.state)
-        except ValueError as error:
-            self._no_action += 1
-            self.get_logger().warning(f'no action: {error}', throttle_duration_sec=5.0)
+        if self._gate.waiting:
             return
+        model = self._model
+        back = self._gate.next_step()
+        if back is not None:
+            # Without a gripper: a retreat leaves it as it is.
+            data, gripper = back.astype(np.float32), np.zeros(0, np.float32)
+        else:
+            try:
+                chunk = model.act(seen.images, seen.state)
+            except ValueError as error:
+                self._no_action += 1
+                self.get_logger().warning(f'no action: {error}', throttle_duration_sec=5.0)
+                return
+            if self._spec.low:
+                chunk = np.clip(chunk, self._spec.low, self._spec.high)
+            data, gripper = split_rows(chunk, len(self._sides))
+        horizon = 1 if back is not None else len(chunk)
         self._last_stamp = seen.stamp_s
-        if self._spec.low:
-            chunk = np.clip(chunk, self._spec.low, self._spec.high)
-        data, gripper = split_rows(chunk, len(self._sides))
         message = Action(
             source=Action.SOURCE_POLICY,
             kind=_KINDS[self._spec.kind],
-            horizon=len(chunk),
-            dim=len(data) // len(chunk),
+            horizon=horizon,
+            dim=len(data) // horizon,
             data=data.tolist(),
             gripper=np.clip(gripper, 0.0, 1.0).tolist(),
             dt=period,
@@ -105,10 +116,15 @@ class PolicyNode(ModelNode):
         now = now_s(self)
         self.latency.add(now, now - seen.stamp_s)
 
+    def act_anew(self) -> None:
+        """Act on the next frame, whatever the last action was for."""
+        self._last_stamp = -np.inf
+
     def _on_event(self, event: EpisodeEvent) -> None:
+        if self._gate.on_event(event):
+            self.act_anew()
         if event.event == EpisodeEvent.START:
             self._began = seconds(event.header.stamp)
-            self._last_stamp = -np.inf
             self._ask(event.instruction)
         elif event.event == EpisodeEvent.END:
             self._began = None
@@ -133,6 +149,8 @@ class PolicyNode(ModelNode):
             'actions': self.latency.count,
             'no_action': self._no_action,
             'progress_seen': self._progress,
+            'gate_falls': self._gate.falls,
+            'gate_waits': self._gate.waiting,
         }
         return int(self._no_action > 0), values
 
