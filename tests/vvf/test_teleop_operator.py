@@ -91,7 +91,7 @@ def test_a_human_who_waits_sends_steps_that_stay() -> None:
     step = operator.step(5.0, PERIOD)
     assert step is not None
     assert not step.data.any()
-    assert step.gripper is None, 'the gripper is left alone until it is asked for'
+    assert step.gripper == [], 'the gripper is left alone until it is asked for'
 
 
 def test_without_a_living_terminal_nothing_is_sent_and_motion_begins_anew() -> None:
@@ -114,9 +114,9 @@ def test_the_gripper_toggles_from_what_was_commanded_last() -> None:
     operator.saw_grippers([0.0])
     operator.take(0.0)
     assert operator.obey(Command.GRIPPER, 0.0) == 'gripper opens'
-    assert hold(operator, '?', 0.1).gripper == 1.0
+    assert hold(operator, '?', 0.1).gripper == [1.0]
     operator.saw_grippers([0.0])
-    assert hold(operator, '?', 0.2).gripper == 1.0, 'the policy has no say'
+    assert hold(operator, '?', 0.2).gripper == [1.0], 'the policy has no say'
 
 
 def test_a_gripper_that_may_hold_something_is_opened_by_the_first_toggle() -> None:
@@ -137,16 +137,16 @@ def test_of_two_arms_keys_move_one_and_the_other_stays_shut() -> None:
     operator.saw_grippers([0.0, 1.0])
     operator.take(0.0)
     step = hold(operator, 'up', 1.0)
-    assert step.data.tolist() == pytest.approx([0.05, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
-    assert step.gripper == 1.0
+    assert step.data.tolist() == pytest.approx([0.05, *[0] * 11])
+    assert step.gripper == [0.0, 1.0]
     assert operator.obey(Command.SIDE, 1.0) == 'right arm'
     operator.obey(Command.GRIPPER, 1.0)
     step = hold(operator, 'left', 1.0)
-    assert step.data.tolist() == pytest.approx([0, 0, 0, 0, 0, 0, 0, 0, 0.05, 0, 0, 0, 0])
-    assert step.gripper == 0.0
+    assert step.data.tolist() == pytest.approx([*[0] * 7, 0.05, *[0] * 4])
+    assert step.gripper == [0.0, 0.0]
     task = load_task('shirt_folding')
     names = action_names(task, load_limits('wx250s'))
-    assert (names[0], names[6], names[-1], len(names)) == ('left_x', 'left_gripper', 'right_rz', 13)
+    assert (names[0], names[6], names[-1], len(names)) == ('left_x', 'right_x', 'right_rz', 12)
 
 
 def test_joint_targets_begin_where_the_arm_is(joint_task: TaskSpec) -> None:

@@ -48,6 +48,16 @@ class Control:
         Args:
             end_ns: End of the recording, where an intervention that goes on ends, too.
         """
+        found = self.interventions(end_ns)
+        actions = sorted(self._actions, key=lambda action: action[0])
+        for number, (start, end, by_hand) in enumerate(actions):
+            if by_hand:
+                after = actions[number + 1][0] if number + 1 < len(actions) else _FOREVER
+                found.append((start, min(end, after, end_ns)))
+        return sorted(span for span in found if span[0] < span[1])
+
+    def interventions(self, end_ns: int = _FOREVER) -> list[NsSpan]:
+        """From each takeover to the giving back, by the events alone; see `spans`."""
         found, begin = [], None
         for stamp, taken in sorted(self._switches):
             if taken and begin is None:
@@ -57,12 +67,7 @@ class Control:
                 begin = None
         if begin is not None:
             found.append((begin, end_ns))
-        actions = sorted(self._actions, key=lambda action: action[0])
-        for number, (start, end, by_hand) in enumerate(actions):
-            if by_hand:
-                after = actions[number + 1][0] if number + 1 < len(actions) else _FOREVER
-                found.append((start, min(end, after, end_ns)))
-        return sorted(span for span in found if span[0] < span[1])
+        return found
 
     def human_at(self, stamps: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Whether a human was in control, (T,), at some stamps in ns."""

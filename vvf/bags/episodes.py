@@ -8,7 +8,7 @@ acted, the frames that were acted upon are preferred.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,8 +147,7 @@ def read_notes(reader: BagReader, task: TaskSpec, reference: str) -> Notes:
         UserError: A message is damaged, or the actions are not those of the task.
     """
     action_topic = task.action.topic if task.action else ''
-    notes = Notes([], [], [])
-    openings = np.ones(len(sides_of(task)), np.float32)
+    notes, acted, control = Notes([], [], []), [], Control()
     topics = {reference, action_topic, EVENT_TOPIC} & reader.topics.keys()
     for topic, kind, recorded_ns, cdr in reader.messages(topics):
         stamp = header_stamp(cdr, kind) or recorded_ns
@@ -167,12 +166,34 @@ def read_notes(reader: BagReader, task: TaskSpec, reference: str) -> Notes:
             raise UserError(f'{reader.path}: {topic} holds a damaged message: {error}') from error
         if topic == EVENT_TOPIC:
             notes.events.append((stamp, message))
-        elif task.action:
+            control.add_event(stamp, message)
+        else:
+            acted.append((stamp, message))
+    openings = np.ones(len(sides_of(task)), np.float32)
+    for stamp, message in _obeyed(acted, control):
+        if task.action:
             action = _action(reader.path, task.action, stamp, message, openings)
             openings = action.steps[-1].reshape(len(openings), -1)[:, -1]
             notes.actions.append(action)
     notes.actions.sort(key=lambda action: action.stamp_ns)
     return notes
+
+
+def _obeyed(acted: Sequence[tuple[int, Any]], control: Control) -> Iterator[tuple[int, Any]]:
+    """The actions that the arm listened to: a policy may go on while a human has the arm.
+
+    Recorders that do not say whose the actions are have nobody else's meanwhile.
+    """
+    by_hand = [stamp for stamp, message in acted if message.source == message.SOURCE_HUMAN]
+    spans = [
+        (begin, end)
+        for begin, end in control.interventions()
+        if any(begin <= stamp < end for stamp in by_hand)
+    ]
+    for stamp, message in acted:
+        human = message.source == message.SOURCE_HUMAN
+        if human or not any(begin <= stamp < end for begin, end in spans):
+            yield stamp, message
 
 
 def _action(

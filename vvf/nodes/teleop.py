@@ -136,15 +136,14 @@ class TeleopNode(Node):
                 self._say('somebody else gave the arm back')
 
     def _on_action(self, message: Action) -> None:
-        if message.source == Action.SOURCE_HUMAN or not message.gripper:
+        if message.source == Action.SOURCE_HUMAN:
             return
         self._policy_acted = time.monotonic()
-        step = min(self._action.execute, len(message.gripper)) - 1
-        openings = [message.gripper[step]]
-        if len(self.operator.sides) > 1:
-            left = step * message.dim + (message.dim - 1) // 2
-            openings = [*message.data[left : left + 1], *openings]
-        self.operator.saw_grippers(openings)
+        sides = len(self.operator.sides)
+        grips = np.asarray(message.gripper, np.float64)
+        if message.horizon and grips.size == message.horizon * sides:
+            step = min(self._action.execute, message.horizon) - 1
+            self.operator.saw_grippers(grips.reshape(-1, sides)[step].tolist())
 
     def _on_arm_state(self, message: String) -> None:
         self._arm_state = message.data
@@ -200,12 +199,13 @@ class TeleopNode(Node):
         self._requests.look_at_answer()
         self._inputs.look(now)
         self.operator.watch(now)
-        if self._requests.homing:
+        if self._requests.homing or not self._arm_follows():
             self._requests.forget_home()
             self.operator.interrupt(now)
-            return
-        if not self.operator.human:
-            return
+        elif self.operator.human:
+            self._step(now)
+
+    def _step(self, now: float) -> None:
         stamp = self._pacing.due(
             now,
             self.get_clock().now().nanoseconds,
@@ -218,6 +218,10 @@ class TeleopNode(Node):
             self._pacing.sent(now, stamp)
             self._meter.add(now)
 
+    def _arm_follows(self) -> bool:
+        """Whether the arm listens: not stopped, faulty, asleep or on a way of its own."""
+        return self._arm_state.partition(':')[0] in ('', 'holding', 'running')
+
     def _act(self, step: Step, stamp_ns: int) -> None:
         message = Action(
             source=Action.SOURCE_HUMAN,
@@ -225,7 +229,7 @@ class TeleopNode(Node):
             horizon=1,
             dim=len(step.data),
             data=step.data.astype(np.float32).tolist(),
-            gripper=[] if step.gripper is None else [step.gripper],
+            gripper=step.gripper,
             dt=step.seconds,
             names=self._names,
             policy=self.parameters['source'],

@@ -17,8 +17,8 @@ from vvf.teleop.commands import EPISODE_KEYS, Command
 _TRIGGERS = {
     Command.STOP: ('/vvf/estop', 'emergency stop'),
     Command.RESET: ('/vvf/estop_reset', 'emergency stop reset'),
-    Command.HOME: ('/vvf/arm/prepare', 'the arm goes home'),
-    Command.RECOVER: ('/vvf/arm/recover', 'the fault is being cleared'),
+    Command.HOME: ('/vvf/arm/prepare', 'home'),
+    Command.RECOVER: ('/vvf/arm/recover', 'clear the fault'),
 }
 
 
@@ -82,10 +82,11 @@ class Requests(AsksEpisodes):
         future = client.call_async(Trigger.Request())
         if command is Command.HOME:
             self._home = future
+            self._say('the arm goes home')
 
         def answered(done: Future) -> None:
             response = done.result()
-            self._say(what if response.success else response.message)
+            self._say(f'{what}: {response.message or "done"}')
 
         future.add_done_callback(answered)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vvf.actions import delta_names
 from vvf.errors import UserError
 from vvf.safety import RobotLimits
 from vvf.task import TaskSpec
@@ -20,7 +21,6 @@ from vvf.teleop.operator import Operator
 from vvf_sim.robots.arm import arm_model
 
 SOURCES = ('keyboard', 'gamepad', 'leader')
-_DISPLACEMENT = ('x', 'y', 'z', 'rx', 'ry', 'rz')
 
 
 def build_operator(
@@ -84,10 +84,9 @@ def build_operator(
 
 
 def action_names(task: TaskSpec, limits: RobotLimits) -> list[str]:
-    """Names of an action's numbers, without the last gripper; none for the joints of two arms."""
-    assert task.action is not None
-    if task.action.kind == 'joint_position' and len(sides_of(task)) > 1:
-        return []
-    one = _DISPLACEMENT if task.action.kind == 'ee_delta' else limits.joint_names
-    prefixes = [f'{side}_' if side else '' for side in sides_of(task)]
-    return [prefix + name for prefix in prefixes for name in (*one, 'gripper')][:-1]
+    """Names of an action's numbers, without the grippers."""
+    sides = sides_of(task)
+    if task.action is not None and task.action.kind == 'ee_delta':
+        return delta_names(sides)
+    prefixes = [f'{side}_' if side else '' for side in sides]
+    return [prefix + name for prefix in prefixes for name in limits.joint_names]

@@ -24,13 +24,13 @@ class Step:
     """One action of a human.
 
     Attributes:
-        data: as in `vvf_msgs/Action`: of two arms the left gripper is in the middle.
-        gripper: of the only, or the right arm; `None` leaves it alone.
+        data: (dim,) as in `vvf_msgs/Action`; of two arms the left one's first.
+        gripper: of each arm, 1 open, 0 shut; empty leaves them alone.
         seconds: how long it takes.
     """
 
     data: Array
-    gripper: float | None
+    gripper: list[float]
     seconds: float
 
 
@@ -184,11 +184,9 @@ class Operator:
         for number, side in enumerate(self.sides):
             moved = wanted if number == self.side else np.zeros(6)
             rows.append(side.step(moved, ramp, period))
-        if len(rows) == 1:
-            return Step(rows[0], self.sides[0].opening, seconds)
-        left, right = self.sides
-        data = np.concatenate([rows[0], [left.known_opening()], rows[1]])
-        return Step(data, right.known_opening(), seconds)
+        asked = any(side.opening is not None for side in self.sides)
+        gripper = [side.known_opening() for side in self.sides] if asked else []
+        return Step(np.concatenate(rows), gripper, seconds)
 
     def _toggle_clutch(self, now: float) -> str:
         if not self.leaders:
