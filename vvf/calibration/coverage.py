@@ -21,14 +21,14 @@ import numpy.typing as npt
 from vvf.calibration.board import Board, Detection
 
 #: Columns and rows of the grid over the image.
-CELLS = (8, 6)
+CELLS = (9, 6)
 MEASURES = ('X', 'Y', 'Size', 'Skew')
 #: How far apart the least and the greatest of a measure must be.
 RANGES = {'X': 0.7, 'Y': 0.7, 'Size': 0.4, 'Skew': 0.5}
 #: The least distance (sum of the differences) of a new view to every other one.
 NEW = 0.2
 ENOUGH_VIEWS = 15
-_COVERED = 0.6  # of the cells of a part of the image
+_COVERED = 0.5  # of the cells of a ninth of the image: its very edge is hard to reach
 _TILT = math.radians(12.0)
 _NAMES_X = ('left', '', 'right')
 _NAMES_Y = ('top', '', 'bottom')
@@ -152,8 +152,11 @@ class Coverage:
         places = uncovered(self.cells())
         if places:
             hints.append(f'move the board to the {" and the ".join(places[:3])} of the image')
+        elif progress['X'] < 1 or progress['Y'] < 1:
+            ways = 'left and right' if progress['X'] < progress['Y'] else 'up and down'
+            hints.append(f'move it farther {ways}, to the very edge of the image')
         if progress['Size'] < 1:
-            hints.append('bring it nearer, until it fills half of the image')
+            hints.append('bring it nearer')
         tilts = np.array([view.tilt for view in self.looks]).reshape(-1, 2)
         for what, towards in _TILTS.items():
             if not (tilts @ np.array(towards) > _TILT).any():

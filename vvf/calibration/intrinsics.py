@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vvf.calibration.board import Board, Detection
-from vvf.calibration.lens import Array, Fit, fit_lens
+from vvf.calibration.lens import Array, Fit, Points, fit_lens
 from vvf.errors import UserError
 
 MIN_VIEWS = 3
@@ -59,11 +59,14 @@ class Intrinsics:
         fit: the lens, and where the board was in the views used, in their order.
         views: every view, those left out, too.
         rms_px: of all corners of the views used.
+        deviations: standard deviations of fx, fy, cx, cy and the coefficients, as they follow from
+            the residuals if those are independent; infinite where the views do not determine them.
     """
 
     fit: Fit
     views: tuple[ViewFit, ...]
     rms_px: float
+    deviations: Array
 
     @property
     def used(self) -> list[ViewFit]:
@@ -118,7 +121,33 @@ def calibrate(
         for i, view in enumerate(views)
     )
     rms = _rms(np.concatenate([residuals[i] for i in kept]))
-    return Intrinsics(fit, parts, rms)
+    on_board = [board.corners[views[i].detection.ids] for i in kept]
+    return Intrinsics(fit, parts, rms, _deviations(fit, on_board, rms))
+
+
+def _deviations(fit: Fit, on_board: Sequence[Points], rms: float) -> Array:
+    """See `Intrinsics`.
+
+    Not those of OpenCV: it drops the directions that the views hardly determine, and so says of a
+    focal length that is off by a factor that it is known to a pixel.
+    """
+    count = 4 + len(fit.lens.distortion)
+    known = np.zeros((count, count))  # information about the lens once the poses are unknown
+    corners = 0
+    for points, turn, shift in zip(on_board, fit.turns, fit.shifts, strict=True):
+        by_lens, by_pose = fit.lens.slopes(points, turn, shift)
+        basis, _ = np.linalg.qr(by_pose)
+        rest = by_lens - basis @ (basis.T @ by_lens)
+        known += rest.T @ rest
+        corners += len(points)
+    free = 2 * corners - 6 * len(on_board) - count
+    scale = np.sqrt(np.diag(known))
+    if free < 1 or not (scale > 0).all():
+        return np.full(count, np.inf)
+    values, vectors = np.linalg.eigh(known / np.outer(scale, scale))
+    spread = (vectors**2 / np.maximum(values, np.finfo(float).tiny)).sum(1)
+    # Two residuals for each corner, whose squares the mean of `rms` adds up.
+    return np.asarray(rms * np.sqrt(corners / free * spread) / scale)
 
 
 def _residuals(board: Board, view: View, fit: Fit, number: int) -> Array:

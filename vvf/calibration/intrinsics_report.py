@@ -28,7 +28,7 @@ def camera_text(result: Intrinsics, name: str) -> str:
 def numbers(result: Intrinsics, views: Views, unreadable: list[str]) -> dict[str, Any]:
     """The result with stable keys, for `--json`."""
     lens = result.fit.lens
-    deviations = [float(x) for x in result.fit.deviations]
+    deviations = [float(x) for x in result.deviations]
     return {
         'fx': lens.matrix[0, 0],
         'fy': lens.matrix[1, 1],
@@ -44,7 +44,7 @@ def numbers(result: Intrinsics, views: Views, unreadable: list[str]) -> dict[str
         'height': lens.size[1],
         'board': str(views.board),
         'deviations': dict(zip(('fx', 'fy', 'cx', 'cy'), deviations, strict=False))
-        | ({'distortion': deviations[4:]} if deviations else {}),
+        | {'distortion': deviations[4:]},
         'views': [
             {
                 'name': v.view.name,
@@ -75,7 +75,7 @@ def print_result(result: Intrinsics, views: Views, unreadable: list[str]) -> Non
             style='yellow',
         )
     values = [lens.matrix[0, 0], lens.matrix[1, 1], lens.matrix[0, 2], lens.matrix[1, 2]]
-    spread = [f' ± {x:.2f}' for x in result.fit.deviations[:4]] or [''] * 4
+    spread = [f' ± {x:.2f}' for x in result.deviations[:4]]
     console.print(
         '   '.join(
             f'{name} {value:.2f}{more}'

@@ -42,12 +42,29 @@ class Lens:
 
     def project(self, points: Points, turn: Array, shift: Array) -> Array:
         """Pixels (N, 2) of points (N, 3) of a board with this rotation vector and place."""
-        spots = np.asarray(points, np.float64).reshape(-1, 1, 3)
+        return self._project(points, turn, shift)[0]
+
+    def slopes(self, points: Points, turn: Array, shift: Array) -> tuple[Array, Array]:
+        """How the pixels of `project` change with the numbers of the lens, and with the pose.
+
+        Returns:
+            (2 N, 4 + coefficients) by fx, fy, cx, cy and the distortion; (2 N, 6) by the rotation
+            vector and the place.
+        """
+        slopes = self._project(points, turn, shift)[1]
+        # OpenCV's two models have them in different orders.
         if self.distortion_model == 'equidistant':
-            seen, _ = cv2.fisheye.projectPoints(spots, turn, shift, self.matrix, self.distortion)
+            return slopes[:, :8], slopes[:, 8:14]
+        return slopes[:, 6 : 10 + len(self.distortion)], slopes[:, :6]
+
+    def _project(self, points: Points, turn: Array, shift: Array) -> tuple[Array, Array]:
+        spots = np.asarray(points, np.float64).reshape(-1, 1, 3)
+        inputs = (spots, turn, shift, self.matrix, self.distortion)
+        if self.distortion_model == 'equidistant':
+            seen, slopes = cv2.fisheye.projectPoints(*inputs)
         else:
-            seen, _ = cv2.projectPoints(spots, turn, shift, self.matrix, self.distortion)
-        return np.asarray(seen, np.float64).reshape(-1, 2)
+            seen, slopes = cv2.projectPoints(*inputs)
+        return np.asarray(seen, np.float64).reshape(-1, 2), np.asarray(slopes, np.float64)
 
     def projection(self) -> Array:
         """(3, 4) of an undistorted image that has no pixel without content, as ROS's own tool."""
@@ -77,14 +94,11 @@ class Fit:
         lens: see there.
         turns: (V, 3) rotation vectors of the board, one for each view.
         shifts: (V, 3) its places, metres.
-        deviations: standard deviations of fx, fy, cx, cy and the coefficients, as they follow from
-            the residuals if those are independent; empty where the model says none.
     """
 
     lens: Lens
     turns: Array
     shifts: Array
-    deviations: Array
 
 
 def fit_lens(
@@ -109,7 +123,7 @@ def fit_lens(
         if name == 'equidistant':
             return _fit_fisheye(on_board, in_image, size)
         flags = cv2.CALIB_RATIONAL_MODEL if name == 'rational_polynomial' else 0
-        _, matrix, distortion, turns, shifts, deviations, _, _ = cv2.calibrateCameraExtended(
+        _, matrix, distortion, turns, shifts = cv2.calibrateCamera(
             [np.asarray(p, np.float32) for p in on_board],
             [np.asarray(p, np.float32).reshape(-1, 1, 2) for p in in_image],
             size,
@@ -126,7 +140,7 @@ def fit_lens(
     lens = Lens(
         size, name, np.asarray(matrix, float), np.asarray(distortion, float).ravel()[:count]
     )
-    return Fit(lens, _rows(turns), _rows(shifts), np.asarray(deviations).ravel()[: 4 + count])
+    return Fit(lens, _rows(turns), _rows(shifts))
 
 
 def _fit_fisheye(
@@ -143,7 +157,7 @@ def _fit_fisheye(
         criteria=(cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 100, 1e-6),
     )
     lens = Lens(size, 'equidistant', np.asarray(matrix), np.asarray(distortion).ravel())
-    return Fit(lens, _rows(turns), _rows(shifts), np.zeros(0))
+    return Fit(lens, _rows(turns), _rows(shifts))
 
 
 def _rows(vectors: Sequence[Points]) -> Array:

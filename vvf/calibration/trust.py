@@ -50,8 +50,8 @@ def warnings(result: Intrinsics) -> list[str]:
 def _about_numbers(result: Intrinsics, lens: Lens) -> list[str]:
     doubts = []
     (fx, _, cx), (_, fy, cy) = lens.matrix[:2]
-    deviations = result.fit.deviations
-    if deviations.size and max(deviations[0] / fx, deviations[1] / fy) > _UNSURE:
+    deviations = result.deviations
+    if max(deviations[0] / fx, deviations[1] / fy) > _UNSURE:
         doubts.append(
             f'the focal length is known to {100 * max(deviations[0] / fx, deviations[1] / fy):.1f} '
             '% only: take more views, nearer and more tilted.'

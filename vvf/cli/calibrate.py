@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 from typing import Any
 
 #: Name -> help line. The module is `vvf.cli.calibrate_<name>`, with `add_arguments` and `run`.
@@ -25,8 +24,6 @@ def add_parser(subparsers: Any) -> None:
     )
     names = parser.add_subparsers(dest='calibration', metavar='STEP', required=True)
     for name, line in CALIBRATIONS.items():
-        if importlib.util.find_spec(f'vvf.cli.calibrate_{name}') is None:
-            continue
         module = importlib.import_module(f'vvf.cli.calibrate_{name}')
         step = names.add_parser(name, help=line, description=module.__doc__)
         module.add_arguments(step)

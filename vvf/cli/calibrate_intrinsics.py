@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from vvf.cli.calibrate_board import add_board_options, board_of
 from vvf.cli.output import add_json_option
 from vvf.errors import UserError
 
@@ -30,7 +31,6 @@ examples:
 """
 _TOPIC = re.compile(r'(/[A-Za-z_][A-Za-z0-9_]*)+')
 _MODELS = ('plumb_bob', 'rational_polynomial', 'fisheye')
-_LONGEST_SQUARE_M = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,14 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='a folder of images, a video, a bag, a device such as /dev/video0, or an image topic '
         'of a running graph such as /wrist/image_raw',
     )
-    board = parser.add_argument_group('the board')
-    kind = board.add_mutually_exclusive_group(required=True)
-    kind.add_argument('--chessboard', metavar='9x6', help='its inner corners, columns x rows')
-    kind.add_argument('--charuco', metavar='7x5', help='its squares, columns x rows')
-    board.add_argument('--square', type=float, required=True, help='side of a square, metres')
-    board.add_argument('--marker', type=float, help='side of a marker, metres (ChArUco)')
-    board.add_argument('--dictionary', default='4X4_50', help='of the markers [4X4_50]')
-    board.add_argument('--legacy', action='store_true', help='printed with OpenCV before 4.6')
+    add_board_options(parser.add_argument_group('the board'))
     views = parser.add_argument_group('the views')
     views.add_argument('--topic', default='', help='images of a bag that has several such topics')
     views.add_argument('--camera', default='', help='the same by name, of the task in the bag')
@@ -92,7 +85,9 @@ def run(args: argparse.Namespace) -> int:
     from vvf.calibration.intrinsics_report import camera_text, numbers, print_result, why_no_views
     from vvf.cli.output import write_json
 
-    board = _board(args)
+    board = board_of(args)
+    if board is None:
+        raise UserError('say which board it is: --chessboard 9x6 or --charuco 7x5, and --square.')
     if args.out is not None:
         check_free(args.out, overwrite=args.overwrite)
     name = args.name or (args.out.stem if args.out else 'camera')
@@ -116,20 +111,6 @@ def run(args: argparse.Namespace) -> int:
         write_camera_yaml(args.out, camera_text(result, name), overwrite=args.overwrite)
         print(f'wrote {args.out}')
     return 0
-
-
-def _board(args: argparse.Namespace) -> Any:
-    from vvf.calibration.board import Chessboard, parse_size
-    from vvf.calibration.charuco import Charuco
-
-    if not (math.isfinite(args.square) and 0 < args.square < _LONGEST_SQUARE_M):
-        raise UserError(f'--square {args.square:g}: give it in metres, such as 0.025.')
-    if args.chessboard:
-        return Chessboard(*parse_size(args.chessboard, '--chessboard'), args.square)
-    if args.marker is None:
-        raise UserError('a ChArUco board needs --marker too, the side of a marker in metres.')
-    columns, rows = parse_size(args.charuco, '--charuco')
-    return Charuco(columns, rows, args.square, args.marker, args.dictionary, args.legacy)
 
 
 def _open(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Any, Any]:
