@@ -55,6 +55,7 @@ def test_short_data_is_refused_in_one_line(task: str, start, probe: Probe) -> No
         publish(cut=1000)
     assert not probe.values
     assert len(graph.lines_with('[WARN]', 'frame refused')) == 1
-    probe.wait(lambda: probe.diagnostics['/value'].get('refused_malformed') == '5', 'counted')
+    counted = 'refused_malformed:image_0'
+    probe.wait(lambda: probe.diagnostics['/value'].get(counted) == '5', 'counted')
     publish()
     probe.wait(lambda: len(probe.values) == 1, 'the next good image is scored')

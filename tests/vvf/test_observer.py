@@ -143,6 +143,17 @@ def test_a_camera_without_stamps_is_named(bench: Bench) -> None:
     assert bench.observer.complaints()[0].startswith('camera shoulder has stamps of zero')
 
 
+def test_a_frame_that_cannot_be_decoded_is_counted_by_its_camera(bench: Bench) -> None:
+    wrong = Image(height=4, width=4, encoding='16UC1', step=8, data=bytes(32))
+    wrong.header.stamp = Time(nanoseconds=START + 99 * MS).to_msg()
+    bench.state(95)
+    bench.outputs['/wrist/image_raw'].publish(wrong)
+    bench.say('/shoulder/image_raw', 100)
+    bench.wait(lambda: bench.observer.refused)
+    assert bench.observer.refused == {'malformed:wrist': 1}
+    assert bench.observer.accepted == 0
+
+
 def test_a_closed_observer_leaves_nothing_behind(bench: Bench) -> None:
     bench.observer.close()
     assert not list(bench.node.timers)

@@ -156,7 +156,9 @@ def test_a_camera_comes_back_under_another_number(tmp_path: Path) -> None:
 def test_a_device_without_a_link_keeps_its_number(tmp_path: Path) -> None:
     source = device(Camera(), links=tmp_path)
     assert source.device == '/dev/video0'
-    assert source.advice == ''
+    assert 'may be another camera' in source.advice
+    named = device(Camera('/dev/table_wrist'), '/dev/table_wrist', links=tmp_path)
+    assert named.advice == ''
 
 
 def test_automatics_are_set_before_what_they_choose() -> None:

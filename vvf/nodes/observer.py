@@ -186,14 +186,18 @@ class Observer:
 
     def _hand_over(self, observation: Observation) -> None:
         arrived = now_s(self._node)
+        images, what = {}, ''
         try:
-            images = {
-                name: to_rgb(observation.images[camera]) for name, camera in self._cameras.items()
-            }
+            for name, camera in self._cameras.items():
+                what = camera
+                images[name] = to_rgb(observation.images[camera])
+            what = 'state'
             state = self._assembler.assemble(observation.messages) if self._assembler else None
         except (ImageError, StateError) as error:
-            self.bad['malformed'] += 1
-            self._node.get_logger().warning(f'frame refused: {error}', throttle_duration_sec=5.0)
+            self.bad[f'malformed:{what}'] += 1
+            self._node.get_logger().warning(
+                f'frame refused: {what}: {error}', throttle_duration_sec=5.0
+            )
             return
         reference = observation.images[self._sync.reference]
         self._callback(

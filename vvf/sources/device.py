@@ -134,10 +134,12 @@ class DeviceSource:
 
     @property
     def advice(self) -> str:
-        """A better name for the device, where it was given by its number; or ''."""
-        if self._numbered and not is_numbered(self.device):
-            return f'{self.device} stays the same when the camera is plugged again: use that'
-        return ''
+        """What is wrong with a name that is a number, and a better one if there is; else ''."""
+        if not self._numbered:
+            return ''
+        if is_numbered(self.device):
+            return f'{self.device} may be another camera when it is plugged again'
+        return f'{self.device} stays the same when the camera is plugged again: use that'
 
     def _open(self) -> None:
         self._next_try = time.monotonic() + self._retry_s
