@@ -5,7 +5,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-NODES = ('arm', 'camera', 'episode', 'plot', 'policy', 'replay', 'teleop', 'value')
+NODES = ('arm', 'camera', 'episode', 'moveit', 'plot', 'policy', 'replay', 'teleop', 'value')
 SHARED_FOLDERS = ('calibration', 'checkpoints', 'config', 'launch')
 
 

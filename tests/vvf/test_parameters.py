@@ -16,7 +16,7 @@ from rclpy.node import Node
 from vvf.parameters import declare
 from vvf.paths import config_path
 
-NODES = ('arm', 'camera', 'episode', 'plot', 'policy', 'replay', 'teleop', 'value')
+NODES = ('arm', 'camera', 'episode', 'moveit', 'plot', 'policy', 'replay', 'teleop', 'value')
 
 
 def parameters_of(node: str):

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Planned moves: who asks gets a checked way, or one sentence; without MoveIt nothing breaks."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from vvf_msgs.srv import PlanMove
+
+from vvf.errors import UserError
+from vvf.moveit import planner as planner_module
+from vvf.moveit.path import PlanError, PlannedPath
+from vvf.moveit.planner import MISSING, MoveItPlanner, load_spec
+from vvf.nodes.moveit import PLAN_SERVICE, MoveItNode
+from vvf.nodes.moveit_client import PlanClient
+from vvf.safety_limits import load_limits
+from vvf_sim.robots.arm import arm_model
+from vvf_sim.rotations import orthonormalise
+
+LIMITS = load_limits('wx250s')
+START = np.array([0.4, -0.3, 0.5, 0.1, 1.0, 0.2])
+
+
+class Straight:
+    """A planner that goes straight, through a posture half way; `wrong` is added to it."""
+
+    def __init__(self, wrong: float = 0.0, seconds: float = 4.0) -> None:
+        self.asked: list[tuple[np.ndarray, np.ndarray, float]] = []
+        self._wrong, self._seconds = wrong, seconds
+
+    def plan(self, start, goal, speed):
+        self.asked.append((start, goal, speed))
+        if goal[0] > 2.0:
+            raise PlanError('there is a wall')
+        way = np.array([start, (start + goal) / 2 + self._wrong, goal])
+        return np.array([0.0, 0.5, 1.0]) * self._seconds, way
+
+
+# -- the path ------------------------------------------------------------------------------
+
+
+def test_a_path_leads_from_start_to_goal_through_what_was_planned() -> None:
+    between = (START + LIMITS.home) / 2 + 0.1
+    near = START + 0.01  # a plan may begin a little beside
+    path = PlannedPath([1.0, 3.0, 5.0], [near, between, LIMITS.home], LIMITS, START, LIMITS.home)
+    assert path.duration == 4.0
+    np.testing.assert_allclose(path.at(-1.0), START)
+    np.testing.assert_allclose(path.at(2.0), between)
+    np.testing.assert_allclose(path.at(9.0), LIMITS.home)
+
+
+def test_a_path_that_is_too_fast_is_stretched() -> None:
+    path = PlannedPath([0.0, 0.1], [START, LIMITS.home], LIMITS, START, LIMITS.home)
+    slowest = np.abs(LIMITS.home - START) / LIMITS.move_velocity
+    assert path.duration == pytest.approx(slowest.max())
+
+
+@pytest.mark.parametrize(
+    ('times', 'way', 'word'),
+    [
+        ([0.0, 1.0], [START, START], 'does not lead'),
+        ([0.0, 1.0], [LIMITS.home, LIMITS.home], 'does not lead'),
+        ([0.0, 1.0, 2.0], [START, START + 9.0, LIMITS.home], 'joint limit'),
+        ([0.0, 0.0], [START, LIMITS.home], 'backwards'),
+        ([0.0, np.nan], [START, LIMITS.home], 'no numbers'),
+        ([0.0, 1.0], [START[:5], LIMITS.home[:5]], '6 joints'),
+        ([], [], '6 joints'),
+    ],
+)
+def test_a_path_that_is_none_is_refused(times, way, word: str) -> None:
+    with pytest.raises(PlanError, match=word):
+        PlannedPath(times, way, LIMITS, START, LIMITS.home)
+
+
+# -- the node ------------------------------------------------------------------------------
+
+
+class Asker:
+    """A moveit node and who asks it, in a ROS of their own."""
+
+    def __init__(self, planner) -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=92)
+        self.planner = planner
+        self.node = MoveItNode(lambda robot: planner, context=self.context)
+        self.other = rclpy.create_node('asker', context=self.context)
+        self.client = self.other.create_client(PlanMove, PLAN_SERVICE)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.executor.add_node(self.other)
+        self.thread = threading.Thread(target=self.executor.spin, daemon=True)
+        self.thread.start()
+
+    def ask(self, **request) -> PlanMove.Response:
+        assert self.client.wait_for_service(timeout_sec=20.0)
+        return self.client.call(PlanMove.Request(**request), timeout_sec=20.0)
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        self.thread.join()
+        self.node.destroy_node()
+        self.other.destroy_node()
+        rclpy.try_shutdown(context=self.context)
+
+
+@pytest.fixture
+def asker() -> Iterator[Asker]:
+    made = Asker(Straight())
+    yield made
+    made.close()
+
+
+def test_requests_for_postures_and_poses(asker: Asker) -> None:
+    answer = asker.ask(start=START.tolist(), goal=LIMITS.home.tolist(), speed=0.5)
+    assert answer.success, answer.message
+    assert tuple(answer.trajectory.joint_names) == LIMITS.joint_names
+    np.testing.assert_allclose(answer.trajectory.points[-1].positions, LIMITS.home)
+    assert asker.planner.asked[-1][2] == 0.5
+
+    kinematics = arm_model('wx250s').kinematics(LIMITS.lower, LIMITS.upper)
+    wanted = kinematics.forward(LIMITS.home)
+    request = PlanMove.Request()
+    p, q = request.pose.position, request.pose.orientation
+    p.x, p.y, p.z = wanted[:3, 3].tolist()
+    half = np.sqrt(0.5)  # the gripper points down
+    q.x, q.y, q.z, q.w = 0.0, half, 0.0, half
+    answer = asker.ask(start=START.tolist(), pose=request.pose)
+    assert answer.success, answer.message
+    reached = kinematics.forward(np.array(answer.trajectory.points[-1].positions))
+    np.testing.assert_allclose(reached[:3, 3], wanted[:3, 3], atol=1e-5)
+    np.testing.assert_allclose(orthonormalise(reached[:3, :3])[:, 0], [0, 0, -1], atol=1e-4)
+    assert asker.planner.asked[-1][2] == 0.3, "the node's own pace"
+
+    for wrong, word in (
+        ({'start': START.tolist(), 'goal': [2.5, 0.0, 0.0, 0.0, 0.0, 0.0]}, 'there is a wall'),
+        ({'start': [], 'goal': LIMITS.home.tolist()}, '6 finite angles'),
+        ({'start': START.tolist(), 'goal': [float('nan')] * 6}, '6 finite angles'),
+        ({'start': START.tolist(), 'joint_names': ['elbow']}, 'in this order'),
+        ({'start': [9.0] * 6, 'goal': LIMITS.home.tolist()}, 'joint limit'),
+    ):
+        answer = asker.ask(**wrong)
+        assert not answer.success
+        assert word in answer.message
+        assert not answer.trajectory.points
+    request.pose.position.x = 3.0
+    assert 'cannot reach' in asker.ask(start=START.tolist(), pose=request.pose).message
+
+
+def test_an_arm_gets_a_way_a_reason_or_nothing(asker: Asker) -> None:
+    client = PlanClient(asker.other, LIMITS)
+    assert asker.client.wait_for_service(timeout_sec=20.0)
+
+    async def ask(goal: np.ndarray):
+        try:
+            return await client.way(START, goal)
+        except PlanError as error:
+            return str(error)
+
+    def way(goal: np.ndarray):
+        task, done = asker.executor.create_task(ask(goal)), threading.Event()
+        task.add_done_callback(lambda _: done.set())
+        assert done.wait(20.0)
+        return task.result()
+
+    path = way(LIMITS.home)
+    np.testing.assert_allclose(path.at(path.duration), LIMITS.home)
+    assert way(np.array([2.5, 0, 0, 0, 0, 0])) == 'there is a wall'
+    asker.executor.remove_node(asker.node)
+    asker.node.destroy_node()
+    while asker.client.service_is_ready():
+        pass
+    assert way(LIMITS.home) is None
+
+
+# -- MoveIt ---------------------------------------------------------------------------------
+
+
+def test_without_moveit_the_node_says_so_once_and_stays(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, 'moveit', None)
+    with pytest.raises(UserError, match='apt install'):
+        MoveItPlanner(load_spec('wx250s'))
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=92)
+    node = MoveItNode(context=context)
+    try:
+        assert PLAN_SERVICE not in [s.srv_name for s in node.services]
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown(context=context)
+    assert capfd.readouterr().err.count(MISSING) == 1
+
+
+@pytest.mark.parametrize('robot', ['fr3', 'wx250s'])
+def test_settings_of_every_arm_fit_its_robot_file(robot: str) -> None:
+    spec, limits = load_spec(robot), load_limits(robot)
+    assert len(spec.joints) == len(limits.joint_names)
+    for name, own in zip(spec.joints, limits.joint_names, strict=True):
+        assert name.endswith(own)
+    table = next(box for box in spec.boxes if box.name == 'table')
+    top = table.position[2] + table.size[2] / 2
+    assert -0.02 < top < limits.workspace_lower[2]
+
+
+def test_an_arm_without_settings_is_a_sentence() -> None:
+    with pytest.raises(UserError, match='known: fr3, wx250s'):
+        load_spec('arm9000')
+
+
+def test_moveit_is_asked_in_its_own_terms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a stand-in with the names that moveit_py 2.12 has; it is not on any index."""
+    spec = load_spec('wx250s')
+    told: dict[str, object] = {}
+
+    class State:
+        def __init__(self, model) -> None:
+            self.joint_positions: dict[str, float] = {}
+
+        def update(self) -> None:
+            told['updated'] = True
+
+    class Scene:
+        current_state = State(None)
+
+        def apply_collision_object(self, thing) -> None:
+            told.setdefault('boxes', []).append(thing)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_) -> None:
+            pass
+
+    class Component:
+        def set_start_state(self, robot_state) -> None:
+            told['start'] = robot_state.joint_positions
+
+        def set_goal_state(self, robot_state) -> None:
+            told['goal'] = robot_state.joint_positions
+
+        def plan(self, single_plan_parameters):
+            told['speed'] = single_plan_parameters.max_velocity_scaling_factor
+            if told.get('blocked'):
+                return None
+            names = list(spec.joints)[::-1]  # in an order of its own
+            points = [
+                types.SimpleNamespace(
+                    positions=[told[end][name] for name in names],
+                    time_from_start=types.SimpleNamespace(sec=second, nanosec=500_000_000),
+                )
+                for second, end in ((0, 'start'), (2, 'goal'))
+            ]
+            joints = types.SimpleNamespace(joint_names=names, points=points)
+            message = types.SimpleNamespace(joint_trajectory=joints)
+            trajectory = types.SimpleNamespace(get_robot_trajectory_msg=lambda: message)
+            return types.SimpleNamespace(trajectory=trajectory)
+
+    class MoveItPy:
+        def __init__(self, node_name: str, config_dict: dict) -> None:
+            told['settings'] = config_dict
+
+        def get_planning_component(self, name: str):
+            assert name == 'interbotix_arm'
+            return Component()
+
+        def get_planning_scene_monitor(self):
+            return types.SimpleNamespace(read_write=Scene)
+
+        def get_robot_model(self):
+            return None
+
+    def object_of(**fields):
+        header = types.SimpleNamespace(frame_id='')
+        return types.SimpleNamespace(**fields, header=header, primitives=[], primitive_poses=[])
+
+    object_of.ADD = b'\x00'
+    shape = lambda **fields: types.SimpleNamespace(**fields)  # noqa: E731
+    shape.BOX = 1
+    stand_ins = {
+        'moveit': {},
+        'moveit.planning': {
+            'MoveItPy': MoveItPy,
+            'PlanRequestParameters': lambda moveit, name: types.SimpleNamespace(),
+        },
+        'moveit.core': {},
+        'moveit.core.robot_state': {'RobotState': State},
+        'moveit_msgs': {},
+        'moveit_msgs.msg': {'CollisionObject': object_of},
+        'shape_msgs': {},
+        'shape_msgs.msg': {'SolidPrimitive': shape},
+    }
+    for name, content in stand_ins.items():
+        module = types.ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(planner_module, '_described', lambda what: f'<{what.file}>')
+
+    made = MoveItPlanner(spec)
+    times, way = made.plan(START, LIMITS.home, 0.4)
+    path = PlannedPath(times, way, LIMITS, START, LIMITS.home)
+    np.testing.assert_allclose(path.at(0.0), START)
+    assert path.duration == 2.0
+    assert told['speed'] == 0.4
+    (table,) = told['boxes']
+    assert table.header.frame_id == 'wx250s/base_link'
+    assert table.primitives[0].dimensions == [1.4, 1.4, 0.1]
+    assert told['settings']['robot_description'] == '<urdf/wx250s.urdf.xacro>'
+    told['blocked'] = True
+    with pytest.raises(PlanError, match='found no way'):
+        made.plan(START, LIMITS.home, 0.4)
+
+
+def test_a_description_that_is_not_installed_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match='the package interbotix_xsarm_descriptions'):
+        planner_module.settings(load_spec('wx250s'))

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks the `moveit` node for a way, where there is one."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from vvf_msgs.srv import PlanMove
+
+from vvf.moveit.path import PlanError, PlannedPath
+from vvf.nodes.episode_runner import until
+from vvf.nodes.moveit import PLAN_SERVICE
+from vvf.safety_limits import RobotLimits
+
+Array = NDArray[np.float64]
+
+
+class PlanClient:
+    """Of a node that moves an arm; waits as a coroutine on that node's executor."""
+
+    def __init__(self, node: Node, limits: RobotLimits) -> None:
+        self._node, self._limits = node, limits
+        self._client = node.create_client(PlanMove, PLAN_SERVICE)
+
+    async def way(self, start: Array, goal: Array) -> PlannedPath | None:
+        """A way from start (n,) to goal (n,), rad; `None` where nobody plans ways.
+
+        Raises:
+            PlanError: there is somebody, and no way: a straight line would be no better.
+        """
+        if not self._client.service_is_ready():
+            return None
+        request = PlanMove.Request(start=start.tolist(), goal=goal.tolist())
+        request.joint_names = list(self._limits.joint_names)
+        asked = self._client.call_async(request)
+        await until(self._node, asked.done)
+        if not asked.done():
+            self._client.remove_pending_request(asked)
+            raise PlanError('the moveit node does not answer: its log says why')
+        answer = asked.result()
+        if not answer.success:
+            raise PlanError(answer.message)
+        points = answer.trajectory.points
+        times = [p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in points]
+        return PlannedPath(times, [p.positions for p in points], self._limits, start, goal)
