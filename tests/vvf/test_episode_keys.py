@@ -85,17 +85,17 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 class Terminal:
-    """`vvf episode keys` in a pseudo-terminal, 100 x 24."""
+    """A command of vvf in a pseudo-terminal, 100 x 24."""
 
-    def __init__(self, env: dict[str, str]) -> None:
+    def __init__(self, env: dict[str, str], *words: str, folder: Path | None = None) -> None:
         self.text = ''
         self._mine, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 100, 0, 0))
         self.before = termios.tcgetattr(theirs)
         self.theirs = theirs
         self.process = subprocess.Popen(
-            [sys.executable, '-m', 'vvf', 'episode', 'keys'],
-            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            [sys.executable, '-m', 'vvf', *(words or ('episode', 'keys'))],
+            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, cwd=folder,
             env=env | {'TERM': 'xterm-256color'},
             # A test run in the background of a script has Ctrl-C switched off, and hands that on.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
+
+from vvf.errors import UserError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -34,16 +37,19 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `vvf teleop`."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UserError('`vvf teleop` needs a terminal, and a human before it.')
+    spec = _spec(args) if args.task else None
     from vvf.teleop.screen import TeleopClient, run_screen
 
     with TeleopClient() as client:
-        if not args.task:
+        if spec is None:
             run_screen(client)
             return 0
         from vvf.supervisor import Supervisor
 
         client.refuse_second()
-        with Supervisor([_spec(args)], quiet=True, log_dir=Path('runs/log')) as supervisor:
+        with Supervisor([spec], quiet=True, log_dir=Path('runs/log')) as supervisor:
             run_screen(client, lambda: not supervisor.wait(0.0))
     return 0
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 
@@ -154,10 +153,8 @@ def run_screen(client: TeleopClient, alive: Callable[[], bool] = lambda: True) -
         alive: whether the `teleop` node still runs, where this process has started it.
 
     Raises:
-        UserError: this is no terminal, or no `teleop` node runs.
+        UserError: no `teleop` node runs.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UserError('`vvf teleop` needs a terminal, and a human before it.')
     client.wait_for_teleop(alive)
     screen, console = Screen(client), Console()
     drawn = beaten = 0.0
