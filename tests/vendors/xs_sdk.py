@@ -84,6 +84,7 @@ class XsSdk:
         silent: services that never answer.
         frozen: no joint states are sent.
         broken: the motors do not answer.
+        simulated: there are no registers but those of the profile, as in the vendor's simulator.
         object_m: opening at which an object stops the fingers, m.
     """
 
@@ -104,7 +105,7 @@ class XsSdk:
         self.events: list[str] = []
         self.rejected = self.ticks = 0
         self.silent: set[str] = set()
-        self.frozen = self.broken = False
+        self.frozen = self.broken = self.simulated = False
         self.object_m = 0.0
         self._domain = domain
         self.start()
@@ -256,6 +257,8 @@ class XsSdk:
 
     def _get(self, request: Any, response: Any) -> None:
         for motor in map(self._motor, self._names(request.cmd_type, request.name)):
+            if self.simulated and request.reg not in ('Profile_Velocity', 'Profile_Acceleration'):
+                return
             if self.broken:
                 return  # the vendor's node stops at the first motor that does not answer
             if request.reg == 'Torque_Enable':

@@ -15,13 +15,11 @@ from std_srvs.srv import Trigger
 from vvf_msgs.msg import Action, EpisodeEvent
 
 from tests.vendors.xs_sdk import ARM, XsSdk
-from vvf.drivers.widowx import WidowXDriver
-from vvf.drivers.widowx_talk import Conversation
+from tests.vvf.widowx_bench import DOMAIN, hurry
 from vvf.nodes.arm import ArmNode
 from vvf.nodes.common import LATCHED
 from vvf.safety import Mode
 
-DOMAIN = 62
 # DDS may lose the first answer to a new client; the driver asks again.
 pytestmark = pytest.mark.filterwarnings('ignore:failed to send response:RuntimeWarning')
 # Over the table; the sleep pose is outside the workspace, from where displacements lead nowhere.
@@ -109,9 +107,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    for name, seconds in (('retry_s', 0.1), ('poll_s', 0.01), ('reboot_s', 0.05)):
-        monkeypatch.setattr(WidowXDriver, name, seconds)
-    monkeypatch.setattr(Conversation, 'timeout_s', 0.5)
+    hurry(monkeypatch)
     rig = tmp_path / 'table.yaml'
     rig.write_text(RIG)
     rclpy.init(args=['--ros-args', '-p', f'rig:={rig}'], domain_id=DOMAIN)

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -20,49 +19,14 @@ from sensor_msgs.msg import JointState
 
 from vvf.drivers.base import JointReading
 from vvf.drivers.widowx_gripper import GripperGuard
-from vvf.drivers.widowx_joints import JointTranslator, check_robot
+from vvf.drivers.widowx_joints import JointTranslator
 from vvf.drivers.widowx_modules import ModulesMove
-from vvf.drivers.widowx_motors import ERRORS, TORQUE, MotorHealth
-from vvf.drivers.widowx_talk import Conversation, Script, VendorError
+from vvf.drivers.widowx_setup import GRIPPER, GROUP, MotorSetup, WidowXOptions
+from vvf.drivers.widowx_talk import Conversation
 from vvf.errors import UserError
 from vvf.nodes.common import now_s, seconds, stream_qos
 from vvf.safety import Command, RobotLimits
 from vvf.schema import build
-
-_GROUP, _GRIPPER = 'arm', 'gripper'
-_PROFILE = 'velocity'
-_SERVICES = {
-    'get_robot_info': 'RobotInfo',
-    'set_operating_modes': 'OperatingModes',
-    'set_motor_registers': 'RegisterValues',
-    'get_motor_registers': 'RegisterValues',
-    'torque_enable': 'TorqueEnable',
-    'reboot_motors': 'Reboot',
-}
-
-
-@dataclass(frozen=True)
-class WidowXOptions:
-    """What a rig file may say about a WidowX.
-
-    Attributes:
-        namespace: of the vendor's node, its `robot_name`.
-        backend: `interbotix_modules` moves home by the vendor's Python class, in a process.
-        profile_velocity: limit within the motors, in 0.229 rev/min; 0 is none.
-        profile_acceleration: the same, in 214.577 rev/min^2.
-        gripper_pwm: limit of the gripper motor's effort, of 885; 0 leaves the motor's own. 350 is
-            the most that the vendor's own gripper class pushes with.
-        gripper_squeeze: see `GripperGuard`, m.
-        shadows: second motors of a joint, of which the vendor's groups say nothing.
-    """
-
-    namespace: str = 'wx250s'
-    backend: Literal['topics', 'interbotix_modules'] = 'topics'
-    profile_velocity: int = 131
-    profile_acceleration: int = 0
-    gripper_pwm: int = 350
-    gripper_squeeze: float = 0.001
-    shadows: tuple[str, ...] = ('shoulder_shadow', 'elbow_shadow')
 
 
 class WidowXDriver:
@@ -72,7 +36,7 @@ class WidowXDriver:
         node: owns topics, services and timers.
         limits: of the robot file.
         options: see `WidowXOptions`.
-        side: names the arm of two in what is said.
+        side: of two arms; the namespace is what an arm is called by here.
 
     Raises:
         UserError: an option is unknown or wrong, or the vendor's messages are not installed.
@@ -81,8 +45,6 @@ class WidowXDriver:
     stale_s = 0.5  # longest time between joint states, s
     settle_s = 0.3  # from its first joint state until a new node is asked, s
     retry_s = 2.0  # until a set-up that failed is tried again, s
-    poll_s = 0.2  # between two questions for registers, which keep the motors' bus busy, s
-    reboot_s = 1.5  # a motor's reboot takes, s
 
     def __init__(
         self, node: Node, limits: RobotLimits, options: Mapping[str, Any], side: str = ''
@@ -94,12 +56,13 @@ class WidowXDriver:
         self._node, self._limits = node, limits
         self._translator = JointTranslator(limits)
         self._gripper = GripperGuard(squeeze_m=self.options.gripper_squeeze)
-        self._health = MotorHealth()
         self._talk = Conversation()
         self._move: ModulesMove | None = None
 
         name = '/' + self.options.namespace.strip('/')
-        self._who = f'{side} arm {name}'.strip()
+        self._who = f'arm {name}'
+        launch = f'xsarm_control.launch.py robot_model:={limits.name} robot_name:={name[1:]}'
+        self._launch = f'ros2 launch interbotix_xsarm_control {launch}'
         self._reading: JointReading | None = None
         self._bad = ''  # why the newest joint state is no reading
         self._heard_at = self._good_at = float('-inf')
@@ -108,8 +71,6 @@ class WidowXDriver:
         self._problem = ''  # of the last set-up
         self._motor_problem = ''  # at the end of the last round of questions
         self._try_at = 0.0
-        self._motors: list[str] = []
-        self._monitored = True
         self._gripper_sent: tuple[float, float] = (float('nan'), 0.0)
 
         self._joint_group = messages.JointGroupCommand
@@ -120,10 +81,7 @@ class WidowXDriver:
         self._gripper_commands = node.create_publisher(
             self._joint_single, f'{name}/commands/joint_single', 1
         )
-        self._clients = {
-            service: node.create_client(getattr(services, kind), f'{name}/{service}')
-            for service, kind in _SERVICES.items()
-        }
+        self._motors = MotorSetup(node, services, name, limits, self.options)
         node.create_subscription(JointState, f'{name}/joint_states', self._on_states, stream_qos())
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(0.05, self._watch, clock=steady)
@@ -139,7 +97,7 @@ class WidowXDriver:
         if self.fault():
             return
         positions = [float(angle) for angle in command.position]
-        self._arm_commands.publish(self._joint_group(name=_GROUP, cmd=positions))
+        self._arm_commands.publish(self._joint_group(name=GROUP, cmd=positions))
         assert self._reading is not None
         now = time.monotonic()
         opening = self._gripper.command(command.gripper, self._reading.gripper, now)
@@ -147,7 +105,7 @@ class WidowXDriver:
         # Each of these is a write and an answer on the bus that the arm needs: no more than
         # must be. The vendor's unit is the distance between both fingers.
         if not abs(opening - sent) < 1e-4 or now - sent_at > 0.5:
-            self._gripper_commands.publish(self._joint_single(name=_GRIPPER, cmd=2.0 * opening))
+            self._gripper_commands.publish(self._joint_single(name=GRIPPER, cmd=2.0 * opening))
             self._gripper_sent = (opening, now)
 
     def fault(self) -> str:
@@ -156,16 +114,12 @@ class WidowXDriver:
         if self._move is not None:
             return f'{self._who} is moved home by interbotix_xs_modules'
         if now - self._heard_at > self.stale_s:
-            return (
-                f"{self._who} sends no joint states: start the vendor's node (`ros2 launch "
-                f'interbotix_xsarm_control xsarm_control.launch.py robot_model:='
-                f'{self._limits.name}`)'
-            )
+            return f"{self._who} sends no joint states: start the vendor's node (`{self._launch}`)"
         if self._bad and now - self._good_at > self.stale_s:
             return f'{self._who}: {self._bad}'
         if not self._is_set_up:
             return f'{self._who}: {self._problem or "it is being set up"}'
-        problem = self._health.problem() or self._motor_problem
+        problem = self._motors.health.problem() or self._motor_problem
         return f'{self._who}: {problem}' if problem else ''
 
     def recover(self) -> None:
@@ -173,7 +127,7 @@ class WidowXDriver:
         if self._move is not None:
             return
         # An arm that only does not follow may have lost its modes: no motor is let go of for that.
-        script = self._recovery() if self.fault() else self._set_up()
+        script = self._motors.recovery() if self.fault() else self._motors.set_up()
         self._is_set_up, self._problem = False, 'it is being recovered'
         self._talk.begin(script, self._after_set_up)
 
@@ -229,103 +183,30 @@ class WidowXDriver:
             return
         if not self._is_set_up:
             if now >= self._try_at:
-                self._talk.begin(self._set_up(), self._after_set_up)
-        elif self._monitored:
-            self._talk.begin(self._inspect(), self._after_inspection)
+                self._talk.begin(self._motors.set_up(), self._after_set_up)
+        elif self._motors.monitored:
+            self._talk.begin(self._motors.inspect(), self._after_inspection)
 
     def _after_set_up(self, problem: str) -> None:
         self._is_set_up, self._problem = not problem, problem
         self._try_at = time.monotonic() + self.retry_s
         if not problem:
-            self._motor_problem = self._health.problem()
+            self._motor_problem = self._motors.health.problem()
+            self._gripper_sent = (float('nan'), 0.0)
+            if not self._motors.monitored:
+                self._node.get_logger().warning(
+                    f"{self._who} does not tell its motors' errors, as the vendor's simulator"
+                )
             self._node.get_logger().info(f'{self._who} is set up for streaming')
 
     def _after_inspection(self, problem: str) -> None:
         if problem:
             self._after_set_up(problem)
             return
-        was_ill, self._motor_problem = self._motor_problem, self._health.problem()
+        was_ill, self._motor_problem = self._motor_problem, self._motors.health.problem()
         if was_ill and not self._motor_problem:
             # Somebody has rebooted a motor by hand: it has forgotten what it was told.
             self._is_set_up, self._problem, self._try_at = False, '', 0.0
-
-    # -- what is asked ---------------------------------------------------------------------
-
-    def _ask(self, service: str, name: str, kind: str = 'group', **fields: Any) -> tuple[Any, Any]:
-        client = self._clients[service]
-        return client, client.srv_type.Request(cmd_type=kind, name=name, **fields)
-
-    def _set_up(self) -> Script:
-        """Check the robot, then modes, limits and torque, in the order in which they hold.
-
-        Setting a mode lets go of the motor for a moment, so it is only done where it is not set.
-        """
-        info = yield self._ask('get_robot_info', _GROUP)
-        problem = check_robot(
-            self._limits, info.joint_names, info.joint_lower_limits, info.joint_upper_limits
-        )
-        if problem:
-            raise VendorError(problem)
-        everything = yield self._ask('get_robot_info', 'all')
-        finger = self._limits.gripper_name
-        self._motors = [_GRIPPER if n == finger else n for n in everything.joint_names]
-        gripper = yield self._ask('get_robot_info', _GRIPPER, 'single')
-        profile = {
-            'profile_velocity': self.options.profile_velocity,
-            'profile_acceleration': self.options.profile_acceleration,
-        }
-        for name, kind, mode, is_now in (
-            (_GROUP, 'group', 'position', info),
-            (_GRIPPER, 'single', 'linear_position', gripper),
-        ):
-            if (is_now.mode, is_now.profile_type) != (mode, _PROFILE):
-                yield self._ask(
-                    'set_operating_modes', name, kind, mode=mode, profile_type=_PROFILE, **profile
-                )
-                continue
-            for register, value in profile.items():
-                reg = register.title()  # Profile_Velocity
-                yield self._ask('set_motor_registers', name, kind, reg=reg, value=value)
-        yield self._ask('torque_enable', 'all', enable=True)
-        pwm = self.options.gripper_pwm
-        if pwm:  # in position modes, this register is the limit of the output
-            yield self._ask('set_motor_registers', _GRIPPER, 'single', reg='Goal_PWM', value=pwm)
-        self._gripper_sent = (float('nan'), 0.0)
-        self._monitored, self._health = True, MotorHealth()
-        yield from self._inspect()
-
-    def _inspect(self) -> Script:
-        """Ask every motor for its errors and its torque."""
-        for register in (ERRORS, TORQUE):
-            answer = yield self._ask('get_motor_registers', 'all', reg=register)
-            if not answer.values:
-                known = yield self._ask('get_motor_registers', 'all', reg='Profile_Velocity')
-                if known.values:
-                    self._monitored = False
-                    self._node.get_logger().warning(
-                        f"{self._who} does not tell its motors' errors, as the vendor's simulator"
-                    )
-                    return
-            self._health.saw(register, self._motors, answer.values)
-            for shadow in self.options.shadows:
-                yield self.poll_s
-                answer = yield self._ask('get_motor_registers', shadow, 'single', reg=register)
-                self._health.saw(register, [shadow], answer.values)
-            yield self.poll_s
-
-    def _recovery(self) -> Script:
-        again: dict[str, Any] = {'enable': True, 'smart_reboot': True}
-        yield self._ask('reboot_motors', 'all', **again)
-        rebooted = []
-        for shadow in self.options.shadows:
-            answer = yield self._ask('get_motor_registers', shadow, 'single', reg=ERRORS)
-            if any(answer.values):
-                yield self._ask('reboot_motors', shadow, 'single', **again)
-                rebooted.append(shadow)
-        yield self.reboot_s
-        for shadow in rebooted:  # which the vendor's node does not do
-            yield self._ask('torque_enable', shadow, 'single', enable=True)
-        yield from self._set_up()
 
 
 def _interfaces() -> tuple[Any, Any]:
