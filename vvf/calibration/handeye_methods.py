@@ -37,7 +37,7 @@ METHODS = (*HAND_EYE, *ROBOT_WORLD, REFINED)
 _ROUNDS = 3  # of fitting and weighing; the weights settle at once
 _LEAST_SIGMA = (1e-5, 1e-5)  # metres and radians: data without noise must not divide by zero
 _STEP = 1e-6
-_EVALUATIONS = 80  # half a dozen steps, each with its numeric derivative; then weights are new
+_EVALUATIONS = 20
 
 
 class NoSolutionError(ValueError):
@@ -159,51 +159,62 @@ def refine(x: Poses, motion: Poses, board: Poses) -> tuple[Poses, Poses, Poses, 
         parent's frame, then of Z, and the two standard deviations (2,) of one pose, m and rad.
     """
     z = mean_pose(board_poses(x, motion, board))
+    # Twelve numbers are fitted: what is left scatters less than the poses do.
+    freedom = max(1.0, 6 * len(motion) - 12) / (6 * len(motion))
     for _ in range(_ROUNDS):
         error = errors(x, z, motion, board)
-        # Twelve numbers were fitted: what is left scatters less than the poses do.
-        freedom = max(1.0, 6 * len(motion) - 12) / (6 * len(motion))
         sigma = np.sqrt(np.mean(error.reshape(-1, 2, 3) ** 2, axis=(0, 2)) / freedom)
         sigma = np.maximum(sigma, _LEAST_SIGMA)
-        weights = np.repeat(1 / sigma, 3)
-        start, at = (x, z), weights
-        found = least_squares(
-            lambda step, start=start, at=at: (
-                errors(*_moved(start, step), motion, board) * at
-            ).ravel(),
-            np.zeros(12),
-            method='lm',
-            x_scale=0.01,
-            max_nfev=_EVALUATIONS,
-        )
-        x, z = _moved(start, found.x)
-    rows = jacobian(x, z, motion, board) * weights[:, None]
+        x, z = _fit(x, z, motion, board, np.repeat(1 / sigma, 3))
+    rows = jacobian(x, z, motion, board) / np.repeat(sigma, 3)[:, None]
     information = np.einsum('nij,nik->jk', rows, rows)
     return x, z, np.linalg.pinv(information, hermitian=True), sigma
 
 
+def _fit(x: Poses, z: Poses, motion: Poses, board: Poses, weights: Poses) -> tuple[Poses, Poses]:
+    """The X and Z near to these with the least sum of squares; weights (6,) of the errors."""
+
+    def residuals(step: Poses) -> Poses:
+        return np.asarray((errors(*_moved(x, z, step), motion, board) * weights).ravel())
+
+    def derivative(step: Poses) -> Poses:
+        rows = jacobian(x, z, motion, board, step) * weights[:, None]
+        return np.asarray(rows.reshape(-1, 12))
+
+    found = least_squares(residuals, np.zeros(12), derivative, method='lm', max_nfev=_EVALUATIONS)
+    return _moved(x, z, found.x)
+
+
 def errors(x: Poses, z: Poses, motion: Poses, board: Poses) -> Poses:
-    """By how much each pose misses Z (N, 6): metres, then the rotation vector."""
-    off = invert(z) @ board_poses(x, motion, board)
-    return np.hstack([off[:, :3, 3], Rotation.from_matrix(off[:, :3, :3]).as_rotvec()])
+    """By how much each pose misses Z (..., N, 6): metres, then the rotation vector.
+
+    Args:
+        x: (..., 4, 4).
+        z: (..., 4, 4).
+        motion: (N, 4, 4).
+        board: (N, 4, 4).
+    """
+    off = invert(z)[..., None, :, :] @ motion @ x[..., None, :, :] @ board
+    turns = Rotation.from_matrix(off[..., :3, :3].reshape(-1, 3, 3)).as_rotvec()
+    return np.concatenate([off[..., :3, 3], turns.reshape(*off.shape[:-2], 3)], axis=-1)
 
 
-def jacobian(x: Poses, z: Poses, motion: Poses, board: Poses) -> Poses:
-    """Derivative (N, 6, 12) of `errors` by small steps of X and Z."""
-    columns = []
-    for step in np.eye(12) * _STEP:
-        ahead = errors(*_moved((x, z), step), motion, board)
-        behind = errors(*_moved((x, z), -step), motion, board)
-        columns.append((ahead - behind) / (2 * _STEP))
-    return np.stack(columns, axis=2)
+def jacobian(x: Poses, z: Poses, motion: Poses, board: Poses, at: Poses | None = None) -> Poses:
+    """Derivative (N, 6, 12) of `errors` by small steps of X and Z, at a step (12,) from them."""
+    at = np.zeros(12) if at is None else at
+    steps = np.concatenate([np.eye(12), -np.eye(12)]) * _STEP
+    ahead, behind = np.split(errors(*_moved(x, z, at + steps), motion, board), 2)
+    return np.moveaxis((ahead - behind) / (2 * _STEP), 0, -1)
 
 
-def _moved(start: tuple[Poses, Poses], step: Poses) -> tuple[Poses, Poses]:
+def _moved(x: Poses, z: Poses, step: Poses) -> tuple[Poses, Poses]:
+    """X and Z (..., 4, 4), turned and shifted in their parents' frames by steps (..., 12)."""
     moved = []
-    for pose, part in zip(start, np.split(step, 2), strict=True):
-        new = pose.copy()
-        new[:3, :3] = Rotation.from_rotvec(part[:3]).as_matrix() @ pose[:3, :3]
-        new[:3, 3] += part[3:]
+    for pose, part in ((x, step[..., :6]), (z, step[..., 6:])):
+        new = np.broadcast_to(pose, (*part.shape[:-1], 4, 4)).copy()
+        turns = Rotation.from_rotvec(part[..., :3].reshape(-1, 3)).as_matrix()
+        new[..., :3, :3] = turns.reshape(*part.shape[:-1], 3, 3) @ pose[:3, :3]
+        new[..., :3, 3] += part[..., 3:]
         moved.append(new)
     return moved[0], moved[1]
 
