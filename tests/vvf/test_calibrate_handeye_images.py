@@ -18,10 +18,12 @@ from tests.vvf.board_views import Lens, photograph
 from tests.vvf.handeye_poses import apart, pose
 from vvf.bags.topics import TopicSpec
 from vvf.bags.writer import BagWriter
-from vvf.calibration.board import Chessboard
+from vvf.calibration.board import Chessboard, Detection
 from vvf.calibration.camera_file import camera_yaml
+from vvf.calibration.lens import Lens as CameraLens
 from vvf.calibration.poses import pose_from
 from vvf.calibration.poses_bag import rests
+from vvf.calibration.poses_camera import board_in_camera
 from vvf.calibration.poses_robot import robot
 from vvf.cli.main import main
 from vvf.processes import USER_ERROR
@@ -199,3 +201,24 @@ def test_joints_are_found_by_name_and_the_tip_is_the_vendors(name: str) -> None:
         panda = [joint.replace(name, 'panda') for joint in arm.arm.joint_names]
         fingers = [f'{name}_finger_joint1', f'{name}_finger_joint2']
         assert arm.joints([*panda, *fingers], [*q, 0.01, 0.01]) == pytest.approx([*q, 0.01])
+
+
+@pytest.mark.parametrize(
+    ('model', 'distortion'),
+    [
+        ('plumb_bob', (-0.3, 0.1, 0.001, -0.001, 0.0)),
+        ('rational_polynomial', (0.1, -0.2, 0.001, 0.0, 0.05, 0.2, -0.1, 0.02)),
+        ('equidistant', (-0.02, 0.01, -0.005, 0.001)),
+    ],
+)
+def test_the_board_is_found_through_every_lens(model: str, distortion: tuple[float, ...]) -> None:
+    lens = CameraLens((640, 480), model, np.diag([400.0, 402.0, 1.0]), np.array(distortion))
+    lens.matrix[:2, 2] = (318.0, 242.0)
+    true = pose((-0.1, -0.05, 0.4), (15, -25, 8))
+    turn = Rotation.from_matrix(true[:3, :3]).as_rotvec()
+    seen = lens.project(BOARD.corners, turn, true[:3, 3])[5:30]
+    found, rms = board_in_camera(BOARD, Detection(np.arange(5, 30), seen.astype(np.float32)), lens)
+    assert rms < 0.01
+    mm, deg = apart(found, true)
+    assert mm < 0.1
+    assert deg < 0.02

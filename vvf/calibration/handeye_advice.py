@@ -160,7 +160,7 @@ def _about_axes(
             (
                 after,
                 f'tilt the gripper about its {"xyz"[axis]} axis by {TILT_DEG:.0f} deg or more in '
-                f'at least {TILTED_POSES} poses ({turned.tilted[axis]} are so far): the '
+                f'at least {TILTED_POSES} poses (so far {turned.tilted[axis]}): the '
                 f'uncertainty would go from {result.uncertainty_mm:.1f} to {after:.1f} mm.',
             )
         )
