@@ -94,6 +94,8 @@ class CameraReader:
     def step(self) -> None:
         """Read once."""
         frame = self._source.read()
+        if self._stop.is_set():
+            return  # who takes the frames may be gone by now
         if self._device is not None and self._device.opened != self._opened:
             self._note_opening(self._device)
         if frame is None:
