@@ -14,6 +14,7 @@ from vvf.actions import DELTA_DIM
 from vvf.arm_unit import ArmUnit
 from vvf.drivers.base import ArmDriver
 from vvf.errors import UserError
+from vvf.moveit.path import PlannedPath
 from vvf.safety import MaxAges, Mode, Reason, RobotLimits
 from vvf.task import TaskSpec
 
@@ -179,10 +180,10 @@ class ArmTeam:
         for unit in self.units:
             unit.gate.end_motion()
 
-    def move_home(self, *, opens: bool = False) -> None:
-        """Send all arms home; with `opens`, grippers open on the way."""
+    def move_home(self, *, opens: bool = False, way: PlannedPath | None = None) -> None:
+        """Send all arms home; with `opens`, grippers open on the way. A `way` is for one arm."""
         for unit in self.units:
-            unit.gate.move_home(opens=opens)
+            unit.gate.move_home(opens=opens, way=way)
 
     def park(self) -> None:
         """Send all arms to sleep."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vvf.joint_move import JointMove
+from vvf.moveit.path import PlannedPath
 from vvf.safety_limits import RobotLimits
 from vvf.safety_states import REFUSED_IN, Cause, Mode, Reason, after
 from vvf.safety_watch import FUTURE_S, InputWatch, MaxAges, TrackingGuard
@@ -63,7 +64,8 @@ class SafetyGate:
         self._tracking_fault = ''
         self._goal: Array | None = None
         self._opens = False
-        self._plan: JointMove | None = None
+        self._given: PlannedPath | None = None
+        self._plan: JointMove | PlannedPath | None = None
         self._plan_s = 0.0
 
     # -- what comes in ---------------------------------------------------------------------
@@ -142,11 +144,19 @@ class SafetyGate:
         """Leave the emergency stop; the arm holds, from its measured pose, until a good action."""
         self._go(Cause.RESET)
 
-    def move_home(self, *, opens: bool = False) -> None:
-        """Move to the home pose at parking pace; with `opens`, the gripper opens on the way."""
+    def move_home(self, *, opens: bool = False, way: PlannedPath | None = None) -> None:
+        """Move to the home pose at parking pace; with `opens`, the gripper opens on the way.
+
+        A planned `way` is gone instead of a straight line in joint space. It is given up, not
+        replaced, where the arm is elsewhere than at its start, or was held up: it leads around
+        something.
+        """
         self._opens = opens
         self._go(Cause.HOLD)
+        under_way = self.mode is Mode.MOVING
         self._go(Cause.MOVE)
+        if self.mode is Mode.MOVING and not under_way:
+            self._given = way
 
     def park(self) -> None:
         """Move to the sleep pose at parking pace; an emergency stop is respected."""
@@ -162,6 +172,11 @@ class SafetyGate:
         self._watch.forget_actions()
         self._holding.clear()
         self._go(Cause.HOLD)
+
+    @property
+    def position(self) -> Array | None:
+        """The commanded pose (n,), rad; `None` while it is not known."""
+        return None if self._position is None else self._position.copy()
 
     @property
     def still(self) -> bool:
@@ -249,8 +264,10 @@ class SafetyGate:
         self._holding = stale
         if self.mode in (Mode.MOVING, Mode.PARKING):
             wanted = None if stale or hold else self._on_the_way(dt)
-            ends, pace = self._goal, 1.0
+            ends, pace = (wanted if self._given else self._goal), 1.0
             if wanted is None:
+                if self._given and self._plan:
+                    self._go(Cause.GIVE_UP)
                 self._plan = None
             elif self._opens and self.mode is Mode.MOVING:
                 self._move_gripper(self.limits.gripper_upper, dt)
@@ -275,7 +292,7 @@ class SafetyGate:
         if mode is self.mode:
             return
         self.mode = mode
-        self._running_since = self._plan = None
+        self._running_since = self._plan = self._given = None
         if mode in (Mode.MOVING, Mode.PARKING):
             self._goal = self.limits.home if mode is Mode.MOVING else self.limits.sleep
         elif mode is Mode.WAITING:
@@ -321,8 +338,12 @@ class SafetyGate:
         if self._plan is None:
             if self._velocity.any():  # a way begins at rest
                 return None
+            if self._given and not self._given.joins(self._position, self._goal):
+                self._go(Cause.GIVE_UP)
+                return None
             ways = (limits.move_velocity, limits.move_acceleration)
-            self._plan, self._plan_s = JointMove(self._position, self._goal, *ways), 0.0
+            self._plan_s = 0.0
+            self._plan = self._given or JointMove(self._position, self._goal, *ways)
         self._plan_s += dt
         there = np.abs(self._position - self._goal).max() < ARRIVED
         if there and self._plan_s > self._plan.duration:

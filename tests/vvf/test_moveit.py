@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-import threading
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +13,17 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from std_srvs.srv import Trigger
 from vvf_msgs.srv import PlanMove
 
 from vvf.errors import UserError
 from vvf.moveit import planner as planner_module
 from vvf.moveit.path import PlanError, PlannedPath
 from vvf.moveit.planner import MISSING, MoveItPlanner, load_spec
-from vvf.nodes.moveit import PLAN_SERVICE, MoveItNode
-from vvf.nodes.moveit_client import PlanClient
+from vvf.nodes.arm import ArmNode
+from vvf.nodes.moveit import MoveItNode
+from vvf.nodes.moveit_client import PLAN_SERVICE, PlanClient
+from vvf.safety import MaxAges, Mode, SafetyGate
 from vvf.safety_limits import load_limits
 from vvf_sim.robots.arm import arm_model
 from vvf_sim.rotations import orthonormalise
@@ -35,10 +38,11 @@ class Straight:
     def __init__(self, wrong: float = 0.0, seconds: float = 4.0) -> None:
         self.asked: list[tuple[np.ndarray, np.ndarray, float]] = []
         self._wrong, self._seconds = wrong, seconds
+        self.blocked = False
 
     def plan(self, start, goal, speed):
         self.asked.append((start, goal, speed))
-        if goal[0] > 2.0:
+        if self.blocked or goal[0] > 2.0:
             raise PlanError('there is a wall')
         way = np.array([start, (start + goal) / 2 + self._wrong, goal])
         return np.array([0.0, 0.5, 1.0]) * self._seconds, way
@@ -84,36 +88,50 @@ def test_a_path_that_is_none_is_refused(times, way, word: str) -> None:
 
 
 class Asker:
-    """A moveit node and who asks it, in a ROS of their own."""
+    """A moveit node and who asks it, in a ROS of their own, spun together."""
 
-    def __init__(self, planner) -> None:
+    def __init__(self) -> None:
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=92)
-        self.planner = planner
-        self.node = MoveItNode(lambda robot: planner, context=self.context)
+        self.planner = Straight()
+        self.node = MoveItNode(lambda robot: self.planner, context=self.context)
         self.other = rclpy.create_node('asker', context=self.context)
         self.client = self.other.create_client(PlanMove, PLAN_SERVICE)
         self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.executor.add_node(self.other)
-        self.thread = threading.Thread(target=self.executor.spin, daemon=True)
-        self.thread.start()
+        self.nodes = [self.node, self.other]
+        for node in self.nodes:
+            self.executor.add_node(node)
+        self.wait(self.client.service_is_ready)
+
+    def wait(self, done) -> None:
+        end = time.monotonic() + 30.0
+        while not done():
+            assert time.monotonic() < end
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def call(self, client, request):
+        self.wait(client.service_is_ready)
+        future = client.call_async(request)
+        self.wait(future.done)
+        return future.result()
 
     def ask(self, **request) -> PlanMove.Response:
-        assert self.client.wait_for_service(timeout_sec=20.0)
-        return self.client.call(PlanMove.Request(**request), timeout_sec=20.0)
+        return self.call(self.client, PlanMove.Request(**request))
+
+    def remove(self, node) -> None:
+        self.executor.remove_node(node)
+        self.nodes.remove(node)
+        node.destroy_node()
 
     def close(self) -> None:
-        self.executor.shutdown()
-        self.thread.join()
-        self.node.destroy_node()
-        self.other.destroy_node()
+        for node in list(self.nodes):
+            self.remove(node)
         rclpy.try_shutdown(context=self.context)
 
 
 @pytest.fixture
 def asker() -> Iterator[Asker]:
-    made = Asker(Straight())
+    made = Asker()
     yield made
     made.close()
 
@@ -156,7 +174,7 @@ def test_requests_for_postures_and_poses(asker: Asker) -> None:
 
 def test_an_arm_gets_a_way_a_reason_or_nothing(asker: Asker) -> None:
     client = PlanClient(asker.other, LIMITS)
-    assert asker.client.wait_for_service(timeout_sec=20.0)
+    asker.wait(lambda: client.ready)
 
     async def ask(goal: np.ndarray):
         try:
@@ -165,19 +183,90 @@ def test_an_arm_gets_a_way_a_reason_or_nothing(asker: Asker) -> None:
             return str(error)
 
     def way(goal: np.ndarray):
-        task, done = asker.executor.create_task(ask(goal)), threading.Event()
-        task.add_done_callback(lambda _: done.set())
-        assert done.wait(20.0)
+        task = asker.executor.create_task(ask(goal))
+        asker.wait(task.done)
         return task.result()
 
     path = way(LIMITS.home)
     np.testing.assert_allclose(path.at(path.duration), LIMITS.home)
     assert way(np.array([2.5, 0, 0, 0, 0, 0])) == 'there is a wall'
-    asker.executor.remove_node(asker.node)
-    asker.node.destroy_node()
-    while asker.client.service_is_ready():
-        pass
+    asker.remove(asker.node)
+    asker.wait(lambda: not client.ready)
     assert way(LIMITS.home) is None
+
+
+# -- the arm --------------------------------------------------------------------------------
+
+
+def gate_at(position: np.ndarray) -> SafetyGate:
+    gate = SafetyGate(LIMITS, MaxAges(joint_state=0.25))
+    gate.start_from(position, 0.03)
+    return gate
+
+
+def go(gate: SafetyGate, seconds: float, *, fresh: bool = True, began: float = 0.0) -> np.ndarray:
+    """What the gate commands, (k, 6)."""
+    commands = []
+    for now in np.arange(began, began + seconds, 0.02):
+        if fresh:
+            gate.saw('joint_state', now)
+        commands.append(gate.command(None, 0.03, now, 0.02).position)
+    return np.array(commands)
+
+
+def around(position: np.ndarray) -> PlannedPath:
+    """Home, by a posture that is not between."""
+    half = (position + LIMITS.home) / 2 + np.array([0.5, 0, 0, 0, 0, 0.5])
+    return PlannedPath(
+        [0.0, 2.0, 4.0], [position, half, LIMITS.home], LIMITS, position, LIMITS.home
+    )
+
+
+def test_the_gate_goes_a_planned_way_within_its_limits() -> None:
+    gate = gate_at(START)
+    gate.move_home(way=around(START))
+    went = go(gate, 5.0)
+    assert gate.mode is Mode.HOLDING
+    np.testing.assert_allclose(went[-1], LIMITS.home, atol=2e-3)
+    assert went[:, 0].max() > START[0] + 0.2, 'the way around'
+    speed = np.diff(went, axis=0) / 0.02
+    assert (np.abs(speed) <= LIMITS.velocity + 1e-6).all()
+    assert (np.abs(np.diff(speed, axis=0)) / 0.02 <= LIMITS.acceleration + 1e-3).all()
+
+
+def test_a_planned_way_is_given_up_and_not_replaced_by_a_straight_one() -> None:
+    gate = gate_at(START)
+    gate.move_home(way=around(START + 0.1))
+    went = go(gate, 1.0)
+    assert gate.mode is Mode.HOLDING
+    np.testing.assert_allclose(went, np.tile(START, (len(went), 1)))
+
+    gate.move_home(way=around(START))
+    go(gate, 1.5, began=1.0)
+    held_up = go(gate, 1.0, fresh=False, began=2.5)
+    assert gate.mode is Mode.HOLDING
+    after = go(gate, 1.0, began=3.5)
+    np.testing.assert_allclose(after, np.tile(held_up[-1], (len(after), 1)))
+    gate.move_home()
+    np.testing.assert_allclose(go(gate, 6.0, began=4.5)[-1], LIMITS.home, atol=2e-3)
+
+
+def test_an_arm_node_goes_home_by_the_way_that_is_planned(asker: Asker) -> None:
+    arm = ArmNode(context=asker.context)
+    asker.executor.add_node(arm)
+    asker.nodes.append(arm)
+    home = asker.other.create_client(Trigger, '/vvf/arm/move_home')
+    try:
+        asker.wait(lambda: arm._asked._planner.ready and arm.team.mode is Mode.HOLDING)
+        answer = asker.call(home, Trigger.Request())
+        assert answer.success, answer.message
+        assert len(asker.planner.asked) == 1
+        asker.planner.blocked = True
+        answer = asker.call(home, Trigger.Request())
+        assert not answer.success
+        assert answer.message == 'no way home: there is a wall'
+    finally:
+        arm.close()
 
 
 # -- MoveIt ---------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ Array = NDArray[np.float64]
 
 #: How far a plan may begin and end from where it was to, rad.
 NEAR = 0.02
+_SAME = 1e-3  # rad
 
 
 class PlanError(ValueError):
@@ -63,6 +64,11 @@ class PlannedPath:
         self.times = (at - at[0]) * stretch
         self.positions = way
         self.duration = float(self.times[-1])
+
+    def joins(self, start: Array, goal: Array) -> bool:
+        """Whether it leads from start (n,) to goal (n,)."""
+        apart = max(np.abs(self.start - start).max(), np.abs(self.goal - goal).max())
+        return bool(apart < _SAME)
 
     def at(self, seconds: float) -> Array:
         """Joint positions (n,) at a time since the start; before 0 the start, later the goal."""

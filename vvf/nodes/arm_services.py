@@ -16,7 +16,10 @@ from rclpy.task import Future
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
+from vvf.moveit.path import PlanError
 from vvf.nodes.common import LATCHED
+from vvf.nodes.episode_runner import until
+from vvf.nodes.moveit_client import PlanClient
 from vvf.safety import Mode
 
 if TYPE_CHECKING:
@@ -38,6 +41,8 @@ class ArmServices:
         self._pressed = False
         self._heard = time.monotonic()
         self._ways: list[tuple[set[Mode], Mode, Future]] = []
+        single = len(self._team.units) == 1
+        self._planner = PlanClient(node, self._team.units[0].gate.limits) if single else None
         # Whoever waits for the arm's arrival must not keep the control tick from being called.
         group = ReentrantCallbackGroup()
         for name, serve in (
@@ -108,8 +113,7 @@ class ArmServices:
         self._node.stop_motion()
         said = self._team.prepare()
         if said is None:
-            self._team.move_home(opens=True)
-            return await self._arrive({Mode.MOVING}, Mode.HOLDING, response, 'at home')
+            return await self._go_home(response, opens=True)
         self._node.restart_clock()
         # Or a fault: a driver that moves by itself says so meanwhile.
         return await self._arrive({Mode.FAULT, Mode.WAITING}, Mode.HOLDING, response, said)
@@ -119,7 +123,24 @@ class ArmServices:
         if problem:
             return _answer(response, problem)
         self._node.stop_motion()
-        self._team.move_home()
+        return await self._go_home(response)
+
+    async def _go_home(
+        self, response: Trigger.Response, *, opens: bool = False
+    ) -> Trigger.Response:
+        """Along a way around things, where somebody plans one; else straight in joint space."""
+        way = None
+        if self._planner is not None and self._planner.ready:
+            gate = self._team.units[0].gate
+            await until(self._node, lambda: gate.still)
+            try:
+                if gate.position is not None:
+                    way = await self._planner.way(gate.position, gate.limits.home)
+            except PlanError as error:
+                return _answer(response, f'no way home: {error}')
+            if problem := self._immovable():
+                return _answer(response, problem)
+        self._team.move_home(opens=opens, way=way)
         return await self._arrive({Mode.MOVING}, Mode.HOLDING, response, 'at home')
 
     async def _park(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

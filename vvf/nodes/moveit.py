@@ -22,6 +22,7 @@ from vvf.errors import UserError
 from vvf.moveit.path import PlanError, PlannedPath
 from vvf.moveit.planner import MoveItPlanner, Planner, load_spec
 from vvf.nodes.common import run
+from vvf.nodes.moveit_client import PLAN_SERVICE
 from vvf.parameters import TASK_PARAMETERS, Parameter, declare
 from vvf.safety_limits import load_limits
 from vvf.task import load_task
@@ -31,7 +32,6 @@ PARAMETERS = (
     *TASK_PARAMETERS,
     Parameter('speed', 0.3, 'part of the speed limits, where a request names none', 0.01, 1.0),
 )
-PLAN_SERVICE = '/vvf/moveit/plan'
 
 
 def load_planner(robot: str) -> Planner:

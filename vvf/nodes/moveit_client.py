@@ -10,10 +10,11 @@ from vvf_msgs.srv import PlanMove
 
 from vvf.moveit.path import PlanError, PlannedPath
 from vvf.nodes.episode_runner import until
-from vvf.nodes.moveit import PLAN_SERVICE
 from vvf.safety_limits import RobotLimits
 
 Array = NDArray[np.float64]
+
+PLAN_SERVICE = '/vvf/moveit/plan'
 
 
 class PlanClient:
@@ -23,13 +24,18 @@ class PlanClient:
         self._node, self._limits = node, limits
         self._client = node.create_client(PlanMove, PLAN_SERVICE)
 
+    @property
+    def ready(self) -> bool:
+        """Whether somebody plans ways."""
+        return bool(self._client.service_is_ready())
+
     async def way(self, start: Array, goal: Array) -> PlannedPath | None:
         """A way from start (n,) to goal (n,), rad; `None` where nobody plans ways.
 
         Raises:
             PlanError: there is somebody, and no way: a straight line would be no better.
         """
-        if not self._client.service_is_ready():
+        if not self.ready:
             return None
         request = PlanMove.Request(start=start.tolist(), goal=goal.tolist())
         request.joint_names = list(self._limits.joint_names)
