@@ -4,8 +4,9 @@
 As the vendor's does where a client could notice: the trajectory controller splices as that of
 ros2_control (see `franka_follower`), the robot ends a motion that violates its limits by reflex,
 and the error takes hardware, controllers and all their topics down until they are put on again in
-the right order. At 200 Hz, in fixed steps. The arm moves a quarter of a second behind the clock,
-and each message counts from when it was sent: a test machine that stalls is no fault of a driver.
+the right order. At 200 Hz, in fixed steps. What is judged is the stream and not the test machine: a
+message counts from when it was made, and time stands still for the arm until the next one comes,
+for as long as a node may stall.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ from tests.vendors.franka_follower import Follower, Guard
 from tests.vendors.franka_hand_server import HandServer
 from vvf.drivers.franka_limits import JERK
 from vvf.drivers.franka_polled import NeverSpun
+from vvf.drivers.franka_stream import PAST
+from vvf.drivers.franka_stream import STEP_NS as STREAM_STEP_NS
 from vvf.safety import RobotLimits
 
 STEP_NS = 5_000_000
-BEHIND_NS = 250_000_000
+TICK_NS = 20_000_000  # of the driver
+STALL_NS = 1_000_000_000
 _LAG_S = 0.02  # of the measured joints behind the desired ones
 _ORDER = ('clear', 'hardware', 'controllers')
 
@@ -51,7 +55,7 @@ class FrankaServer:
         refused: why trajectories were refused.
         taken: how many trajectories were not.
         recovered: what was put on again, in order.
-        position: measured joints.
+        position, velocity: measured joints.
         joints: how many joints the joint states name.
         silent: nothing is published.
         refuse, mute: the recovery is rejected, or never answered.
@@ -80,19 +84,19 @@ class FrankaServer:
         self.mode = FrankaRobotState.ROBOT_MODE_MOVE
         self.position = np.array(limits.sleep if position is None else position, np.float64)
         self._limits, self._halts, self._robot = limits, halts, robot
+        self._made = 0  # when the last message was, ns
         self._errors: list[str] = []
         self._down: list[str] = []  # what has to be put on again
         self._follower = Follower(self.position)
         bounds = (limits.velocity, limits.acceleration, JERK[limits.name])
         self._guard = Guard(limits.lower, limits.upper, bounds)
-        self._velocity = np.zeros_like(self.position)
+        self.velocity = np.zeros_like(self.position)
         self._closing = False
         self._context = rclpy.Context()
         self._context.init(domain_id=domain)
         self.node = rclpy.create_node('stand_in', namespace=namespace, context=self._context)
         self._build(limits.name)
-        self._inbox: list[tuple[int, JointTrajectory]] = []
-        self._origin = self._time = (time.time_ns() - BEHIND_NS) // STEP_NS * STEP_NS
+        self._origin = self._time = time.time_ns() // STEP_NS * STEP_NS
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, daemon=True)
@@ -182,14 +186,17 @@ class FrankaServer:
                 taken = handle.take_message(JointTrajectory, False)
             if taken is None:
                 break
-            self._inbox.append((taken[1]['source_timestamp'], taken[0]))
-        now = time.time_ns() - BEHIND_NS
-        while self._inbox and self._inbox[0][0] <= now:
-            sent, message = self._inbox.pop(0)
-            self._advance(sent)
-            self._take(message)
-        self._advance(now)
+            self._made = self._made_at(*taken)
+            self._advance(self._made)
+            self._take(taken[0])
+        now = time.time_ns()
+        waits = not self._down and now - self._made < STALL_NS
+        self._advance(min(now, self._made + TICK_NS) if waits else now)
         self._publish()
+
+    def _made_at(self, message: JointTrajectory, info: dict[str, int]) -> int:
+        begin = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        return begin + PAST * STREAM_STEP_NS if begin else info['source_timestamp']
 
     def _take(self, message: JointTrajectory) -> None:
         if self._down:
@@ -229,10 +236,10 @@ class FrankaServer:
                 continue
             moved = (desired - self.position) * dt / _LAG_S
             self.position = self.position + moved
-            self._velocity = moved / dt
+            self.velocity = moved / dt
 
     def _hold(self) -> None:
-        self._velocity = np.zeros_like(self.position)
+        self.velocity = np.zeros_like(self.position)
         self._follower = Follower(self.position)
         self._guard.reset()
 
@@ -249,7 +256,7 @@ class FrankaServer:
         joints = JointState(
             name=[f'{prefix}{i + 1}' for i in range(self.joints)],
             position=self.position[: self.joints].tolist(),
-            velocity=self._velocity[: self.joints].tolist(),
+            velocity=self.velocity[: self.joints].tolist(),
         )
         joints.header.stamp = self._stamp()
         self._joint_states.publish(joints)

@@ -5,20 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import yaml
 
 from tests.vendors.franka_follower import Follower, Guard
 from vvf.drivers.franka_limits import JERK, speed_caps
 from vvf.drivers.franka_stream import STEP_S, Streamer, Trajectory
-from vvf.paths import config_path
-from vvf.safety import RobotLimits
+from vvf.safety_limits import load_limits
 
 TICK = 0.001
-
-
-def limits(name: str = 'fr3') -> RobotLimits:
-    data = yaml.safe_load(config_path('robots', f'{name}.yaml').read_text())
-    return RobotLimits.from_mapping(data)
 
 
 def times(trajectory: Trajectory) -> np.ndarray:
@@ -78,7 +71,7 @@ def waves(robot, ticks, share=1.0):
 @pytest.mark.parametrize('name', ['fr3', 'fer'])
 @pytest.mark.parametrize('kind', ['steps', 'waves'])
 def test_no_command_at_no_time_breaks_a_limit(name: str, kind: str) -> None:
-    robot, rng = limits(name), np.random.default_rng(0)
+    robot, rng = load_limits(name), np.random.default_rng(0)
     ticks = 100 + np.cumsum(rng.uniform(0.014, 0.026, 90))
     ticks[30:] += 0.35  # a stall
     ticks[60:] += 0.06
@@ -93,7 +86,7 @@ def test_no_command_at_no_time_breaks_a_limit(name: str, kind: str) -> None:
 
 
 def test_follows_what_is_commanded_a_lead_later() -> None:
-    robot = limits()
+    robot = load_limits('fr3')
     ticks = 100 + 0.02 * np.arange(150)
     commands = waves(robot, ticks, 0.5)
     sampled = play(
@@ -111,7 +104,7 @@ def test_follows_what_is_commanded_a_lead_later() -> None:
 
 
 def test_consecutive_trajectories_agree_until_the_newer_one_may_have_arrived() -> None:
-    robot, rng = limits(), np.random.default_rng(2)
+    robot, rng = load_limits('fr3'), np.random.default_rng(2)
     streamer = Streamer(robot)
     streamer.reset(robot.sleep, 50.0)
     last = None
@@ -127,7 +120,7 @@ def test_consecutive_trajectories_agree_until_the_newer_one_may_have_arrived() -
 
 
 def test_every_trajectory_ends_at_rest_within_the_horizon() -> None:
-    robot = limits()
+    robot = load_limits('fr3')
     for horizon in (0.25, 0.6):
         streamer = Streamer(robot, horizon_s=horizon)
         streamer.reset(robot.sleep, 10.0)
@@ -144,7 +137,7 @@ def test_every_trajectory_ends_at_rest_within_the_horizon() -> None:
 
 
 def test_a_stop_brakes_from_what_is_under_way() -> None:
-    robot = limits()
+    robot = load_limits('fr3')
     streamer, follower = Streamer(robot), Follower(robot.sleep)
     streamer.reset(robot.sleep, 10.0)
     command = robot.sleep + 0.3
@@ -162,7 +155,7 @@ def test_a_stop_brakes_from_what_is_under_way() -> None:
 
 
 def test_a_clock_that_is_set_back_does_not_stop_the_stream() -> None:
-    robot = limits()
+    robot = load_limits('fr3')
     streamer = Streamer(robot)
     streamer.reset(robot.sleep, 1000.0)
     streamer.update(robot.sleep, 1000.02)

@@ -29,6 +29,7 @@ from vvf.safety import Command, RobotLimits
 
 _SECOND_NS = 1_000_000_000
 _CONNECT_S = 1.0
+_SETTLE_S = 0.3
 
 
 class FrankaDriver:
@@ -67,6 +68,7 @@ class FrankaDriver:
             limits, lead_s=self._options.lead_s, horizon_s=self._options.horizon_s
         )
         self._streaming = False
+        self._fault = ''
         self._listens_since: float | None = None
 
     def read(self) -> JointReading | None:
@@ -80,8 +82,7 @@ class FrankaDriver:
             reading = self._state.reading()
             if reading is None:
                 return
-            if self._streamer.at_rest(now):  # else a short fault ended while the arm still brakes
-                self._streamer.reset(reading.position, now)
+            self._streamer.reset(reading.position, now)
             self._streaming = True
         self._publish(self._streamer.update(command.position, now))
         if self._hand:
@@ -92,8 +93,11 @@ class FrankaDriver:
         text = self._recovery.text() or self._state.fault() or self._controller_fault()
         text = text or self._hand_fault()
         if text:
-            # Whatever the arm does meanwhile: the next trajectory begins where it is measured.
-            self._streaming = False
+            self._streaming, self._fault = False, text
+        elif not self._streaming and not self._streamer.at_rest(now_s(self._node) - _SETTLE_S):
+            # The next trajectory begins where the arm is measured, at rest: a fault that was short
+            # lasts until the last trajectory has ended.
+            return self._fault
         return text
 
     def _controller_fault(self) -> str:
@@ -103,11 +107,11 @@ class FrankaDriver:
             # It is known to this side of the connection, and may still miss what is sent: it would
             # enter in the middle of a motion.
             known = time.monotonic() - self._listens_since
-            return '' if known > _CONNECT_S else 'the controller of the Franka begins to listen.'
+            return '' if known > _CONNECT_S else 'the controller of the Franka begins to listen'
         self._listens_since = None
         return (
             f'no controller listens on {self._topic}: start it, or give the rig the one that '
-            '`ros2 control list_controllers` shows.'
+            '`ros2 control list_controllers` shows'
         )
 
     def _hand_fault(self) -> str:

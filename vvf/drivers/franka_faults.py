@@ -29,21 +29,21 @@ def mode_fault(mode: int, errors: Sequence[str]) -> str:
     causes = [_CAUSES[name] for name in errors if name in _CAUSES]
     cause = f'; {causes[0]}' if causes else ''
     if mode == REFLEX:
-        return f'the Franka stopped itself{named}{cause}: {_RECOVER}.'
+        return f'the Franka stopped itself{named}{cause}: {_RECOVER}'
     if mode == USER_STOPPED:
         return (
             f'the Franka is stopped by its button{named}: release the stop or the enabling switch, '
-            'then call /vvf/arm/recover.'
+            'then call /vvf/arm/recover'
         )
     if mode == GUIDING:
-        return f'the Franka is being guided by hand{named}: let go of its guiding button.'
+        return f'the Franka is being guided by hand{named}: let go of its guiding button'
     if mode == RECOVERING:
-        return f'the Franka recovers from an error{named}: wait until it is through.'
+        return f'the Franka recovers from an error{named}: wait until it is through'
     if mode not in (IDLE, MOVE):
         return (
             f'the Franka is not ready{named}: unlock its joints and activate FCI in Desk, then '
-            'call /vvf/arm/recover.'
+            'call /vvf/arm/recover'
         )
     if errors:
-        return f'the Franka reports an error{named}{cause}: {_RECOVER}.'
+        return f'the Franka reports an error{named}{cause}: {_RECOVER}'
     return ''

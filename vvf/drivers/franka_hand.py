@@ -90,7 +90,7 @@ class FrankaHand:
             name = self._actions['open'][1]
             return (
                 f"no hand answers on {name}: start the Franka's hand (load_gripper:=true), or give "
-                "the rig gripper: ''."
+                "the rig gripper: ''"
             )
         return self._problem
 
@@ -129,7 +129,7 @@ class FrankaHand:
         homing = self._options.name(f'{self._options.gripper}/homing')
         self._problem = (
             f'the hand {what} ({name}): look at it, home it with `ros2 action send_goal {homing} '
-            "franka_msgs/action/Homing '{}'`, then call /vvf/arm/recover."
+            "franka_msgs/action/Homing '{}'`, then call /vvf/arm/recover"
         )
         self._drop()
 

@@ -58,7 +58,7 @@ class FrankaRecovery:
         if time.monotonic() > self._deadline:
             self._end('the Franka did not recover in time: look at Desk, then try again')
             return ''
-        return 'the Franka recovers: wait until it is through.'
+        return 'the Franka recovers: wait until it is through'
 
     def begin(self) -> None:
         """Begin; a recovery that goes on is left alone."""

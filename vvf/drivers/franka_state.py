@@ -72,24 +72,24 @@ class FrankaState:
             return self._missing
         mode = mode_fault(self._mode, self._errors)
         if self._reading is None:
-            return f'no joint states on {topic} yet: start the driver of the Franka.'
+            return f'no joint states on {topic} yet: start the driver of the Franka'
         if silent > self._options.state_timeout_s:
             # What the robot said last tells why, where it still could say it.
             return mode or (
-                f'no joint states on {topic} for {silent:.1f} s: the Franka stopped, or its driver '
-                'did; look at the arm, start the driver if it is gone, and call /vvf/arm/recover.'
+                f'no more joint states on {topic}: the Franka stopped, or its driver did; look at '
+                'the arm, start the driver if it is gone, and call /vvf/arm/recover'
             )
         if mode:
             return mode
         if abs(self._offset) > self._options.lead_s:
             return (
                 f"the clock of the Franka's computer differs from this one's by "
-                f'{abs(self._offset):.2f} s: keep both in step with chrony.'
+                f'{abs(self._offset):.2f} s: keep both in step with chrony'
             )
         if self._hand and math.isnan(self._finger):
             return (
                 f'no joint states on {self._options.name(self._options.gripper)}/joint_states yet: '
-                "start the Franka's hand (load_gripper:=true), or give the rig gripper: ''."
+                "start the Franka's hand (load_gripper:=true), or give the rig gripper: ''"
             )
         return ''
 
@@ -108,7 +108,7 @@ class FrankaState:
         topic = self._options.name(self._options.state_topic)
         if absent or len(message.position) < len(message.name):
             wrong = f'have no joint {absent[0]}' if absent else 'have fewer positions than names'
-            self._missing = f'joint states on {topic} {wrong}: see joint_prefix in the rig file.'
+            self._missing = f'joint states on {topic} {wrong}: see joint_prefix in the rig file'
             return
         order = [index[name] for name in self._names]
         position = np.asarray(message.position, np.float64)[order]

@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 STEP_S = 0.01
 STEP_NS = 10_000_000
-_PAST = 3  # steps that a trajectory begins before now: clocks and arrivals differ
+PAST = 3  # steps that a trajectory begins before now: clocks and arrivals differ
 _MARGIN_S = 0.01  # what is due within this time counts as executed: a message needs as long
 _CATCH_UP = 0.5  # of the acceleration, to get to the commands; the rest is for their own
 
@@ -74,7 +74,7 @@ class Streamer:
         """Begin at rest at a position (n,), such as the measured one."""
         self._path = np.array([position], np.float64)
         self._speed = np.zeros_like(self._path)
-        self._base = self._followed = math.floor(now / STEP_S) - 2 * _PAST
+        self._base = self._followed = math.floor(now / STEP_S) - 2 * PAST
         self._command, self._time = self._path[0], now
 
     def at_rest(self, now: float) -> bool:
@@ -88,7 +88,7 @@ class Streamer:
         now = max(now, self._time + 1e-4)
         executed = max(math.ceil((now + _MARGIN_S) / STEP_S), self._followed)
         target = max(math.floor((now + self._lead_s) / STEP_S), executed)
-        first = math.floor(now / STEP_S) - _PAST
+        first = math.floor(now / STEP_S) - PAST
         path, speed = self._window(first - 1, executed)
         moved, passed = command - self._command, now - self._time
         slope = moved / max(passed, STEP_S)
@@ -104,7 +104,7 @@ class Streamer:
         """Brake as soon as the message can count on, and stand."""
         now = max(now, self._time)
         executed = math.ceil((now + self._lead_s / 2) / STEP_S)
-        first = min(math.floor(now / STEP_S) - _PAST, executed)
+        first = min(math.floor(now / STEP_S) - PAST, executed)
         path, speed = self._window(first - 1, executed)
         return self._finish(first, executed, path, speed)
 
