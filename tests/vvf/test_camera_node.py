@@ -139,7 +139,7 @@ def test_a_device_s_frames_have_the_kernel_s_stamps(watch) -> None:
     taken = []
 
     def arrived() -> bool:
-        taken.append(time.monotonic() - 0.05)
+        taken.append(time.monotonic() - 0.5)
         camera.give(picture(len(taken)), taken[-1])
         return len(watcher.seen['raw']) >= 3
 
@@ -149,7 +149,7 @@ def test_a_device_s_frames_have_the_kernel_s_stamps(watch) -> None:
     shown = to_rgb(first)[:, :, ::-1]
     number = next(n for n in range(1, len(taken) + 1) if np.array_equal(picture(n), shown))
     stamp = first.header.stamp.sec + first.header.stamp.nanosec * 1e-9
-    assert stamp == pytest.approx(taken[number - 1] + offset, abs=0.02), 'not that of arrival'
+    assert stamp == pytest.approx(taken[number - 1] + offset, abs=0.2), 'not that of arrival'
     camera.unplug()
     watcher.wait(lambda: watcher.camera._report()[0] == 2)
     assert watcher.camera._report()[1].startswith('no frames: ')
