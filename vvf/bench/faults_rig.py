@@ -29,7 +29,7 @@ from vvf_msgs.msg import Action, EpisodeEvent
 from vvf_msgs.srv import EndEpisode
 
 from vvf.bench.faults_judge import moves_again
-from vvf.bench.faults_relay import STREAMS, Relay
+from vvf.bench.faults_relay import STREAMS, Relay, steady
 from vvf.errors import UserError
 from vvf.graph import GraphArguments, NodeSpec, build_graph
 from vvf.nodes.common import LATCHED
@@ -82,13 +82,14 @@ class Rig:
         seed: of the first simulated layout.
 
     Attributes:
-        relay: what passes between the nodes.
+        began: when the running episode did, s of the steady clock.
         lines: what the supervisor and the nodes said that is worth a person's eye.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.bags = folder / 'bags'
         self.lines: list[str] = []
+        self.began = 0.0
         specs = fault_graph(self.bags, seed)
         self._supervisor = Supervisor(
             specs, log=self.lines.append, log_dir=folder / 'log', quiet=True
@@ -174,8 +175,8 @@ class Rig:
 
         self.wait(begun, 'the start of the episode')
         name = str(ears.events[-1].episode_id)
-        ears.relay.measured.clear()  # the simulation was reset: where the arm was says nothing
-        began = time.monotonic()
+        ears.relay.measured.clear()
+        self.began = began = steady(ears.events[-1].header.stamp)
         self.wait(lambda: self.moved(began), 'motion in an episode', 15.0)
         return name
 

@@ -227,7 +227,9 @@ def _pause(rig: Rig, seconds: float) -> None:
 
 
 def _trace(rig: Rig) -> Trace:
-    times, joints = zip(*list(rig.relay.measured), strict=True)
+    # Before its first tick the simulation was reset: where the arm was then says nothing.
+    since = rig.began + _AT_ONCE_S
+    times, joints = zip(*[m for m in list(rig.relay.measured) if m[0] > since], strict=True)
     return Trace(np.array(times), np.array(joints), rig.relay.heard())
 
 
