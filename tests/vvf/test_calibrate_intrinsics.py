@@ -241,10 +241,39 @@ def test_a_board_that_makes_no_sense(
 def test_places_without_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 'holds no images' in refused(capsys, str(tmp_path), *CHESS_WORDS)
     assert 'does not exist' in refused(capsys, str(tmp_path / 'a.png'), *CHESS_WORDS)
+    one = tmp_path / 'folder' / 'one.png'
+    one.parent.mkdir()
+    one.touch()
+    assert 'is one image' in refused(capsys, str(one), *CHESS_WORDS)
     text = tmp_path / 'a.mp4'
     text.write_text('no video')
     assert 'holds no video' in refused(capsys, str(text), *CHESS_WORDS)
     assert 'there is no camera /dev/video77' in refused(capsys, '/dev/video77', *CHESS_WORDS)
+
+
+def test_a_result_that_is_none_is_not_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, numbers = tmp_path / 'a.yaml', tmp_path / 'a.json'
+    images = folder(tmp_path / 'images', [shots(CHARUCO, SMALL, 8)[4]] * 4)
+    words = [images, *CHARUCO_WORDS, '--out', str(out), '--json', str(numbers)]
+    assert 'leave the focal length open' in refused(capsys, *words)
+    assert not out.exists()
+    assert len(json.loads(numbers.read_text())['warnings']) >= 3
+    assert '3 are the least' in refused(
+        capsys, folder(tmp_path / 'two', shots(CHARUCO, SMALL, 8)[:2]), *CHARUCO_WORDS
+    )
+
+
+def test_a_large_image_is_searched_quickly_and_measured_whole() -> None:
+    lens = Lens(960, 720, 918.0, 914.0, 497.0, 342.0)
+    gray = photograph(CHESS, lens, (0.2, 0.1, 0.05), (0.0, 0.0, 0.42))[..., 0].copy()
+    quick, whole = CHESS.find(gray, quick=True), CHESS.find(gray)
+    assert quick is not None
+    assert whole is not None
+    # The finder may begin at either end of a board that looks the same when it is turned.
+    ends = [np.abs(points - whole.points).max() for points in (quick.points, quick.points[::-1])]
+    assert min(ends) < 0.1
 
 
 def test_the_picture_shows_corners_where_they_are(tmp_path: Path) -> None:

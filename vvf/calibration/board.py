@@ -95,24 +95,31 @@ class Chessboard:
 
     def find(self, gray: Gray, *, quick: bool = False) -> Detection | None:
         """See `Board`; a chessboard is found only where all of it is seen."""
-        size = (self.columns, self.rows)
-        if quick and gray.shape[1] > _QUICK_WIDTH:
-            scale = _QUICK_WIDTH / gray.shape[1]
-            small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            if not cv2.findChessboardCornersSB(small, size, flags=cv2.CALIB_CB_NORMALIZE_IMAGE)[0]:
-                return None
-        flags = cv2.CALIB_CB_NORMALIZE_IMAGE
-        found, points = cv2.findChessboardCornersSB(gray, size, flags=flags)
-        if not found and not quick:
-            flags |= cv2.CALIB_CB_EXHAUSTIVE | cv2.CALIB_CB_ACCURACY
-            found, points = cv2.findChessboardCornersSB(gray, size, flags=flags)
-            if not found:
-                found, points = self._find_in_the_old_way(gray)
+        scale = _QUICK_WIDTH / gray.shape[1] if quick else 1.0
+        searched = gray
+        if scale < 1:
+            searched = np.asarray(
+                cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+            )
+        found, points = self._search(searched, thorough=not quick)
         if not found:
             return None
         spots = np.asarray(points, np.float32).reshape(-1, 2)
+        if scale < 1:
+            spots = (spots + 0.5) / scale - 0.5  # pixels have their centre at whole numbers
         spacing = corner_spacing(spots.reshape(self.rows, self.columns, 2))
         return Detection(np.arange(len(spots)), refine(gray, spots, spacing))
+
+    def _search(self, gray: Gray, *, thorough: bool) -> tuple[bool, Any]:
+        size = (self.columns, self.rows)
+        flags = cv2.CALIB_CB_NORMALIZE_IMAGE
+        found, points = cv2.findChessboardCornersSB(gray, size, flags=flags)
+        if not found and thorough:
+            flags |= cv2.CALIB_CB_EXHAUSTIVE | cv2.CALIB_CB_ACCURACY
+            found, points = cv2.findChessboardCornersSB(gray, size, flags=flags)
+            if not found:
+                return self._find_in_the_old_way(gray)
+        return bool(found), points
 
     def _find_in_the_old_way(self, gray: Gray) -> tuple[bool, Any]:
         """The older finder, which sees a smaller board in a larger one, too."""

@@ -180,4 +180,8 @@ def open_recorded(path: Path, fps: float, topic: str = '', camera: str = '') -> 
         )
     if is_bag(path):
         return Bag(path, fps, topic, camera)
-    return Folder(path) if path.is_dir() else Video(path, fps)
+    if path.is_dir():
+        return Folder(path)
+    if path.suffix.lower() in _IMAGES:
+        raise UserError(f'{path} is one image, which determines no lens: give a folder of them.')
+    return Video(path, fps)

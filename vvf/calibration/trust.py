@@ -11,10 +11,12 @@ import numpy as np
 from vvf.calibration.coverage import count_cells, uncovered
 from vvf.calibration.intrinsics import Intrinsics
 from vvf.calibration.lens import Array, Lens
+from vvf.errors import UserError
 
 _FEW_VIEWS = 8
 _PARALLEL = math.radians(15.0)
 _UNSURE = 0.01
+_HOPELESS = 0.2
 _LARGE_RMS_PX = 1.0
 _OFF_CENTRE = 0.1
 _ASPECT = 0.05
@@ -47,14 +49,29 @@ def warnings(result: Intrinsics) -> list[str]:
     return doubts
 
 
+def refuse_hopeless(result: Intrinsics) -> None:
+    """Raise UserError for a result that is none: nobody should find it in a file later."""
+    part = _unsure(result)
+    if part > _HOPELESS:
+        raise UserError(
+            f'these views leave the focal length open ({100 * part:.0f} %), so nothing is written: '
+            'add views with the board tilted to all four sides.'
+        )
+
+
+def _unsure(result: Intrinsics) -> float:
+    """The deviation of the focal length as part of it."""
+    matrix = result.fit.lens.matrix
+    return float(max(result.deviations[0] / matrix[0, 0], result.deviations[1] / matrix[1, 1]))
+
+
 def _about_numbers(result: Intrinsics, lens: Lens) -> list[str]:
     doubts = []
     (fx, _, cx), (_, fy, cy) = lens.matrix[:2]
-    deviations = result.deviations
-    if max(deviations[0] / fx, deviations[1] / fy) > _UNSURE:
+    if _unsure(result) > _UNSURE:
         doubts.append(
-            f'the focal length is known to {100 * max(deviations[0] / fx, deviations[1] / fy):.1f} '
-            '% only: take more views, nearer and more tilted.'
+            f'the focal length is known to {100 * _unsure(result):.1f} % only: take more views, '
+            'nearer and more tilted.'
         )
     if result.rms_px > _LARGE_RMS_PX:
         doubts.append(

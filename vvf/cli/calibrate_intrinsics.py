@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from vvf.calibration.capture import Views
     from vvf.calibration.intrinsics import calibrate
     from vvf.calibration.intrinsics_report import camera_text, numbers, print_result, why_no_views
+    from vvf.calibration.trust import refuse_hopeless
     from vvf.cli.output import write_json
 
     board = board_of(args)
@@ -102,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
     result = calibrate(board, views.views, views.size, args.model)
     print_result(result, views, pictures.unreadable)
     write_json(args.json, numbers(result, views, pictures.unreadable))
+    refuse_hopeless(result)
     if args.picture is not None:
         from vvf.calibration.intrinsics_picture import draw
 
