@@ -299,7 +299,7 @@ class TeleopNode(Node):
         """Leave the terminal as it was. Only a human's key gives the arm back to a policy."""
         if self._terminal is not None:
             self._terminal.close()
-        if self.operator.human:
+        if self.operator.human and self._arm_follows():
             self.get_logger().warning(
                 'a human has the arm: it holds until somebody takes over and gives back'
             )
