@@ -193,6 +193,9 @@ def test_joints_are_found_by_name_and_the_tip_is_the_vendors(name: str) -> None:
     assert arm.joints(names, values) == pytest.approx(np.append(q, 0.02))
     assert arm.joints(names[1:], values[1:]) is None
     assert arm.joints(names, [np.nan, *values[1:]]) is None
+    both = [f'{side}_{joint}' for side in ('left', 'right') for joint in names]
+    right = robot(name, 'right').joints(both, [*np.zeros(len(names)), *values])
+    assert right == pytest.approx(np.append(q, 0.02))
     tip, ours = arm.tip(q), arm.arm.kinematics().forward(q)
     approach = tip[:3, 0] if name == 'wx250s' else tip[:3, 2]
     assert approach == pytest.approx(ours[:3, 0])

@@ -31,11 +31,13 @@ class Robot:
         arm: what it is.
         base_frame: the vendor's name of the base.
         tip_frame: the vendor's name of the tip.
+        prefix: of its joints' names where there are two arms: `left_` or `right_`.
     """
 
     arm: ArmModel
     base_frame: str
     tip_frame: str
+    prefix: str = ''
 
     def tip(self, q: npt.ArrayLike) -> Poses:
         """Pose (4, 4) of the vendor's tip frame in the base for joint angles (n,) in rad."""
@@ -46,7 +48,7 @@ class Robot:
 
     def angles(self, names: Sequence[str], positions: Sequence[float]) -> Poses | None:
         """Its joint angles (n,) out of a JointState's; None where one is missing or not finite."""
-        return pick(dict(zip(names, positions, strict=False)), self.arm.joint_names)
+        return pick(self._own(names, positions), self.arm.joint_names)
 
     def joints(self, names: Sequence[str], positions: Sequence[float]) -> Poses | None:
         """Its joint angles in rad, then how far the left finger is from the middle in m, (n + 1,).
@@ -56,24 +58,37 @@ class Robot:
         q = self.angles(names, positions)
         if q is None:
             return None
-        named = dict(zip(names, positions, strict=False))
+        named = self._own(names, positions)
         for finger in (self.arm.finger_name, f'{self.arm.name}_finger_joint1'):
             found = pick(named, (finger,))
             if found is not None:
                 return np.append(q, found)
         return np.append(q, self.arm.finger_range[1])
 
+    def _own(self, names: Sequence[str], positions: Sequence[float]) -> dict[str, float]:
+        """Positions by name, without the arm's prefix."""
+        return {
+            name.removeprefix(self.prefix): position
+            for name, position in zip(names, positions, strict=False)
+            if name.startswith(self.prefix)
+        }
 
-def robot(name: str) -> Robot:
+
+def robot(name: str, side: str = '') -> Robot:
     """The arm of a name: wx250s, fer or fr3.
+
+    Args:
+        name: of the arm.
+        side: of a table with two arms: left or right.
 
     Raises:
         UserError: There is none.
     """
     arm = arm_model(name)
+    prefix = f'{side}_' if side else ''
     if name == 'wx250s':
-        return Robot(arm, f'{name}/base_link', f'{name}/ee_gripper_link')
-    return Robot(arm, f'{name}_link0', f'{name}_hand_tcp')
+        return Robot(arm, f'{name}/base_link', f'{name}/ee_gripper_link', prefix)
+    return Robot(arm, f'{name}_link0', f'{name}_hand_tcp', prefix)
 
 
 def pick(named: Mapping[str, float], wanted: Sequence[str]) -> Poses | None:

@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--handeye', type=Path, required=True, metavar='YAML',
                         help='what `vvf calibrate handeye` wrote')  # fmt: skip
     parser.add_argument('--robot', choices=('wx250s', 'fer', 'fr3'), help="[the bag's]")
+    parser.add_argument('--side', choices=('left', 'right'), default='', help='of two arms')
     parser.add_argument('--camera', default='', help='of a bag: its name or its image topic')
     parser.add_argument('--joints', metavar='Q1,Q2,...', help='of an image: joint angles, rad')
     parser.add_argument('--joint-topic', default='', help='[of a bag: the one with the joints; '
@@ -91,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     name = args.robot or (bag_robot(path) if bag else '')
     if not name:
         raise UserError('say which arm it is with --robot wx250s, fer or fr3.')
-    arm = robot(name)
+    arm = robot(name, args.side)
     lens, place = read_lens(args.intrinsics), read_place(args.handeye)
     checker = Checker(RobotPainter(arm, lens, place, table_m=args.table), board_of(args))
     if live:
@@ -110,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
 def _run_image(args: argparse.Namespace, path: Path, arm: Robot, checker: Checker) -> None:
     from vvf.calibration.poses_views import read_image
 
-    names = arm.arm.joint_names
+    names = [arm.prefix + name for name in arm.arm.joint_names]
     try:
         angles = [float(word) for word in (args.joints or '').split(',')]
     except ValueError:

@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     images.add_argument('--joints', type=Path, metavar='CSV',
                         help='of the folder: columns image and joints by name, rad')  # fmt: skip
     images.add_argument('--robot', choices=('wx250s', 'fer', 'fr3'), help="[the bag's]")
+    images.add_argument('--side', choices=('left', 'right'), default='', help='of two arms')
     images.add_argument('--intrinsics', type=Path, metavar='YAML', help='camera_info of the camera')
     images.add_argument('--save-poses', type=Path, metavar='FILE', help='write the pairs as JSON')
     add_board_options(images)
@@ -126,7 +127,7 @@ def _read_images(args: argparse.Namespace, board: Any) -> tuple[PosePairs, str]:
     name = args.robot or (bag_robot(args.bag) if args.bag is not None else '')
     if not name:
         raise UserError('say which arm it is with --robot wx250s, fer or fr3.')
-    arm = robot(name)
+    arm = robot(name, args.side)
     if args.bag is not None:
         views = views_of_bag(args.bag, args.camera, arm, args.joint_topic)
     elif args.joints is None:
