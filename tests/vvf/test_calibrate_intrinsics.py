@@ -292,3 +292,11 @@ def test_the_picture_shows_corners_where_they_are(tmp_path: Path) -> None:
     assert picture.shape[1] > 1000
     assert (picture == BLUE).all(axis=2).sum() > 500  # residuals and bars
     assert (picture == ORANGE).all(axis=2).sum() > 500  # the board's grid
+
+
+def test_help_has_an_example_of_each_source(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(['calibrate', 'intrinsics', '--help'])
+    said = capsys.readouterr().out
+    for source in ('FOLDER', '/dev/video0', '/wrist/image_raw', 'BAG'):
+        assert f'vvf calibrate intrinsics {source} ' in said

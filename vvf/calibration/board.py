@@ -106,7 +106,8 @@ class Chessboard:
             return None
         spots = np.asarray(points, np.float32).reshape(-1, 2)
         if scale < 1:
-            spots = (spots + 0.5) / scale - 0.5  # pixels have their centre at whole numbers
+            # Pixels have their centres at whole numbers.
+            spots = np.asarray((spots + 0.5) / scale - 0.5, np.float32)
         spacing = corner_spacing(spots.reshape(self.rows, self.columns, 2))
         return Detection(np.arange(len(spots)), refine(gray, spots, spacing))
 
