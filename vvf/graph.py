@@ -76,6 +76,12 @@ class GraphArguments:
     seed: int = 0
 
 
+#: What a rig says of a camera, and the camera node takes as it is.
+_DEVICE_KEYS = (
+    *('device', 'video', 'calibration', 'pixel_format', 'controls'),
+    *('width', 'height'),
+)
+
 TELEOP = ('none', 'keyboard', 'gamepad', 'leader')
 
 ARGUMENT_HELP = {
@@ -208,7 +214,15 @@ def _cameras(spec: TaskSpec, rig_name: str) -> list[NodeSpec]:
             'frame_id': camera.frame_id,
             'rate_hz': float(camera.rate_hz),
         }
-        for key in ('device', 'video', 'calibration', 'width', 'height'):
+        for key in (
+            'device',
+            'video',
+            'calibration',
+            'pixel_format',
+            'controls',
+            'width',
+            'height',
+        ):
             if value := getattr(real, key):
                 parameters[key] = _calibration(value) if key == 'calibration' else value
         nodes.append(NodeSpec('camera', f'camera_{camera.name}', parameters=parameters))

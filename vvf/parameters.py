@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vvf.errors import UserError
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -35,12 +37,17 @@ TASK_PARAMETERS = (
 
 
 def declare(node: Any, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
-    """Declare parameters on an rclpy node, with descriptions and ranges; returns their values."""
+    """Declare parameters on an rclpy node, with descriptions and ranges; returns their values.
+
+    Raises:
+        UserError: a value is of another type than the parameter, or out of its range.
+    """
     from rcl_interfaces.msg import (
         FloatingPointRange,
         IntegerRange,
         ParameterDescriptor,
     )
+    from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 
     values = {}
     for p in parameters:
@@ -55,6 +62,17 @@ def declare(node: Any, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
                     IntegerRange(from_value=int(p.low), to_value=int(p.high), step=1)
                 ]
         if not node.has_parameter(p.name):
-            node.declare_parameter(p.name, p.default, descriptor)
+            try:
+                node.declare_parameter(p.name, p.default, descriptor)
+            except InvalidParameterTypeException as error:
+                raise UserError(
+                    f'parameter {p.name} ({p.description}) must be of type '
+                    f'{type(p.default).__name__}, such as {p.default!r}.'
+                ) from error
+            except InvalidParameterValueException as error:
+                raise UserError(
+                    f'parameter {p.name} ({p.description}) must lie between {p.low:g} and '
+                    f'{p.high:g}.'
+                ) from error
         values[p.name] = node.get_parameter(p.name).value
     return values

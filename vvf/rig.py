@@ -39,7 +39,8 @@ class RigCamera:
     """Where one camera of the task comes from.
 
     ``source: topic`` takes a driver's topic as it is (RealSense, usb_cam); ``device`` and
-    ``video`` start a ``camera`` node. A size or rate of 0 is that of the task.
+    ``video`` start a ``camera`` node, which ``pixel_format`` and ``controls`` are for. A size or
+    rate of 0 is that of the task.
     """
 
     source: Literal['topic', 'device', 'video']
@@ -50,6 +51,8 @@ class RigCamera:
     device: str = ''
     video: str = ''
     calibration: str = ''
+    pixel_format: str = ''
+    controls: str = ''
     width: int = 0
     height: int = 0
     rate_hz: float = 0.0

@@ -9,10 +9,12 @@ import re
 
 import pytest
 import rclpy
+import rclpy.parameter
 import yaml
 from rcl_interfaces.msg import ParameterType
 from rclpy.node import Node
 
+from vvf.errors import UserError
 from vvf.parameters import declare
 from vvf.paths import config_path
 
@@ -63,6 +65,22 @@ def test_descriptions_and_ranges_can_be_asked_for(node: str) -> None:
             assert len(ranges) == (parameter.low is not None)
             if described.type == ParameterType.PARAMETER_DOUBLE and ranges:
                 assert parameter.low <= parameter.default <= parameter.high
+    finally:
+        made.destroy_node()
+        rclpy.try_shutdown(context=context)
+
+
+@pytest.mark.parametrize(
+    ('given', 'words'), [('fast', 'must be of type float'), (5000.0, 'between 10 and 500')]
+)
+def test_a_wrong_value_is_one_sentence(given: object, words: str) -> None:
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    override = rclpy.parameter.Parameter('rate_hz', value=given)
+    made = Node('probe', context=context, parameter_overrides=[override])
+    try:
+        with pytest.raises(UserError, match=words):
+            declare(made, parameters_of('arm'))
     finally:
         made.destroy_node()
         rclpy.try_shutdown(context=context)
