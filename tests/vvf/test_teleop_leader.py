@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vvf.nodes.arm import load_limits
+from vvf.safety_limits import load_limits
 from vvf.teleop.leader import MAX_LAG_M, MAX_LAG_RAD, Leader
 from vvf.teleop.mapping import Side, SpeedLimits
 from vvf_sim.robots.arm import arm_model

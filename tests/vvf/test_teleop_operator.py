@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from vvf.errors import UserError
-from vvf.nodes.arm import load_limits
 from vvf.nodes.teleop import PARAMETERS
+from vvf.safety_limits import load_limits
 from vvf.task import TaskSpec, load_task
 from vvf.teleop.build import action_names, build_operator
 from vvf.teleop.commands import Command

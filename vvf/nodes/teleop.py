@@ -24,12 +24,12 @@ from vvf_msgs.msg import Action, EpisodeEvent
 
 from vvf.bags.frames import header_stamp
 from vvf.diagnostics import Diagnostics, Meter
-from vvf.nodes.arm import load_limits
 from vvf.nodes.common import LATCHED, run, stream_qos
 from vvf.nodes.messages import message_class
 from vvf.nodes.teleop_inputs import Inputs
 from vvf.nodes.teleop_requests import Requests
 from vvf.parameters import TASK_PARAMETERS, Parameter, declare
+from vvf.safety_limits import load_limits
 from vvf.task import load_task
 from vvf.teleop.build import action_names, build_operator
 from vvf.teleop.commands import STATUS_TOPIC, Command

@@ -109,14 +109,16 @@ class Side:
         Returns:
             (6,) displacement, or (n,) joint targets.
         """
-        moved = np.clip(wanted, -1.0, 1.0) * self._speed.axes * seconds
+        fastest = self._speed.axes * seconds
+        moved = np.clip(wanted, -1.0, 1.0) * fastest
         joints = None
         if self.leader is not None and self.leader.engaged:
             if (opening := self.leader.gripper()) is not None:
                 self.opening = float(opening)
             joints = self._follow_joints(self.leader, share, seconds)
             if joints is None:
-                moved = moved + self._follow(self.leader, share, seconds)
+                both = moved + self._follow(self.leader, share, seconds)
+                moved = np.clip(both, -fastest, fastest)
         if self._target is None:
             return self._bounded(moved)
         if not self._started and self._measured is not None:
