@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import yaml
 
 from vvf.bags.reader import DecodeError, open_bag
+from vvf.bench.faults_inject import DISK_S, inject
 from vvf.bench.faults_judge import (
     BRAKE_S,
     Trace,
@@ -31,15 +31,9 @@ from vvf.safety_limits import load_limits
 
 #: From a stop that was asked for, or data that cannot be used, to the gate: a control tick or two.
 _AT_ONCE_S = 0.1
-#: The recorder writes once a second, and tells of it five times a second.
-_DISK_S = 1.2
-_BEGUN_BYTES = 100_000
-_GAP_S = 0.25  # what a killed node had under way arrives within that
 _AFTER_S = 0.6  # of motion that is still watched after the recovery
 _RECOVER_S = 12.0
-_RESTART_S = 40.0  # a node that was killed loads its model again
 _STILL_GOING = 0.03  # rad
-_SIGNALS = {'SIGSTOP': signal.SIGSTOP, 'SIGKILL': signal.SIGKILL, 'SIGTERM': signal.SIGTERM}
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ class Rules:
             'value': self.ages.value or 0.0,
             'recorder': self.ages.recorder or 0.0,
             'estop': _AT_ONCE_S,
-            'disk': _DISK_S + (self.ages.recorder or 0.0),
+            'disk': DISK_S + (self.ages.recorder or 0.0),
         }
         # The last good message may have been on its way while the fault began.
         return waits[watched] + (0.0 if watched == 'estop' else _AT_ONCE_S) + BRAKE_S
@@ -110,11 +104,11 @@ def run_fault(rig: Rig, fault: Fault, rules: Rules) -> Result:
     kind = fault.kind
     result = Result(fault.index, kind.name, kind.group, kind.reaction.value)
     episode = rig.begin_episode()
-    _pause(rig, fault.after_s)
+    rig.pause(fault.after_s)
     before = rig.refusals()
     begin = time.monotonic()
     try:
-        end = _inject(rig, fault)
+        end = inject(rig, fault)
         _settle(rig, kind, end, result)
     except GraphLostError as error:
         end = time.monotonic()
@@ -136,76 +130,6 @@ def run_fault(rig: Rig, fault: Fault, rules: Rules) -> Result:
     return result
 
 
-def _inject(rig: Rig, fault: Fault) -> float:
-    """Do it, and undo it where that is ours; returns when it was over, s of the steady clock."""
-    kind = fault.kind
-    if kind.target == 'human':
-        _take_over(rig, fault)
-    elif kind.group in ('kill', 'restart'):
-        return _end_node(rig, kind)
-    elif kind.group == 'freeze':
-        rig.send_signal(kind.target, signal.SIGSTOP)
-        try:
-            _pause(rig, fault.lasts_s)
-        finally:
-            rig.send_signal(kind.target, signal.SIGCONT)
-    elif kind.group == 'e-stop':
-        rig.stop_arm(kind.change, True)
-        _pause(rig, fault.lasts_s)
-        rig.stop_arm(kind.change, False)
-    elif kind.group == 'disk':
-        (bag,) = (rig.bags / rig.relay.episode).glob('*.mcap')
-        # The bag has something to lose.
-        rig.wait(lambda: bag.stat().st_size > _BEGUN_BYTES, 'the first chunk of a bag')
-        rig.limit_files(kind.target, bag.stat().st_size)
-        try:
-            _pause(rig, _DISK_S + fault.lasts_s)
-        finally:
-            rig.limit_files(kind.target, None)
-    else:
-        rig.relay.spoil(kind.target, kind.change, fault.seed)
-        _pause(rig, fault.lasts_s)
-        rig.relay.mend()
-    return time.monotonic()
-
-
-def _take_over(rig: Rig, fault: Fault) -> None:
-    """A human's hand is far away, is read much too often, or lets go."""
-    rng = np.random.default_rng(fault.seed)
-    far = fault.kind.group == 'jump'
-    until = time.monotonic() + fault.lasts_s
-    rig.take_over(True)
-    if fault.kind.group == 'drop':
-        _pause(rig, fault.lasts_s)
-    while time.monotonic() < until:
-        step = np.append(rng.choice([-1.0, 1.0], 3) * (10.0 if far else 0.002), np.zeros(3))
-        rig.send_human_action(step.tolist())
-        time.sleep(0.1 if far else 0.002)
-    rig.take_over(False)
-
-
-def _end_node(rig: Rig, kind: Kind) -> float:
-    """Kill a node, and wait for what its successor gives."""
-    stream = {'recorder': 'heartbeat'}.get(kind.watched, kind.watched)
-    killed = time.monotonic()
-    rig.send_signal(kind.target, _SIGNALS[kind.change])
-    if kind.target == 'plot':
-        _pause(rig, 1.5)
-        return time.monotonic()
-    if kind.reaction is Reaction.ENDS:
-        rig.wait(lambda: False, 'the end of the graph', 10.0)
-    if kind.recovery is Recovery.NEXT_EPISODE:
-        rig.wait(lambda: not rig.relay.episode, 'a new episode node', _RESTART_S)
-        return time.monotonic()
-
-    def next_one() -> float:
-        arrived = rig.relay.streams[stream].arrived
-        return next((t for t in arrived if t > killed + _GAP_S), 0.0)
-
-    rig.wait(next_one, f'a new {kind.target}', _RESTART_S)
-    return next_one()
-
-
 def _settle(rig: Rig, kind: Kind, end: float, result: Result) -> None:
     """Wait until the arm moves again, where it has to in this episode."""
     if kind.recovery is not Recovery.SAME_EPISODE:
@@ -218,12 +142,7 @@ def _settle(rig: Rig, kind: Kind, end: float, result: Result) -> None:
         result.violations.append(f'no motion within {_RECOVER_S:g} s after the fault')
         return
     result.recovered_s = round(time.monotonic() - end, 3)
-    _pause(rig, _AFTER_S)
-
-
-def _pause(rig: Rig, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    rig.wait(lambda: time.monotonic() >= until, 'time', seconds + 10.0)
+    rig.pause(_AFTER_S)
 
 
 def _trace(rig: Rig) -> Trace:
