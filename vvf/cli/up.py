@@ -102,6 +102,8 @@ def _supervise(specs: list[NodeSpec], log_dir: Path, episodes: int = 0) -> int:
             if episodes:
                 _run_episodes(supervisor, specs, episodes)
             else:
+                if any(s.name == 'teleop' for s in specs):
+                    _say('a human drives with `vvf teleop`, in another terminal')
                 if any(s.name == 'arm' for s in specs):
                     _say('waiting for episodes: --episodes N, or /vvf/episode/start and .../run')
                 while not supervisor.wait(0.5):
