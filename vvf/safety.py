@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from vvf.joint_move import JointMove
 from vvf.moveit.path import PlannedPath
 from vvf.safety_limits import RobotLimits
+from vvf.safety_motion import CommandedPose
 from vvf.safety_states import REFUSED_IN, Cause, Mode, Reason, after
 from vvf.safety_watch import FUTURE_S, InputWatch, MaxAges, TrackingGuard
 
@@ -26,7 +27,6 @@ __all__ = ['Command', 'MaxAges', 'Mode', 'Reason', 'RobotLimits', 'SafetyGate']
 Array = NDArray[np.float64]
 
 ARRIVED = 1e-3  # rad
-_PARK_MARGIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,7 @@ class SafetyGate:
     refusals: Counter[Reason] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self._position: Array | None = None
-        self._velocity: Array = np.zeros(len(self.limits.joint_names))
-        self._gripper = self.limits.gripper_upper
+        self._pose = CommandedPose(self.limits)
         self._watch = InputWatch(self.max_ages)
         self._guard = TrackingGuard(self.limits, self.max_ages.tracking)
         self._running_since: float | None = None
@@ -76,15 +74,9 @@ class SafetyGate:
         Raises:
             ValueError: the numbers are not finite, or not as many as the arm's joints.
         """
-        measured = np.asarray(position, dtype=np.float64)
-        if measured.shape != self.limits.lower.shape or not np.isfinite(measured).all():
-            raise ValueError('the measured joint positions are not finite numbers of the arm')
         if self.mode is not Mode.WAITING:
             return
-        self._position = self.limits.clip(measured)
-        self._velocity = np.zeros_like(self._position)
-        if np.isfinite(gripper):
-            self._gripper = self._clip_gripper(gripper)
+        self._pose.start(position, gripper)
         self._guard.restart()
         self._go(Cause.READING)
 
@@ -176,22 +168,12 @@ class SafetyGate:
     @property
     def position(self) -> Array | None:
         """The commanded pose (n,), rad; `None` while it is not known."""
-        return None if self._position is None else self._position.copy()
+        return None if self._pose.position is None else self._pose.position.copy()
 
     @property
     def still(self) -> bool:
         """Whether the commanded pose does not change."""
-        return self._position is None or not self._velocity.any()
-
-    @property
-    def park_time_s(self) -> float:
-        """The longest that parking can take: from the far ends of all joints, and braking."""
-        limits = self.limits
-        far = np.where(
-            limits.upper - limits.sleep > limits.sleep - limits.lower, limits.upper, limits.lower
-        )
-        way = JointMove(far, limits.sleep, limits.move_velocity, limits.move_acceleration)
-        return way.duration + float((limits.velocity / limits.acceleration).max()) + _PARK_MARGIN_S
+        return self._pose.still
 
     # -- faults ----------------------------------------------------------------------------
 
@@ -207,9 +189,8 @@ class SafetyGate:
 
     def track(self, measured: ArrayLike, now: float) -> None:
         """Compare measured joints (n,) with the command: an arm that does not follow is faulty."""
-        if self._position is None:
-            return
-        problem = self._guard.problem(measured, self._position, now)
+        commanded = self._pose.position
+        problem = '' if commanded is None else self._guard.problem(measured, commanded, now)
         if problem:
             self._tracking_fault = problem
             self._follow_fault()
@@ -224,7 +205,7 @@ class SafetyGate:
             self._go(Cause.FAULT_OVER)
             return
         # Whatever the arm does meanwhile, it is elsewhere afterwards: under a stop, too.
-        self._position = None
+        self._pose.position = None
         self._go(Cause.FAULT)
 
     # -- what goes out ---------------------------------------------------------------------
@@ -255,7 +236,8 @@ class SafetyGate:
             (after braking) whenever an input is stale or bad. `None` where nothing may be sent:
             the pose is not known, as before the first reading and in a fault.
         """
-        if self._position is None:
+        pose = self._pose
+        if pose.position is None:
             return None
         dt = float(np.clip(dt, 1e-4, 0.1))  # a late tick must not become a leap
         stale = self.stale(now)
@@ -264,23 +246,24 @@ class SafetyGate:
         self._holding = stale
         if self.mode in (Mode.MOVING, Mode.PARKING):
             wanted = None if stale or hold else self._on_the_way(dt)
-            ends, pace = (wanted if self._given else self._goal), 1.0
             if wanted is None:
                 if self._given and self._plan:
                     self._go(Cause.GIVE_UP)
                 self._plan = None
             elif self._opens and self.mode is Mode.MOVING:
-                self._move_gripper(self.limits.gripper_upper, dt)
+                pose.move_gripper(self.limits.gripper_upper, dt)
+            pose.move(wanted, None, 1.0, dt)
         else:
             wanted = self._followed(None if hold else target, stale, now)
             ends = wanted
             if goal is not None and np.isfinite(goal).all():
                 ends = self.limits.clip(np.asarray(goal, np.float64))
-            pace = self._eased(now)
-            if wanted is not None and np.isfinite(gripper):
-                self._move_gripper(gripper, dt)
-        self._move(wanted, ends, pace, dt)
-        return Command(self._position.copy(), self._gripper)
+            if wanted is not None:
+                pose.move_gripper(gripper, dt)
+            struck = pose.move(wanted, ends, self._eased(now), dt)
+            if self.mode is Mode.RUNNING:
+                self.refusals.update(struck)
+        return Command(pose.position.copy(), pose.gripper)
 
     def stale(self, now: float) -> set[Reason]:
         """Which inputs that count in this mode are too old; before the first action none is."""
@@ -296,7 +279,7 @@ class SafetyGate:
         if mode in (Mode.MOVING, Mode.PARKING):
             self._goal = self.limits.home if mode is Mode.MOVING else self.limits.sleep
         elif mode is Mode.WAITING:
-            self._position = None
+            self._pose.position = None
         if mode in REFUSED_IN:
             self._watch.forget_actions()
 
@@ -332,54 +315,21 @@ class SafetyGate:
 
     def _on_the_way(self, dt: float) -> Array | None:
         """Where the arm should be on its way home or to sleep; `None`: not under way."""
-        assert self._position is not None
-        assert self._goal is not None
-        limits = self.limits
+        position, goal, limits = self._pose.position, self._goal, self.limits
+        assert position is not None
+        assert goal is not None
         if self._plan is None:
-            if self._velocity.any():  # a way begins at rest
+            if not self._pose.still:  # a way begins at rest
                 return None
-            if self._given and not self._given.joins(self._position, self._goal):
+            if self._given and not self._given.joins(position, goal):
                 self._go(Cause.GIVE_UP)
                 return None
             ways = (limits.move_velocity, limits.move_acceleration)
             self._plan_s = 0.0
-            self._plan = self._given or JointMove(self._position, self._goal, *ways)
+            self._plan = self._given or JointMove(position, goal, *ways)
         self._plan_s += dt
-        there = np.abs(self._position - self._goal).max() < ARRIVED
+        there = np.abs(position - goal).max() < ARRIVED
         if there and self._plan_s > self._plan.duration:
             self._go(Cause.ARRIVED)
             return None
         return self._plan.at(self._plan_s)
-
-    def _move(self, wanted: Array | None, ends: Array | None, pace: float, dt: float) -> None:
-        """Advance the commanded pose by one tick, within velocity and acceleration."""
-        assert self._position is not None
-        brake = self.limits.acceleration * dt
-        if wanted is None or ends is None:
-            velocity = np.zeros_like(self._velocity)
-        else:
-            fastest = self.limits.velocity * pace
-            step, way = wanted - self._position, ends - self._position
-            # The end counts where it lies ahead: behind, it is no place to be braked at.
-            left = np.where(step * way > 0, np.maximum(np.abs(step), np.abs(way)), np.abs(step))
-            # v dt + v^2 / 2a = d: never faster than what can still be braked before that.
-            braking = np.sqrt(brake**2 + 2.0 * self.limits.acceleration * left) - brake
-            fastest = np.minimum(fastest, braking)
-            velocity = np.clip(step / dt, -fastest, fastest)
-            if (np.abs(velocity) >= self.limits.velocity).any() and self.mode is Mode.RUNNING:
-                self.refusals[Reason.VELOCITY_LIMIT] += 1
-        allowed = np.clip(velocity, self._velocity - brake, self._velocity + brake)
-        if (np.abs(allowed - velocity) > 1e-9).any() and self.mode is Mode.RUNNING:
-            self.refusals[Reason.ACCELERATION_LIMIT] += 1
-        moved = self.limits.clip(self._position + allowed * dt)
-        if np.isfinite(moved).all():
-            self._velocity = (moved - self._position) / dt
-            self._position = moved
-
-    def _move_gripper(self, goal: float, dt: float) -> None:
-        step = self.limits.gripper_velocity * dt
-        near = np.clip(self._clip_gripper(goal) - self._gripper, -step, step)
-        self._gripper = self._clip_gripper(self._gripper + float(near))
-
-    def _clip_gripper(self, opening: float) -> float:
-        return float(np.clip(opening, self.limits.gripper_lower, self.limits.gripper_upper))

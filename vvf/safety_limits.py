@@ -12,12 +12,14 @@ import yaml
 from numpy.typing import NDArray
 
 from vvf.errors import UserError
+from vvf.joint_move import JointMove
 from vvf.paths import config_path
 
 Array = NDArray[np.float64]
 
 #: Where a robot file says nothing: more than any arm lags behind, less than a hand's breadth.
 TRACKING_TOLERANCE = 0.3
+_PARK_MARGIN_S = 0.5
 _JOINT_KEYS = ('lower', 'upper', 'velocity', 'acceleration', 'home', 'sleep', 'tracking_tolerance')
 _BOX_KEYS = ('workspace_lower', 'workspace_upper')
 _POSITIVE = ('velocity', 'acceleration', 'tracking_tolerance')
@@ -108,6 +110,13 @@ class RobotLimits:
     def move_acceleration(self) -> Array:
         """(n,) rad/s^2 on the way home or to sleep."""
         return np.minimum(self.acceleration, self.park_acceleration)
+
+    @property
+    def park_time_s(self) -> float:
+        """The longest that parking can take: braking, then from the far ends of all joints."""
+        far = np.where(self.upper - self.sleep > self.sleep - self.lower, self.upper, self.lower)
+        way = JointMove(far, self.sleep, self.move_velocity, self.move_acceleration)
+        return way.duration + float((self.velocity / self.acceleration).max()) + _PARK_MARGIN_S
 
 
 def load_limits(robot: str) -> RobotLimits:

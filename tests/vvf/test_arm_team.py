@@ -207,13 +207,12 @@ def test_it_parks_from_the_middle_of_a_motion_and_may_then_be_left() -> None:
 
 def test_parking_takes_no_longer_than_is_said() -> None:
     table = Table()
-    gate = table.team.units[0].gate
     table.motors[0].position = np.where(
         LIMITS.upper - LIMITS.sleep > LIMITS.sleep - LIMITS.lower, LIMITS.upper, LIMITS.lower
     )
     table.tick()
     table.team.park()
-    table.until(lambda: table.team.at_rest, gate.park_time_s)
+    table.until(lambda: table.team.at_rest, LIMITS.park_time_s)
 
 
 def test_a_stop_is_left_to_itself_once_it_stands() -> None:

@@ -12,6 +12,8 @@ import yaml
 from vvf.errors import UserError
 from vvf.paths import config_path
 from vvf.safety import Command, MaxAges, Mode, Reason, RobotLimits, SafetyGate
+from vvf.safety_limits import load_limits
+from vvf_sim.robots.arm import arm_model
 
 DT = 0.02
 HOME = np.array([0.0, -0.6, 0.7, 0.0, 1.4, 0.0])
@@ -209,6 +211,9 @@ def test_robot_files_are_checked() -> None:
         {'lower': [9.0] * 6},
         {'sleep': [float('nan')] * 6},
         {'colour': 'black'},
+        {'home': [4.0] * 6},
+        {'acceleration': [0.0] * 6},
+        {'park_velocity': 0.0},
     ):
         with pytest.raises(UserError):
             RobotLimits.from_mapping({**data, **change})
@@ -253,3 +258,19 @@ def test_an_emergency_stop_ends_parking() -> None:
     g.emergency_stop()
     still = play(g, None, 1.0, start=0.3, fresh=False, joints=True)
     np.testing.assert_allclose(still[-1].position, still[10].position)
+
+
+@pytest.mark.parametrize('robot', ['wx250s', 'fer', 'fr3'])
+def test_home_and_sleep_are_those_of_the_model(robot: str) -> None:
+    known, model = load_limits(robot), arm_model(robot)
+    np.testing.assert_allclose(known.home, model.home, atol=1e-4)
+    np.testing.assert_allclose(known.sleep, model.sleep, atol=1e-4)
+    np.testing.assert_allclose(known.velocity, model.velocity_limits[:-1], atol=1e-4)
+
+
+def test_a_tolerance_may_be_left_out_or_be_one_number() -> None:
+    data = yaml.safe_load(config_path('robots', 'wx250s.yaml').read_text())
+    del data['tracking_tolerance']
+    np.testing.assert_array_equal(RobotLimits.from_mapping(data).tracking_tolerance, [0.3] * 6)
+    data['tracking_tolerance'] = 0.2
+    np.testing.assert_array_equal(RobotLimits.from_mapping(data).tracking_tolerance, [0.2] * 6)

@@ -249,7 +249,7 @@ class ArmNode(Node):
     @property
     def stop_patience_s(self) -> float:
         """How long parking may take."""
-        return max(unit.gate.park_time_s for unit in self.team.units)
+        return max(unit.limits.park_time_s for unit in self.team.units)
 
     def close(self) -> None:
         """Let go of the hardware."""
