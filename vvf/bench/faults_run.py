@@ -116,7 +116,7 @@ def run_fault(rig: Rig, fault: Fault, rules: Rules) -> Result:
             result.violations.append(str(error))
     finally:
         rig.relay.mend()
-    trace = _trace(rig)
+    trace = _trace(rig, len(rules.limits.joint_names) + 1)
     _judge(trace, kind, rules, begin, end, result)
     if rig.failure is None:
         if rig.relay.episode == episode:
@@ -124,6 +124,8 @@ def run_fault(rig: Rig, fault: Fault, rules: Rules) -> Result:
         after = rig.refusals()
         rises = {key: count - before.get(key, 0) for key, count in after.items()}
         result.counted = {key: rise for key, rise in rises.items() if rise > 0}
+        if kind.reaction is Reaction.ENDS:
+            result.violations.append('the graph went on')
     else:
         rig.stop()
     _read_bag(rig.bags / episode, result)
@@ -145,11 +147,13 @@ def _settle(rig: Rig, kind: Kind, end: float, result: Result) -> None:
     rig.pause(_AFTER_S)
 
 
-def _trace(rig: Rig) -> Trace:
+def _trace(rig: Rig, width: int) -> Trace:
     # Before its first tick the simulation was reset: where the arm was then says nothing.
     since = rig.began + _AT_ONCE_S
-    times, joints = zip(*[m for m in list(rig.relay.measured) if m[0] > since], strict=True)
-    return Trace(np.array(times), np.array(joints), rig.relay.heard())
+    measured = [(at, joints) for at, joints in list(rig.relay.measured) if at > since]
+    times = np.array([at for at, _ in measured])
+    joints = np.array([joints for _, joints in measured]).reshape(len(measured), width)
+    return Trace(times, joints, rig.relay.heard())
 
 
 def _judge(
@@ -184,8 +188,10 @@ def _read_bag(bag: Path, result: Result) -> None:
         return
     if not counts['/joint_states']:
         result.violations.append('the bag holds no joint state')
-    if not result.complete and not loss and result.reaction != Reaction.ENDS.value:
+    if not result.complete:
         result.counted['bag_without_an_end'] = 1
+        if result.reaction == Reaction.ENDS.value:
+            result.violations.append('the bag was not closed')
     shutil.rmtree(bag, ignore_errors=True)
 
 
