@@ -6,6 +6,7 @@ The walk knows by itself, apart from the gate, what is fresh: nothing moves on a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -49,6 +50,9 @@ class Walk:
         self.fresh = dict.fromkeys(AGES, -np.inf)
         self.acting = False
         self.broken = self.astray = self.resetting = False
+        self.target = self.goal = None
+        ways = (None, self.gate.renew, self.gate.move_home, self.gate.emergency_stop)
+        self.exits = itertools.cycle(ways)
         self.position: np.ndarray | None = None
         self.velocity = np.zeros(len(self.limits.joint_names))
 
@@ -91,10 +95,10 @@ class Walk:
         if gate.mode is Mode.WAITING and self.chance(0.5):
             self.start()
         if gate.mode is Mode.PARKED and self.chance(0.3):  # seldom reached: left in all ways
-            self.broken = self.chance(0.3)
-            if not self.broken:
-                ways = (gate.emergency_stop, gate.move_home, gate.renew)
-                self.call(ways[self.rng.integers(len(ways))])
+            leave = next(self.exits)
+            self.broken = leave is None
+            if leave is not None:
+                self.call(leave)
         if self.calm:
             if gate.mode in (Mode.HOLDING, Mode.RUNNING) and self.chance(0.03):
                 self.call(gate.park)
@@ -124,9 +128,11 @@ class Walk:
         gate, n = self.gate, len(self.limits.joint_names)
         for stream in ('joint_state', 'value', 'recorder'):
             silent = not self.calm and int(self.now * 0.7) % 7 == len(stream) % 7
-            if not silent and self.chance(0.6):
-                gate.saw(stream, self.now)
-                self.fresh[stream] = self.now
+            if self.chance(0.6):
+                age = self.rng.choice([-5.0, np.nan] if silent else [0.0, 0.1])
+                gate.saw(stream, self.now, age)
+                if not silent:
+                    self.fresh[stream] = max(self.fresh[stream], self.now - age)
         if self.chance(0.3):
             age = self.rng.choice([0.0, 0.3, 0.7, -5.0, np.nan], p=[0.6, 0.2, 0.1, 0.05, 0.05])
             horizon = int(self.rng.choice([1, 6]))
@@ -160,8 +166,10 @@ class Walk:
         self.now += dt
         dt = min(dt, 0.1)
         hold = not self.calm and self.chance(0.02)
-        target = self.numbers((n,)) if self.chance(0.9) else None
-        goal = self.numbers((n,)) if self.chance(0.3) else None
+        if self.chance(0.05):  # long enough for it to gather speed
+            self.target = self.numbers((n,)) if self.chance(0.9) else None
+            self.goal = self.numbers((n,)) if self.chance(0.6) else None
+        target, goal = self.target, self.goal
         opening = float(self.numbers((1,))[0])
         made: list[object] = []
         self.call(
