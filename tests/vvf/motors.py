@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from vvf.drivers.base import JointReading
 from vvf.safety import Command
-from vvf.safety_limits import load_limits
+from vvf.safety_limits import RobotLimits, load_limits
 
 LIMITS = load_limits('wx250s')
 
@@ -62,3 +64,13 @@ class Motors:
 
     def close(self) -> None:
         self.closed = True
+
+
+class RigMotors(Motors):
+    """Motors that are made as those of a rig are, and remember it."""
+
+    def __init__(
+        self, node: object, limits: RobotLimits, options: Mapping[str, Any], side: str
+    ) -> None:
+        super().__init__()
+        self.options, self.side = options, side

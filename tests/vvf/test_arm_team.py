@@ -8,11 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tests.vvf.motors import LIMITS, Motors
+from tests.vvf.motors import LIMITS, Motors, RigMotors
 from vvf.arbitration import Arbiter
 from vvf.arm_team import ArmTeam, make_team
 from vvf.arm_trouble import TroubleWatch
+from vvf.drivers import DRIVERS, make_drivers
 from vvf.errors import UserError
+from vvf.rig import load_rig
 from vvf.safety import Command, MaxAges, Mode, Reason
 from vvf.task import load_task
 
@@ -385,3 +387,18 @@ def test_inputs_that_stay_away_send_the_arm_to_sleep() -> None:
     assert not watch.parks(5.1, Mode.PARKING)
     watch.forget()
     assert not watch.parks(9.0, Mode.HOLDING)
+
+
+# -- the motors of a rig -------------------------------------------------------------------------
+
+
+def test_a_rig_says_which_motors_each_arm_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DRIVERS, 'widowx', 'tests.vvf.motors:RigMotors')
+    task = load_task('shirt_folding', rig='wx250s_pair')
+    drivers = make_drivers(None, task, LIMITS, rig='wx250s_pair')
+    assert list(drivers) == ['left', 'right']
+    rig = load_rig('wx250s_pair')
+    for arm in rig.arms:
+        made = drivers[arm.side]
+        assert isinstance(made, RigMotors)
+        assert (made.options, made.side) == (arm.options, arm.side)
