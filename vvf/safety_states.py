@@ -28,7 +28,7 @@ class Cause(Enum):
     MOVE = 'move home'
     PARK = 'park'
     ARRIVED = 'arrived'
-    GIVE_UP = 'other arm has a fault'
+    GIVE_UP = 'way given up'
     RENEW = 'new scene'
     FAULT = 'fault'
     FAULT_OVER = 'fault over'
