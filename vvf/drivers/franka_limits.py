@@ -2,7 +2,7 @@
 """What a Franka trips over although each joint is within its limits: speed near a stop, and jerk.
 
 Numbers are the vendor's, from `include/franka/rate_limiting.h` of libfranka: version 0.9.2 for the
-FER, the newest for the FR3.
+FER, 0.21 for the FR3. Since system 5.9 an FR3 tells its own, by the same formula, but not to ROS.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class FrankaOptions:
     controller_manager: str = 'controller_manager'
     hardware: str = 'FrankaHardwareInterface'
     lead_s: float = 0.04
-    horizon_s: float = 0.6
+    horizon_s: float = 0.65
     state_timeout_s: float = 0.5
 
     def name(self, relative: str) -> str:
@@ -83,9 +83,9 @@ def franka_options(options: Mapping[str, Any], side: str = '') -> FrankaOptions:
     made: FrankaOptions = build(FrankaOptions, dict(options), where, '')
     if not 0.02 <= made.lead_s <= 0.2:
         raise UserError(f'{where}: lead_s must be from 0.02 to 0.2 s, it is {made.lead_s:g}.')
-    if not made.lead_s + 0.1 <= made.horizon_s <= 2.0:
+    if not made.lead_s + 0.15 <= made.horizon_s <= 2.0:
         raise UserError(
-            f'{where}: horizon_s must be from {made.lead_s + 0.1:g} (lead_s and 0.1 s) to 2 s, it '
-            f'is {made.horizon_s:g}.'
+            f'{where}: horizon_s must be from {made.lead_s + 0.15:g} (lead_s and 0.15 s) to 2 s, '
+            f'it is {made.horizon_s:g}.'
         )
     return made

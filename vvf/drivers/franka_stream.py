@@ -33,6 +33,7 @@ STEP_S = 0.01
 STEP_NS = 10_000_000
 PAST = 3  # steps that a trajectory begins before now: clocks and arrivals differ
 _MARGIN_S = 0.01  # what is due within this time counts as executed: a message needs as long
+_ON = 6  # steps towards a command before the arm brakes: the next one may be late
 _CATCH_UP = 0.5  # of the acceleration, to get to the commands; the rest is for their own
 
 
@@ -55,15 +56,15 @@ class Streamer:
     Args:
         limits: of the robot; velocity and acceleration are held.
         lead_s: how much later than commanded a pose is due. At least the time between two
-            commands and a message's way, else the arm begins to brake before each.
+            commands and a message's way, else the arm slows down before each.
         horizon_s: within this time after `now` a trajectory is at rest; bounds the speed.
     """
 
     def __init__(
-        self, limits: RobotLimits, *, lead_s: float = 0.04, horizon_s: float = 0.6
+        self, limits: RobotLimits, *, lead_s: float = 0.04, horizon_s: float = 0.65
     ) -> None:
         self._acceleration = limits.acceleration
-        braking_s = horizon_s - lead_s - 3 * STEP_S
+        braking_s = horizon_s - lead_s - (3 + _ON) * STEP_S
         top = np.minimum(limits.velocity, limits.acceleration * braking_s)
         self._caps: SpeedCaps = speed_caps(limits, top)
         self._lead_s = lead_s
@@ -92,10 +93,10 @@ class Streamer:
         path, speed = self._window(first - 1, executed)
         moved, passed = command - self._command, now - self._time
         slope = moved / max(passed, STEP_S)
-        for step in range(executed + 1, target + 1):
+        for step in range(executed + 1, target + _ON + 1):
             since = step * STEP_S - self._lead_s - self._time
             wanted = self._command + moved * float(np.clip(since / passed, 0.0, 1.0))
-            u, w = self._follow(path[-1], speed[-1], wanted, slope)
+            u, w = self._follow(path[-1], speed[-1], wanted, slope if step <= target else 0.0)
             path, speed = np.vstack([path, u]), np.vstack([speed, w])
         self._command, self._time = np.array(command, np.float64), now
         return self._finish(first, target, path, speed)
@@ -113,7 +114,9 @@ class Streamer:
         index = np.clip(np.arange(first, last + 1) - self._base, 0, len(self._path) - 1)
         return self._path[index], self._speed[index]
 
-    def _follow(self, u: Array, w: Array, wanted: Array, slope: Array) -> tuple[Array, Array]:
+    def _follow(
+        self, u: Array, w: Array, wanted: Array, slope: Array | float
+    ) -> tuple[Array, Array]:
         """One step of the path towards a position that moves at `slope`."""
         caps, change = self._caps, self._acceleration * STEP_S
         slope = np.clip(slope, -caps.top, caps.top)
