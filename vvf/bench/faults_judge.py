@@ -27,7 +27,7 @@ TICKS_S = 0.06
 MOVING_SPEED = 0.06
 WINDOW_S = 0.1
 #: From the moment that data are too old until the arm stands: a control tick, braking, its lag.
-BRAKE_S = 0.3
+BRAKE_S = 0.4
 _SPANS_S = (0.0, 0.1, 0.5)
 _GAP_S = 0.2  # between measurements: ten ticks
 
