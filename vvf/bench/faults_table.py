@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _SHOWN = 3  # reasons in a cell
+# What a policy's ordinary steps are counted as, too.
+_ORDINARY = ('velocity_limit', 'acceleration_limit')
 
 
 def summarise(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -54,8 +56,10 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         cells = [row['kind'], row['reaction']]
         times = ('hold_s_median', 'hold_s_worst', 'bound_s', 'recovered_s_median')
         cells += ['-' if row[key] is None else f'{row[key]:.2f}' for key in times]
-        often = sorted(row['counted'].items(), key=lambda item: -item[1])[:_SHOWN]
-        cells += [', '.join(reason for reason, _ in often) or '-']
+        counted = row['counted']
+        often = sorted(counted, key=lambda reason: -counted[reason])
+        telling = [reason for reason in often if reason not in _ORDINARY] or often
+        cells += [', '.join(telling[:_SHOWN]) or '-']
         cells += [str(row['count']), str(row['violations'])]
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
