@@ -7,6 +7,7 @@ import dataclasses
 
 import yaml
 
+from vvf.actions import DELTA_DIM
 from vvf.errors import UserError
 from vvf.paths import config_path
 from vvf.rig import SIDES, RigCamera, RigSpec
@@ -32,8 +33,11 @@ def robot_joints(robot: str) -> tuple[str, ...]:
 def sides_of(task: TaskSpec) -> tuple[str, ...]:
     """The arms of a task: `('',)` for one, `('left', 'right')` for two."""
     names = [n for source in task.state if source.type == 'joint_state' for n in source.names]
-    two = any(n.startswith('right_') and f'left_{n[6:]}' in names for n in names)
-    return SIDES if two else ('',)
+    pairs = sum(n.startswith('right_') and f'left_{n[6:]}' in names for n in names)
+    action = task.action
+    moves_two = action is not None and action.kind == 'ee_delta' and action.dim > DELTA_DIM
+    # One pair alone may be the two fingers of one gripper.
+    return SIDES if moves_two or pairs > 1 else ('',)
 
 
 def with_robot(task: TaskSpec, robot: str) -> TaskSpec:

@@ -46,6 +46,15 @@ def test_every_task_runs_with_every_arm(task: str, robot: str) -> None:
     assert spec.robot == robot
 
 
+def test_two_fingers_are_no_two_arms(tmp_path: Path) -> None:
+    data = yaml.safe_load(config_path('tasks', 'pick_place.yaml').read_text())
+    data['state'][0]['names'].append('right_finger')
+    file = tmp_path / 'fingers.yaml'
+    file.write_text(yaml.safe_dump(data))
+    assert sides_of(load_task(file)) == ('',)
+    assert sides_of(load_task('shirt_folding')) == ('left', 'right')
+
+
 def test_models_of_one_arm_are_not_taken_for_another() -> None:
     assert load_task('pick_place').models.value
     assert load_task('pick_place', 'wx250s').models.value

@@ -211,7 +211,9 @@ def _indicator(
     from vvf_models.training.common import as_store
     from vvf_models.training.indicators import REST_OF_EPISODE, indicate, store_advantages
 
-    runtime = load_value(_checkpoint(args.value), args.threads, 'torch')
+    checkpoint = _checkpoint(args.value)
+    assert checkpoint is not None
+    runtime = load_value(checkpoint, args.threads, 'torch')
 
     def of_store(store: Any) -> Any:
         # The value model may see at another size, or through other cameras, than the policy.

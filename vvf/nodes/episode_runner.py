@@ -21,6 +21,7 @@ from vvf.nodes.messages import OUTCOME_CODES
 if TYPE_CHECKING:
     from vvf.nodes.episode import EpisodeNode
 
+_HOME_PATIENCE = 400  # tenths of a second for the arm's way home, planning included
 _PATIENCE = 100  # tenths of a second that topics and services may take to appear
 
 
@@ -118,7 +119,7 @@ class EpisodeRunner:
             if not self._prepare.service_is_ready():
                 raise RuntimeError('no arm answers: is its node running?')
             asked = self._prepare.call_async(Trigger.Request())
-            await until(node, asked.done)
+            await until(node, asked.done, _HOME_PATIENCE)
             if not asked.done():
                 raise RuntimeError('the arm does not get ready')
             if not asked.result().success:
@@ -131,9 +132,9 @@ class EpisodeRunner:
         self._successes = self._successes + 1 if message.data else 0
 
 
-async def until(node: Node, done: Callable[[], object]) -> None:
+async def until(node: Node, done: Callable[[], object], patience: int = _PATIENCE) -> None:
     """Wait for something, but not for ever: who asked looks whether it came."""
-    for _ in range(_PATIENCE):
+    for _ in range(patience):
         if done():
             return
         future: Future = Future()
