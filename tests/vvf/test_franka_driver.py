@@ -146,7 +146,7 @@ def test_an_arm_whose_node_dies_brakes_and_stands(server: FrankaServer, bench: B
         commanded += 0.02
         bench.command(LIMITS.sleep + commanded * np.eye(7)[0])
     bench.wait(lambda: not server.velocity.round(4).any())
-    assert server.position[0] < commanded + 0.1  # v^2 / 2a, and a little
+    assert server.position[0] < commanded + 0.35  # v^2 / 2a from full speed
     assert server.trips == []
 
 
