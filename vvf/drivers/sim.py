@@ -77,6 +77,7 @@ class SimTable:
         self.readings: list[JointReading] = []
         self._owed = 0.0
         self._last = self._next_frame = time.monotonic()
+        self._shown = 0.0  # moment of the newest frame, s
         self._measured = now_s(node)
 
     def advance(self) -> None:
@@ -101,8 +102,10 @@ class SimTable:
     def show(self) -> None:
         """Publish frames, if they are due."""
         now = time.monotonic()
-        if now < self._next_frame:
+        # After a late tick the next one may come before time has moved: one moment, one frame.
+        if now < self._next_frame or self._measured == self._shown:
             return
+        self._shown = self._measured
         self._next_frame = max(self._next_frame + self._frame_period, now)
         stamp = Time(seconds=self._measured).to_msg()
         images = self._world.images()
