@@ -47,8 +47,9 @@ class Bench:
 
     def __init__(self, **options: Any) -> None:
         self.node = rclpy.create_node('arm')
-        # A test machine stalls.
-        self.driver = FrankaDriver(self.node, LIMITS, {'state_timeout_s': 1.0, **options})
+        # A test machine stalls, and has no time to lose.
+        patient = {'state_timeout_s': 0.7, 'grip_speed_m_s': 0.3}
+        self.driver = FrankaDriver(self.node, LIMITS, {**patient, **options})
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
 
@@ -162,7 +163,7 @@ def test_close_stops_and_holds(server: FrankaServer, bench: Bench) -> None:
 
 @pytest.mark.parametrize('kind', ['franka', 'command'])
 def test_the_hand_gets_a_goal_only_when_it_turns(server: FrankaServer, kind: str) -> None:
-    bench = Bench(gripper_action=kind)
+    bench = Bench(gripper_action=kind, grip_speed_m_s=0.1)
     bench.listens(server)
     bench.command(LIMITS.sleep, OPEN, ticks=5)
     assert server.hand.goals == []

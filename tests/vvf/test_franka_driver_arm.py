@@ -27,7 +27,7 @@ RIG = """
 robot: fr3
 driver: franka
 joint_state_topic: /vvf/joint_states
-arms: [{options: {state_timeout_s: 1.0}}]
+arms: [{options: {state_timeout_s: 0.7, grip_speed_m_s: 0.3}}]
 cameras:
   shoulder: {source: topic, topic: /shoulder/image_raw}
   wrist: {source: topic, topic: /wrist/image_raw}
