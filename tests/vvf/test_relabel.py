@@ -21,7 +21,6 @@ from tests.vvf.bag_factory import (
     write_episode,
 )
 from tests.vvf.relabel_models import write_icvf
-from vvf_models.values.advantage import lookahead, lookback
 from vvf.bags import BagWriter, open_bag
 from vvf.bags.folders import find_bags
 from vvf.cli import main as cli
@@ -30,6 +29,7 @@ from vvf.relabelling import ModelSpec, RelabelOptions, RelabelSummary, relabel
 from vvf_models.checkpoints import save_checkpoint
 from vvf_models.policies.bc import BcConfig, BcPolicy
 from vvf_models.runtime import ValueRuntime, load_value
+from vvf_models.values.advantage import lookahead, lookback
 
 TAG = 'icvf_test'
 MILESTONE = 5

@@ -10,7 +10,6 @@ from typing import Any
 
 from rich.console import Console
 
-from vvf_models.values import advantage
 from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.cli.reading import add_reading_options, read_options
 from vvf.errors import UserError
@@ -28,6 +27,7 @@ from vvf.relabelling import (
 from vvf.relabelling.engines import ENGINES
 from vvf.relabelling.options import PART_FRAMES, slug
 from vvf.task import load_task
+from vvf_models.values import advantage
 
 _OWN = 'own'
 #: As in `vvf_models.runtime`, whose import takes a second that `--help` need not wait for.

@@ -14,7 +14,6 @@ from std_msgs.msg import Float32
 from vvf_msgs.msg import EpisodeEvent, ValueEstimate
 from vvf_msgs.srv import SetTask
 
-from vvf_models.values.advantage import N_STEPS, lookback
 from vvf.errors import is_user_error
 from vvf.graph import ENGINES
 from vvf.images import ImageError, to_rgb
@@ -23,6 +22,7 @@ from vvf.nodes.model_node import COMMON_PARAMETERS, ModelNode
 from vvf.nodes.observer import Seen
 from vvf.parameters import Parameter
 from vvf_models.runtime import ValueRuntime, load_value
+from vvf_models.values.advantage import N_STEPS, lookback
 
 PARAMETERS = (
     *COMMON_PARAMETERS,

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vvf_models.values import advantage
 from vvf.task import TaskSpec
 from vvf_models.data.options import ReadOptions
+from vvf_models.values import advantage
 
 #: Frames of one part of a long video; how much of it is held in memory at once.
 PART_FRAMES = 300

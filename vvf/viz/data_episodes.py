@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vvf_models.values import advantage
 from vvf.errors import UserError
 from vvf.viz.cards import EpisodeReport
 from vvf.viz.film import FilmFormat, film_format, film_picture, film_spots
@@ -18,6 +17,7 @@ from vvf.viz.tracks import Numbers, Track
 from vvf_models.data.chain import source
 from vvf_models.data.episode import Episode
 from vvf_models.errors import UserError as ModelsUserError
+from vvf_models.values import advantage
 
 if TYPE_CHECKING:
     from vvf_models.runtime import ValueRuntime

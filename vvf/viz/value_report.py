@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vvf_models.values import advantage
 from vvf.images import encode_jpeg
 from vvf.value_data import rows_of
 from vvf.value_evaluation import Evaluation, Scored
@@ -34,6 +33,7 @@ from vvf_models.data.episode import Episode
 from vvf_models.evaluation.gradcam import gradcam, overlay
 from vvf_models.evaluation.scoring import encode_frames, goals_of
 from vvf_models.evaluation.value_metrics import spearman
+from vvf_models.values import advantage
 
 _HEAT = (
     'Heat shows which places of an image speak for a high value (Grad-CAM), from none to the most '
