@@ -20,11 +20,15 @@ from vvf.bags.topics import TopicSpec
 from vvf.bags.writer import BagWriter
 from vvf.calibration.board import Chessboard, Detection
 from vvf.calibration.camera_file import camera_yaml
+from vvf.calibration.handeye_file import CameraPlace
+from vvf.calibration.handeye_halfturn import half_turn
 from vvf.calibration.lens import Lens as CameraLens
 from vvf.calibration.poses import pose_from
 from vvf.calibration.poses_bag import rests
 from vvf.calibration.poses_camera import board_in_camera
 from vvf.calibration.poses_robot import robot
+from vvf.calibration.robot_check import RobotProjector
+from vvf.calibration.robot_check_board import board_error
 from vvf.cli.main import main
 from vvf.processes import USER_ERROR
 from vvf_sim.robots.arm import ARMS
@@ -133,6 +137,21 @@ def test_a_bag_gives_the_camera_out_of_the_rests(
     assert error['frames_with_board'] == 1
     assert error['corner_px'] < 1.0
     assert error['board_off_mm'] < 5
+
+
+@pytest.mark.parametrize('end', [np.eye(4), half_turn(BOARD)], ids=['one end', 'the other'])
+def test_the_check_knows_a_chessboard_from_either_end(end: np.ndarray) -> None:
+    """Another image may be read from another end than those of the calibration."""
+    lens = CameraLens(
+        (LENS.width, LENS.height), 'plumb_bob', LENS.matrix, np.array(LENS.distortion)
+    )
+    place = CameraPlace('eye-to-hand', 'base', 'camera', CAMERA, MOUNT @ end)
+    q = posture(1)
+    found = board_error(RobotProjector(ARM, lens, place), BOARD, picture(q), q)
+    assert found is not None
+    assert found.rms_px < 1.0
+    assert found.off_mm < 5
+    assert found.off_deg < 2
 
 
 def test_a_folder_with_a_table_of_joints_gives_the_same(

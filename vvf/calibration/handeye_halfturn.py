@@ -25,12 +25,17 @@ def from_one_end(pairs: PosePairs, board: Board) -> tuple[PosePairs, list[str]]:
         pairs: as they were read in images.
         board: which.
     """
-    if not isinstance(board, Chessboard) or (board.columns + board.rows) % 2:
+    if not has_two_ends(board):
         return pairs, []
     turned = np.flatnonzero(_ends(pairs.gripper[:, :3, :3], pairs.board[:, :3, :3]))
     boards = pairs.board.copy()
     boards[turned] = boards[turned] @ half_turn(board)
     return replace(pairs, board=boards), [pairs.names[i] for i in turned]
+
+
+def has_two_ends(board: Board) -> bool:
+    """Whether it looks the same after half a turn."""
+    return isinstance(board, Chessboard) and (board.columns + board.rows) % 2 == 0
 
 
 def half_turn(board: Board) -> npt.NDArray[np.float64]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vvf.calibration.board import Board
+from vvf.calibration.handeye_halfturn import half_turn, has_two_ends
 from vvf.calibration.poses_camera import board_in_camera
 from vvf.calibration.robot_check import RobotProjector
 from vvf.errors import UserError
@@ -64,15 +65,21 @@ def board_error(
         carrier = carrier @ projector.robot.tip(q)
     wanted = carrier @ place.board
     measured, _ = board_in_camera(board, seen, projector.lens)
+    if has_two_ends(board):  # it is chance from which end it was read, then and now
+        wanted = min(wanted, wanted @ half_turn(board), key=lambda pose: _angle(pose, measured))
     on_board = board.corners[seen.ids].astype(np.float64)
     predicted = projector.pixels(on_board, wanted)
     middle = np.append(board.corners.mean(0).astype(np.float64), 1.0)
-    turn = cv2.Rodrigues(wanted[:3, :3].T @ measured[:3, :3])[0]
     missed = np.sum((predicted - seen.points) ** 2, axis=1)
     return BoardError(
         np.asarray(seen.points, np.float64),
         predicted,
         float(np.sqrt(np.nanmean(missed))) if np.isfinite(missed).any() else float('inf'),
         float(1e3 * np.linalg.norm((wanted - measured) @ middle)),
-        float(np.degrees(np.linalg.norm(turn))),
+        float(np.degrees(_angle(wanted, measured))),
     )
+
+
+def _angle(one: Array, other: Array) -> float:
+    """Between the directions of two poses (4, 4), rad."""
+    return float(np.linalg.norm(cv2.Rodrigues(one[:3, :3].T @ other[:3, :3])[0]))
