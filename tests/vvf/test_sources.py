@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from tests.vvf.scripted_camera import FOURCC, Camera, picture
+from vvf.calibration.pictures import Video
 from vvf.errors import UserError
 from vvf.sources import DeviceSource, VideoSource
 from vvf.sources.controls import parse_controls
 from vvf.sources.names import list_devices, stable_path, why_absent
+from vvf.sources.reader import WARN, CameraReader
+from vvf.sources.stamps import Stamper
 
 LEVELS = (20, 90, 160, 230)
 
@@ -63,6 +66,41 @@ def test_what_is_no_video_is_one_sentence(tmp_path: Path) -> None:
     text.write_text('not a video')
     with pytest.raises(UserError, match='holds no video'):
         VideoSource(text)
+
+
+def damage(video: Path, part: float) -> None:
+    """Zeros instead of the pictures after this part of them."""
+    raw = bytearray(video.read_bytes())
+    first, last = raw.index(b'mdat') + 4, raw.index(b'moov')
+    start = first + round(part * (last - first))
+    raw[start:last] = bytes(last - start)
+    video.write_bytes(raw)
+
+
+@pytest.mark.parametrize(('part', 'least'), [(0.0, 0), (0.6, 1)])
+def test_a_damaged_video_ends_where_it_is_damaged_and_says_so(
+    video: Path, part: float, least: int
+) -> None:
+    damage(video, part)
+    pictures = Video(video, 0)
+    readable = len(list(pictures))
+    assert least <= readable < len(LEVELS)
+    sentence = f'grey.mp4 is damaged: it can be read for {readable} frames only'
+    assert pictures.unreadable == [sentence]
+    said: list[tuple[bool, str]] = []
+    reader = CameraReader(
+        VideoSource(video, loop=True),
+        Stamper(lambda: 1),
+        lambda frame, stamp: True,
+        lambda warning, words: said.append((warning, words)),
+        rate_hz=1e3,
+    )
+    for _ in range(3 * len(LEVELS)):
+        reader.step()
+    assert said[0] == (True, sentence)
+    assert reader.report()[:2] == (WARN, sentence)
+    assert reader.ended == (readable == 0), 'what is whole is looped'
+    assert sum(warning for warning, _ in said) == 1
 
 
 def test_an_absent_device_gives_no_frames_and_no_crash() -> None:

@@ -108,6 +108,8 @@ class Video:
                 if number % step == 0:
                     yield Picture(f'{number / rate:.2f} s', frame, number / rate)
                 number += 1
+            if source.damage:
+                self.unreadable.append(source.damage)
         finally:
             source.close()
 

@@ -15,6 +15,7 @@ from vvf.sources.device import DeviceSource
 from vvf.sources.freeze import FreezeWatch
 from vvf.sources.names import why_absent
 from vvf.sources.stamps import Stamper
+from vvf.sources.video import VideoSource
 
 OK, WARN, ERROR = 0, 1, 2
 _RESTART_EVERY_S = 5.0
@@ -55,6 +56,7 @@ class CameraReader:
     ) -> None:
         self._source, self._stamper, self._put, self._say = source, stamper, put, say
         self._device = source if isinstance(source, DeviceSource) else None
+        self._video = source if isinstance(source, VideoSource) else None
         self._rate = rate_hz or source.rate_hz
         self._clock = clock
         self._freeze = FreezeWatch(freeze_s)
@@ -65,6 +67,7 @@ class CameraReader:
         self._opened = 0
         self._warned_of_stamps = False
         self._said: tuple[str, ...] = ()
+        self._damage = ''
         self._handed_s = clock()
         self._lock = threading.Lock()  # the meter and the watch on repeats are read elsewhere
         self.meter = Meter()
@@ -98,6 +101,9 @@ class CameraReader:
             return  # who takes the frames may be gone by now
         if self._device is not None and self._device.opened != self._opened:
             self._note_opening(self._device)
+        if self._video is not None and self._video.damage and not self._damage:
+            self._damage = self._video.damage
+            self._say(True, self._damage)
         if frame is None:
             self._note_absence()
             return
@@ -192,6 +198,8 @@ class CameraReader:
             'out_of_order': self._stamper.refused,
         }
         if device is None:
+            if self._damage:
+                return WARN, self._damage, values
             if self.ended:
                 return OK, 'the video has ended', values
             slow = self._rate and self.meter.count and rate < 0.8 * self._rate
