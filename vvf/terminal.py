@@ -12,8 +12,12 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: What keys such as arrows send: ESC [ ... letter, or ESC and one or two characters.
-_KEY = re.compile(r'\x1b\[[0-9;?]*[ -/]*[@-~]|\x1bO.|\x1b.|.', re.DOTALL)
+#: What keys such as arrows send: ESC [ ... letter, ESC [ [ letter, or ESC O letter. Any other ESC
+#: is the key itself, whatever comes with it: it stops the arm.
+_KEY = re.compile(r'\x1b\[\[?[0-9;?]*[ -/]*[@-~]|\x1bO[A-Za-z]|.', re.DOTALL)
+#: The begin of one whose rest is not there yet. An ESC that comes alone counts at once.
+_CUT = re.compile(r'(?:.\x1b|\x1b(?:\[\[?[0-9;?]*[ -/]*|O))\Z', re.DOTALL)
+_REST_S = 0.02
 _NAMES = {
     '\x1b[A': 'up',
     '\x1b[B': 'down',
@@ -46,13 +50,16 @@ def names_of(text: str) -> list[str]:
 
 def pressed() -> Iterator[str]:
     """The keys pressed since the last call; 'q' if the terminal is gone."""
-    number = sys.stdin.fileno()
-    while select.select([number], [], [], 0)[0]:
-        data = os.read(number, 64)
-        if not data:
-            yield 'q'
-            return
-        yield from names_of(data.decode('ascii', 'ignore'))
+    number, text, gone = sys.stdin.fileno(), '', False
+    for patience in (0.0, _REST_S):  # waits once at most: a key that is held must not put off ESC
+        while not gone and select.select([number], [], [], patience)[0]:
+            data = os.read(number, 4096)
+            text, gone, patience = text + data.decode('ascii', 'ignore'), not data, 0.0
+        if not _CUT.search(text):
+            break
+    yield from names_of(text)
+    if gone:
+        yield 'q'
 
 
 @contextmanager

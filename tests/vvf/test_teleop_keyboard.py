@@ -3,6 +3,13 @@
 
 from __future__ import annotations
 
+import os
+import select
+import sys
+from collections.abc import Iterator
+from io import FileIO
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,7 +17,7 @@ from vvf.teleop.commands import AXES, Command
 from vvf.teleop.handover import Handover
 from vvf.teleop.keyboard import COMMAND_KEYS, MOTION_KEYS, STOP_S, Keyboard
 from vvf.teleop.pacing import Pacing
-from vvf.terminal import names_of
+from vvf.terminal import names_of, pressed
 from vvf_sim.controllers import RAMP_FRACTION
 
 NS = 1_000_000_000
@@ -66,10 +73,55 @@ def test_no_key_has_two_meanings_and_every_command_has_a_key() -> None:
         ('\x7f\t ', ['backspace', 'tab', ' ']),
         ('\x1b[1;5C', []),  # Ctrl and an arrow: no name, and no letter of it counts
         ('\x1b[2~s', ['s']),
+        ('\x1b[[C', []),  # F3 of a console
+        ('\x1b\x1b', ['esc', 'esc']),  # a stop is a stop, whatever comes with it
+        ('\x1bk', ['esc', 'k']),
+        ('\x1b\x1b[C', ['esc', 'right']),
     ],
 )
 def test_what_a_terminal_sends_becomes_names(text: str, keys: list[str]) -> None:
     assert names_of(text) == keys
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileIO]:
+    """What is written to it, `pressed` reads."""
+    theirs, mine = os.pipe()
+    with open(theirs) as stdin, FileIO(mine, 'w') as terminal:
+        monkeypatch.setattr(sys, 'stdin', stdin)
+        yield terminal
+
+
+def test_a_key_that_was_held_for_long_is_not_cut_into_others(terminal: FileIO) -> None:
+    terminal.write(b'k' + 3000 * b'\x1b[C')
+    assert list(pressed()) == ['k', *(3000 * ['right'])]
+
+
+def test_the_rest_of_a_key_is_waited_for_once_and_a_stop_is_not(
+    terminal: FileIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    rest, chosen = [b'[C\x1b', b'k'], select.select
+
+    def late(readable: list[int], _: Any, __: Any, seconds: float) -> Any:
+        if seconds:
+            waits.append(seconds)
+            terminal.write(rest.pop(0))
+        return chosen(readable, [], [], seconds)
+
+    monkeypatch.setattr(select, 'select', late)
+    terminal.write(b'\x1b')
+    assert list(pressed()) == ['esc']
+    assert not waits
+    terminal.write(b'k\x1b')
+    assert list(pressed()) == ['k', 'right', 'esc']
+    assert len(waits) == 1
+
+
+def test_a_terminal_that_is_gone_quits(terminal: FileIO) -> None:
+    terminal.write(b'k\x1b')
+    terminal.close()
+    assert list(pressed()) == ['k', 'esc', 'q']
 
 
 def test_a_human_begins_from_standstill_each_time() -> None:
