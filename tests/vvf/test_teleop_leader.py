@@ -127,6 +127,31 @@ def test_a_jump_releases_the_clutch_and_is_not_repeated() -> None:
     assert not hand.leader.displacement().any()
 
 
+def test_messages_that_are_taken_together_are_as_far_apart_as_their_stamps() -> None:
+    hand = Hand()
+    hand.send()
+    hand.leader.engage(hand.now)
+    names, begin, stamp = [*hand.limits.joint_names], hand.joints, hand.now
+    for i in range(1, 6):  # 4 rad/s, 30 messages a second, all after a pause of the taker
+        joints = begin + np.array([0.0, 0.0, 0.0, 0.0, 0.0, 4.0 * i / 30])
+        age = (5 - i) / 30
+        assert hand.leader.take(names, joints, stamp + i / 30, age, hand.now + 5 / 30) == ''
+    assert hand.leader.engaged
+    joints = joints + np.array([0.0, 0.0, 0.4, 0.0, 0.0, 0.0])
+    stamp += 5 / 30 + 0.02
+    why = hand.leader.take(names, joints, stamp, 0.0, hand.now + 5 / 30)
+    assert why == 'the leader jumped'
+
+
+def test_a_clock_that_is_set_lets_no_jump_through() -> None:
+    hand = Hand()
+    hand.send()
+    hand.leader.engage(hand.now)
+    joints = hand.joints + np.array([0.0, 0.0, 1.8, 0.0, 0.0, 0.0])
+    why = hand.leader.take(hand.limits.joint_names, joints, hand.now + 60.0, 0.0, hand.now + 0.02)
+    assert why == 'the leader jumped'
+
+
 def test_silence_releases_the_clutch() -> None:
     hand = Hand()
     hand.send()
