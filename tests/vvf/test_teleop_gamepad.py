@@ -112,6 +112,7 @@ def test_a_stop_that_is_held_down_counts_from_the_first_message_on() -> None:
         ('deadman: 9\nmotion: {w: {axis: 1}}\ncommands: {}', "motion has no 'w'"),
         ('deadman: 9\nmotion: {}\ncommands: {jump: 1}', "commands has no 'jump'"),
         ('deadman: 9\nmotion: {}\ncommands: {estop: [1, 2, 3]}', 'commands.estop is a button'),
+        ('deadman: 9\nmotion: {}\ncommands: {estop: [1]}', 'commands.estop is a button'),
         ('deadman: -1\nmotion: {}\ncommands: {}', 'deadman must be a button'),
         ('motion: {}\ncommands: {}', "entry 'deadman' is missing"),
         ('deadman: [', 'cannot be read'),

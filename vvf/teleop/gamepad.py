@@ -87,8 +87,8 @@ def load_mapping(name_or_path: str) -> PadMapping:
         if unknown := sorted(set(given) - known_names):
             raise UserError(f'{where}: {kind} has no {unknown[0]!r}; known: {sorted(known_names)}')
     for name, entry in mapping.commands.items():
-        pair = entry if isinstance(entry, list) else [entry]
-        if len(pair) not in (1, 2) or not all(type(i) is int and i >= 0 for i in pair):
+        pair = entry if isinstance(entry, list) else [entry, entry]
+        if len(pair) != 2 or not all(type(i) is int and i >= 0 for i in pair):
             raise UserError(f'{where}: commands.{name} is a button, or a list of two')
     if mapping.deadman < 0 or not 0.0 <= mapping.deadzone < 1.0:
         raise UserError(f'{where}: deadman must be a button, and deadzone lie in [0, 1)')
