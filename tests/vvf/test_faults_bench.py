@@ -26,6 +26,7 @@ from vvf.bench.faults_kinds import KINDS, Fault, Reaction, plan
 from vvf.bench.faults_relay import STREAMS
 from vvf.bench.faults_run import Result, rules_of
 from vvf.bench.faults_table import markdown, summarise
+from vvf.bench.notes import Notes
 from vvf.cli.main import main
 
 HOME = np.array([0.0, -0.6, 0.7, 0.0, 1.4, 0.0, 0.03])
@@ -134,20 +135,23 @@ def test_what_was_done_is_not_done_again(
 ) -> None:
     out = tmp_path / 'faults.json'
     kinds = [fault.kind for fault in plan(2, 5)]
-    notes = faults.Notes(out, 5)
+    notes = Notes(out)
     for i, kind in enumerate(kinds):
         wrong = ['it moved'] * i
         result = Result(i, kind.name, kind.group, kind.reaction.value, 1.0, 0.4 + i)
-        notes.add(replace(result, violations=wrong).plain())
-    faults.Notes(out, 6).add({'index': 0})  # of another campaign
+        notes.add({**replace(result, violations=wrong).plain(), 'seed': 5})
+    notes.add({'index': 0, 'seed': 6})  # of another campaign
+    with out.with_name('faults.json.partial').open('a') as file:
+        file.write('{"index": 1, "se')  # killed while it wrote
     table = tmp_path / 'faults.md'
     arguments = ['--faults', '2', '--seed', '5', '--json', str(out), '--table', str(table)]
     assert main(['bench', 'faults', *arguments]) == 1, 'a rule was broken'
-    assert '2 results of a run that was stopped' in capsys.readouterr().out
+    assert '3 results of a run that was stopped' in capsys.readouterr().out
     told = json.loads(out.read_text())
     assert (told['faults'], told['violations']) == (2, 1)
     assert {row['hold_s_worst'] for row in told['rows']} == {0.4, 1.4}
-    assert not out.with_name('faults.json.partial').exists()
+    left = out.with_name('faults.json.partial').read_text().splitlines()
+    assert [json.loads(line) for line in left] == [{'index': 0, 'seed': 6}]
     assert kinds[1].name in table.read_text()
 
 

@@ -13,7 +13,6 @@ is given.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from vvf.bench.faults_kinds import KINDS, Fault, plan
 from vvf.bench.faults_table import markdown, summarise
+from vvf.bench.notes import Notes
 from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.errors import UserError
 
@@ -54,13 +54,17 @@ def run(args: argparse.Namespace) -> int:
     from vvf.client import refuse_second_graph
 
     check_possible()
-    notes = Notes(args.json, args.seed)
-    done = {line['index'] for line in notes.lines}
+    notes = Notes(args.json)
+    wanted = {fault.index for fault in faults}
+
+    def is_mine(line: dict[str, Any]) -> bool:
+        return bool(line['seed'] == args.seed and line['index'] in wanted)
+
+    results = [line for line in notes.lines if is_mine(line)]
+    done = {line['index'] for line in results}
     todo = [fault for fault in faults if fault.index not in done]
     if todo:
         refuse_second_graph()
-    wanted = {fault.index for fault in faults}
-    results = [line for line in notes.lines if line['index'] in wanted]
     with (
         tempfile.TemporaryDirectory(prefix='vvf-faults-') as scratch,
         progress_bar('faults') as bar,
@@ -68,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         row = bar.add_task('faults', total=len(todo))
         for result in campaign(todo, Path(scratch), bar.console.print):
             results.append(result)
-            notes.add(result)
+            notes.add({**result, 'seed': args.seed})
             for violation in result['violations']:
                 bar.console.print(f'{result["index"]} {result["kind"]}: {violation}', markup=False)
             bar.update(row, advance=1)
@@ -85,33 +89,8 @@ def run(args: argparse.Namespace) -> int:
         {'faults': len(results), 'seed': args.seed, 'violations': violations, 'rows': rows,
          'results': sorted(results, key=lambda result: result['index'])},
     )  # fmt: skip
-    notes.remove()
+    notes.finish(is_mine)
     return int(violations > 0)
-
-
-class Notes:
-    """What is done so far, a line each, beside the JSON file that is to be."""
-
-    def __init__(self, path: Path | None, seed: int) -> None:
-        self._path = path and path.with_name(f'{path.name}.partial')
-        self.lines: list[dict[str, Any]] = []
-        self._seed = seed
-        if self._path is not None and self._path.is_file():
-            lines = [json.loads(line) for line in self._path.read_text('utf-8').splitlines()]
-            self.lines = [line for line in lines if line.pop('seed') == seed]
-            print(f'{len(self.lines)} results of a run that was stopped are in {self._path}')
-
-    def add(self, line: dict[str, Any]) -> None:
-        """Keep the result of one fault."""
-        if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open('a', encoding='utf-8') as file:
-                file.write(json.dumps({**line, 'seed': self._seed}) + '\n')
-
-    def remove(self) -> None:
-        """All is in the JSON file now."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
 
 
 def campaign(

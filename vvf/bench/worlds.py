@@ -11,16 +11,15 @@ run that was stopped goes on where it was if --json is given.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from vvf.bench.notes import Notes
 from vvf.bench.world_runs import IMAGE_SIZE, SeedJob, SeedResult, measure_speed, play_seed
 from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.errors import UserError
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if not all(0.0 <= noise <= 1.0 for noise in args.noises):
         raise UserError('--noises must lie between 0 and 1.')
     os.environ.setdefault('OMP_NUM_THREADS', '1')
-    notes = _Notes(args.json)
+    notes = Notes(args.json)
     outcomes = _outcomes(args, tasks, notes)
     speeds = _speeds(args, tasks, notes) if args.speed_episodes else {}
     rows = [
@@ -84,32 +83,12 @@ def run(args: argparse.Namespace) -> int:
         args.json, {'episodes': args.episodes, 'workers': args.workers, 'image_size': IMAGE_SIZE,
                     'rows': rows}
     )  # fmt: skip
-    notes.remove()
+    counted = {result.job for result in outcomes}
+    notes.finish(lambda line: SeedResult(**line).job in counted if 'seed' in line else bool(speeds))
     return 0
 
 
-class _Notes:
-    """What is done so far, a line each, beside the JSON file that is to be."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path and path.with_name(f'{path.name}.partial')
-        self.lines: list[dict[str, Any]] = []
-        if self._path is not None and self._path.is_file():
-            self.lines = [json.loads(line) for line in self._path.read_text('utf-8').splitlines()]
-            print(f'{len(self.lines)} results of a run that was stopped are in {self._path}')
-
-    def add(self, line: Mapping[str, Any]) -> None:
-        if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open('a', encoding='utf-8') as file:
-                file.write(json.dumps(line) + '\n')
-
-    def remove(self) -> None:
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-
-
-def _outcomes(args: argparse.Namespace, tasks: Sequence[str], notes: _Notes) -> list[SeedResult]:
+def _outcomes(args: argparse.Namespace, tasks: Sequence[str], notes: Notes) -> list[SeedResult]:
     jobs = [
         SeedJob(task, arm, noise, seed)
         for task in tasks
@@ -132,7 +111,7 @@ def _outcomes(args: argparse.Namespace, tasks: Sequence[str], notes: _Notes) -> 
 
 
 def _speeds(
-    args: argparse.Namespace, tasks: Sequence[str], notes: _Notes
+    args: argparse.Namespace, tasks: Sequence[str], notes: Notes
 ) -> dict[tuple[str, str], dict[str, float]]:
     """Speeds of all workers together, each in a fresh process."""
     found = {
