@@ -36,7 +36,7 @@ METRICS_FILE = 'metrics.json'
 GOALS_FILE = 'goals.safetensors'
 _INSTRUCTIONS = 'instructions'
 # Entries that older checkpoints lack, as those were trained; of the kinds that have them.
-_LATER = {'crop_ratio': [0.9, 1.1], 'dropout': 0.0}
+_LATER = {'crop_ratio': [0.9, 1.1], 'dropout': 0.0, 'arms': 1, 'displacements': True}
 
 CONFIGS: dict[str, type[Any]] = {
     'icvf': IcvfConfig,

@@ -57,7 +57,7 @@ def write_policy(folder: Path, arms: int) -> Path:
         image_size=16,
         state_dim=arms,
         action_dim=7 * arms,
-        action_scale=(0.04,) * (7 * arms - 1),
+        arms=arms,
         horizon=2,
         width=4,
         hidden=(16,),

@@ -25,7 +25,8 @@ from vvf_models.data.open import open_episodes
 from vvf_models.errors import UserError
 from vvf_models.evaluation.scoring import encode_frames, episode_values, outcomes
 from vvf_models.evaluation.value_metrics import value_metrics
-from vvf_models.policies.bc import bc_loss, chunk_targets
+from vvf_models.policies.bc import bc_loss
+from vvf_models.policies.chunks import ChunkScale, chunk_targets
 from vvf_models.runtime import load_policy, load_value
 from vvf_models.training import loop, train
 from vvf_models.training.bc import BcLearner
@@ -210,15 +211,27 @@ def test_chunks_stop_at_the_end_of_an_episode():
     actions = np.full((5, 3), 0.1, np.float32)
     actions[:, 2] = (1, 1, 0, 1, 0)
     config = small_bc(action_dim=3, action_scale=(0.1, 0.2))
-    chunks = chunk_targets(actions, np.array([2, 2, 2, 4, 4]), config.horizon, config.action_scale)
+    chunks = chunk_targets(actions, np.array([2, 2, 2, 4, 4]), config)
     np.testing.assert_allclose(chunks[0], [[1, 0.5, 1], [1, 0.5, 1], [1, 0.5, -1]])
     np.testing.assert_allclose(chunks[1], [[1, 0.5, 1], [1, 0.5, -1], [0, 0, -1]])
     np.testing.assert_allclose(chunks[4], [[1, 0.5, -1], [0, 0, -1], [0, 0, -1]])
 
 
+def test_beyond_the_end_both_grippers_stay_and_positions_stay():
+    actions = np.array([[0.1, 1, 0.2, 0], [0.1, 0, 0.2, 1]], np.float32)
+    config = small_bc(action_dim=4, arms=2, action_scale=(0.1,), horizon=3)
+    chunks = chunk_targets(actions, np.array([1, 1]), config)
+    np.testing.assert_allclose(chunks[0], [[1, 1, 2, -1], [1, -1, 2, 1], [0, -1, 0, 1]])
+    again = ChunkScale(config)(torch.from_numpy(chunks[0, :2])).numpy()
+    np.testing.assert_allclose(again, actions, atol=1e-6)
+    positions = small_bc(action_dim=4, arms=2, action_scale=(0.1,), displacements=False)
+    stays = chunk_targets(actions, np.array([1, 1]), positions)
+    np.testing.assert_allclose(stays[1], [[1, -1, 2, 1]] * positions.horizon)
+
+
 def test_bc_loss_by_hand():
     prediction = torch.tensor([[[0.05, 1.0]]], requires_grad=True)
-    loss, info = bc_loss(prediction, torch.zeros(1, 1, 2))
+    loss, info = bc_loss(prediction, torch.zeros(1, 1, 2), torch.tensor([False, True]))
     # Smooth L1 with beta .1: .05^2 / .2 and 1 - .05.
     assert loss.item() == pytest.approx((0.0125 + 0.95) / 2)
     assert float(info['motion_error']) == pytest.approx(0.05)

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from vvf.actions import DELTA_DIM
 from vvf.cli.output import add_json_option, write_json
 from vvf.cli.reading import add_reading_options, read_options
 from vvf.errors import UserError, is_user_error
@@ -279,7 +280,9 @@ def _of_data(args: argparse.Namespace, episodes: Any) -> dict[str, Any]:
         'state_dim': state_dim,
     }
     if args.kind in ('bc', 'cql', 'recap') and first.actions is not None:
-        entries['action_dim'] = int(first.actions.shape[1])
+        entries['action_dim'] = dim = int(first.actions.shape[1])
+        if args.kind != 'cql' and dim % DELTA_DIM == 0:
+            entries['arms'] = dim // DELTA_DIM
     return entries
 
 

@@ -5,36 +5,25 @@ A regression of the next `horizon` clean actions: spatial softmax per camera (ar
 chunks (arXiv 2304.13705), smooth L1. Wants demonstrations whose actions follow from what is seen.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vvf_models.encoders.observation import Normaliser
 from vvf_models.encoders.small import SpatialSoftmaxEncoder
 from vvf_models.model_config import ObservationConfig, TrainingConfig, require
+from vvf_models.policies.chunks import ChunkConfig, ChunkScale, mean_errors
 
 _STATE_LATENT = 64
 _HUBER_BETA = 0.1  # in scaled actions: below it the loss is quadratic
 
 
 @dataclass(frozen=True)
-class BcConfig(TrainingConfig, ObservationConfig):
-    """Everything needed to rebuild and to train a policy.
+class BcConfig(TrainingConfig, ChunkConfig, ObservationConfig):
+    """Everything needed to rebuild and to train a policy."""
 
-    The last entry of an action is the gripper in [0, 1] (1 open); `action_scale` belongs to the
-    entries before it, and one scaled unit should be a large but usual action.
-    """
-
-    # Action.
-    action_dim: int = 7
-    horizon: int = 6
-    action_scale: tuple[float, ...] = (0.045, 0.045, 0.045, 0.3, 0.3, 0.3)  # m and rad
-    dt: float = 0.2  # seconds per step of a chunk
     # Network.
     width: int = 32
     hidden: int = 256
@@ -60,20 +49,11 @@ class BcConfig(TrainingConfig, ObservationConfig):
         super().__post_init__()
         self.check_training()
         require(self.image_size % 4 == 0, '"image_size" must be a multiple of 4')
-        require(
-            len(self.action_scale) == self.action_dim - 1,
-            f'"action_scale" must have {self.action_dim - 1} entries, one for each entry of an '
-            'action but the gripper',
-        )
-        require(
-            min(self.action_scale, default=1.0) > 0, 'every entry of "action_scale" must be above 0'
-        )
+        self.check_chunks()
 
 
 class BcPolicy(nn.Module):
     """The policy network."""
-
-    action_scale: Tensor
 
     def __init__(self, config: BcConfig) -> None:
         """Builds the network."""
@@ -96,7 +76,7 @@ class BcPolicy(nn.Module):
             nn.Linear(config.hidden, config.horizon * config.action_dim),
         )
         self.normalise = Normaliser(config)
-        self.register_buffer('action_scale', torch.tensor(config.action_scale), persistent=False)
+        self.actions = ChunkScale(config)
 
     def forward(
         self, images: list[Tensor], state: Tensor | None, hide_state: Tensor | None = None
@@ -122,55 +102,19 @@ class BcPolicy(nn.Module):
         chunk: Tensor = self.head(torch.cat(parts, -1)).float()
         return chunk.view(-1, self.config.horizon, self.config.action_dim)
 
-    def actions(self, chunk: Tensor) -> Tensor:
-        """Scaled chunks to actions in SI units, the gripper in [0, 1]."""
-        gripper = ((chunk[..., -1:] + 1) / 2).clamp(0, 1)
-        return torch.cat([chunk[..., :-1] * self.action_scale, gripper], -1)
 
-
-def chunk_targets(
-    actions: NDArray[np.float32],
-    last: NDArray[np.int64],
-    horizon: int,
-    action_scale: Sequence[float],
-) -> NDArray[np.float32]:
-    """The scaled chunk that starts at each frame.
-
-    Beyond the end of an episode nothing moves and the gripper stays as it was.
-
-    Args:
-        actions: (N, A), SI units, gripper in [0, 1].
-        last: (N,) last frame of each frame's episode.
-        horizon: Actions per chunk.
-        action_scale: (A - 1,) what a scaled unit is, of all entries but the gripper.
-
-    Returns:
-        (N, horizon, A).
-    """
-    index = np.arange(len(actions))[:, None] + np.arange(horizon)
-    beyond = index > last[:, None]
-    chunks: NDArray[np.float32] = actions[np.minimum(index, last[:, None])]
-    chunks[..., :-1][beyond] = 0
-    chunks[..., :-1] /= np.array(action_scale, np.float32)
-    chunks[..., -1] = chunks[..., -1] * 2 - 1
-    return chunks
-
-
-def bc_loss(prediction: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def bc_loss(prediction: Tensor, target: Tensor, grips: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Smooth L1 between scaled chunks.
 
     Args:
         prediction: (B, horizon, A), with gradient.
         target: The same shape.
+        grips: (A,) bool, which entries are grippers.
 
     Returns:
         The mean loss, and it, the error of the motion and that of the gripper for logging.
     """
     error = functional.smooth_l1_loss(prediction, target, beta=_HUBER_BETA, reduction='none')
     loss = error.mean()
-    difference = (prediction.detach() - target).abs()
-    return loss, {
-        'loss': loss.detach(),
-        'motion_error': difference[..., :-1].mean(),
-        'gripper_error': difference[..., -1].mean() / 2,
-    }
+    motion, gripper = mean_errors(prediction, target, grips)
+    return loss, {'loss': loss.detach(), 'motion_error': motion, 'gripper_error': gripper}

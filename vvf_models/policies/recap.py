@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from vvf_models.encoders.observation import Normaliser
 from vvf_models.encoders.small import SpatialSoftmaxEncoder
 from vvf_models.model_config import ObservationConfig, TrainingConfig, require
+from vvf_models.policies.chunks import ChunkConfig, ChunkScale
 from vvf_models.policies.cql_networks import ToldMlp
 from vvf_models.policies.flow import guided, integrate
 from vvf_models.policies.tasks import TASK_VECTORS, embed_tasks, task_dim
@@ -37,18 +38,9 @@ LEARN_FROM = ('all', 'positive', 'successes')
 
 
 @dataclass(frozen=True)
-class RecapConfig(TrainingConfig, ObservationConfig):
-    """Everything needed to rebuild and to train a policy.
+class RecapConfig(TrainingConfig, ChunkConfig, ObservationConfig):
+    """Everything needed to rebuild and to train a policy."""
 
-    The last entry of an action is the gripper in [0, 1] (1 open); `action_scale` belongs to the
-    entries before it, and one scaled unit should be a large but usual action.
-    """
-
-    # Action.
-    action_dim: int = 7
-    horizon: int = 6
-    action_scale: tuple[float, ...] = (0.045, 0.045, 0.045, 0.3, 0.3, 0.3)  # m and rad
-    dt: float = 0.2  # seconds per step of a chunk
     # Conditioning.
     task_vector: str = 'one-hot'  # or 'language': the sentence encoder's 384 numbers
     task_slots: int = 0  # places of a one-hot vector; 0: as many as there are tasks
@@ -82,14 +74,7 @@ class RecapConfig(TrainingConfig, ObservationConfig):
         super().__post_init__()
         self.check_training()
         require(self.image_size % 4 == 0, '"image_size" must be a multiple of 4')
-        require(
-            len(self.action_scale) == self.action_dim - 1,
-            f'"action_scale" must have {self.action_dim - 1} entries, one for each entry of an '
-            'action but the gripper',
-        )
-        require(
-            min(self.action_scale, default=1.0) > 0, 'every entry of "action_scale" must be above 0'
-        )
+        self.check_chunks()
         require(min(self.hidden, default=0) >= 1, '"hidden" must have sizes of at least 1')
         require(self.flow_steps >= 1, '"flow_steps" must be at least 1')
         require(0 <= self.indicator_dropout <= 1, '"indicator_dropout" must lie in [0, 1]')
@@ -106,7 +91,6 @@ class RecapConfig(TrainingConfig, ObservationConfig):
 class RecapPolicy(nn.Module):
     """The policy network."""
 
-    action_scale: Tensor
     frequencies: Tensor
 
     def __init__(self, config: RecapConfig) -> None:
@@ -128,7 +112,7 @@ class RecapPolicy(nn.Module):
         self.flow = ToldMlp(size, _TIME_DIM + _INDICATOR_DIM, flat, config.hidden)
         self.velocity_head = nn.Linear(config.hidden[-1], flat)
         self.normalise = Normaliser(config)
-        self.register_buffer('action_scale', torch.tensor(config.action_scale), persistent=False)
+        self.actions = ChunkScale(config)
         octaves = torch.linspace(math.log(_LOWEST), math.log(_HIGHEST), _TIME_DIM // 2)
         self.register_buffer('frequencies', octaves.exp(), persistent=False)
 
@@ -214,8 +198,3 @@ class RecapPolicy(nn.Module):
             return guided(found[0], found[1], beta) if both else found[0]
 
         return integrate(velocity, noise, config.flow_steps)
-
-    def actions(self, chunk: Tensor) -> Tensor:
-        """Scaled chunks to actions in SI units, the gripper in [0, 1]."""
-        gripper = ((chunk[..., -1:] + 1) / 2).clamp(0, 1)
-        return torch.cat([chunk[..., :-1] * self.action_scale, gripper], -1)

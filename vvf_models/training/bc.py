@@ -9,7 +9,8 @@ from torch import Tensor
 
 from vvf_models.data.frames import FAILURE, FrameStore
 from vvf_models.errors import UserError
-from vvf_models.policies.bc import BcConfig, BcPolicy, bc_loss, chunk_targets
+from vvf_models.policies.bc import BcConfig, BcPolicy, bc_loss
+from vvf_models.policies.chunks import chunk_targets
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, Learner
 
@@ -33,9 +34,7 @@ class BcLearner(Learner):
         """Scales the targets."""
         super().__init__(model, config, store, episodes, seed)
         assert store.actions is not None
-        self.targets = torch.from_numpy(
-            chunk_targets(store.actions, store.last, config.horizon, config.action_scale)
-        )
+        self.targets = torch.from_numpy(chunk_targets(store.actions, store.last, config))
         names = ('training', 'held_out')
         self.frames = {n: store.frames_of(e) for n, e in zip(names, episodes, strict=True)}
 
@@ -51,7 +50,8 @@ class BcLearner(Learner):
         if store.actions.shape[1] != config.action_dim:
             raise UserError(
                 f'The episodes have actions of {store.actions.shape[1]} numbers, the '
-                f'configuration says {config.action_dim}; set "action_dim" and "action_scale".'
+                f'configuration says {config.action_dim}; set "action_dim", "arms" and '
+                '"action_scale".'
             )
         training, held_out = store.split(config.held_out_fraction, seed)
         if config.successes_only:
@@ -72,4 +72,4 @@ class BcLearner(Learner):
         device = batch.images[0].device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.config.bfloat16):
             prediction = self.active(batch.images, batch.state, batch.hide_state)
-        return bc_loss(prediction, batch.data['target'])
+        return bc_loss(prediction, batch.data['target'], self.model.actions.grips)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vvf_models.data.frames import FAILURE, FrameStore
 from vvf_models.errors import UserError
-from vvf_models.policies.bc import chunk_targets
+from vvf_models.policies.chunks import chunk_targets
 from vvf_models.policies.flow import draw_time, flow_loss, interpolate
 from vvf_models.policies.recap import DROPPED, RecapConfig, RecapPolicy
 from vvf_models.training.common import with_state_statistics
@@ -38,9 +38,7 @@ class RecapLearner(Learner):
         """Scales the targets."""
         super().__init__(model, config, store, episodes, seed)
         assert store.actions is not None
-        self.targets = torch.from_numpy(
-            chunk_targets(store.actions, store.last, config.horizon, config.action_scale)
-        )
+        self.targets = torch.from_numpy(chunk_targets(store.actions, store.last, config))
         self.improving = torch.from_numpy(store.improving.astype(np.int64))
         names = sorted(set(store.instructions))
         self.task = np.array([names.index(text) for text in store.instructions])
@@ -64,7 +62,8 @@ class RecapLearner(Learner):
         if store.actions.shape[1] != config.action_dim:
             raise UserError(
                 f'The episodes have actions of {store.actions.shape[1]} numbers, the '
-                f'configuration says {config.action_dim}; set "action_dim" and "action_scale".'
+                f'configuration says {config.action_dim}; set "action_dim", "arms" and '
+                '"action_scale".'
             )
         if (config.is_told or config.learn_from == 'positive') and (store.improving < 0).any():
             raise UserError(
@@ -99,6 +98,7 @@ class RecapLearner(Learner):
             tasks=earlier.tasks,
             task_slots=earlier.task_slots,
             action_scale=earlier.action_scale,
+            arms=earlier.arms,
             state_mean=earlier.state_mean if same_state else (),
             state_std=earlier.state_std if same_state else (),
         )
