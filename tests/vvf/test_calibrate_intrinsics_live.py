@@ -27,6 +27,7 @@ from vvf.calibration import live
 from vvf.calibration.charuco import Charuco
 from vvf.cli.main import main
 from vvf.environment import ros_environment
+from vvf.errors import UserError
 from vvf.images import fill_compressed, fill_image, to_rgb
 from vvf.processes import PARENT
 from vvf.sources import VideoSource
@@ -259,3 +260,18 @@ def test_a_topic_that_nobody_publishes(
     monkeypatch.setattr(live, '_LOOK_FOR_S', 0.5)
     assert main(['calibrate', 'intrinsics', '/elsewhere/image_raw', *BOARD]) == 2
     assert 'there is no file /elsewhere/image_raw' in capsys.readouterr().err
+
+
+def test_a_topic_whose_images_cannot_be_read(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = '/cam/depth'
+    publisher = graph.node.create_publisher(Image, topic, qos_profile_sensor_data)
+    depth = Image(height=4, width=4, encoding='16UC1', step=8, data=bytes(32))
+    with live.CaptureNode(domain=DOMAIN) as node:
+        pictures = node.take(topic)
+        shown = iter(pictures)
+        while not pictures.unreadable:
+            publisher.publish(depth)
+            assert next(shown) is None
+        monkeypatch.setattr(live, '_FIRST_WITHIN_S', 0.0)
+        with pytest.raises(UserError, match=f"^{topic}: image encoding '16UC1' is depth"):
+            next(shown)

@@ -156,23 +156,28 @@ class TopicPictures:
         """Yield pictures without end; `None` while none comes.
 
         Raises:
-            UserError: none comes from the beginning.
+            UserError: none comes from the beginning, or none that can be read.
         """
         began, seen = time.monotonic(), False
         while True:
             self._node.wait()
-            message, self._newest = self._newest, None
-            if message is None:
-                if not seen and time.monotonic() - began > _FIRST_WITHIN_S:
-                    raise UserError(f'no image comes on {self._topic}: is the camera running?')
-                yield None
-                continue
-            seen = True
-            stamp = seconds(message.header.stamp) or time.monotonic()
-            try:
-                image = to_rgb(message)
-            except ImageError as error:
-                self.unreadable = [f'{self._topic}: {error}']
-                yield None
-                continue
-            yield Picture(f'{stamp:.3f} s', image, stamp)
+            picture = self._take()
+            seen = seen or picture is not None
+            if not seen and time.monotonic() - began > _FIRST_WITHIN_S:
+                raise UserError(
+                    f'{self.unreadable[0]}.'
+                    if self.unreadable
+                    else f'no image comes on {self._topic}: is the camera running?'
+                )
+            yield picture
+
+    def _take(self) -> Picture | None:
+        message, self._newest = self._newest, None
+        if message is None:
+            return None
+        stamp = seconds(message.header.stamp) or time.monotonic()
+        try:
+            return Picture(f'{stamp:.3f} s', to_rgb(message), stamp)
+        except ImageError as error:
+            self.unreadable = [f'{self._topic}: {error}']
+            return None
