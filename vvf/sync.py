@@ -135,7 +135,7 @@ class Synchroniser:
             self._last = stamp_ns
             self._pending.append((stamp_ns, payload))
         elif topic in self._history:
-            self._history[topic].append((stamp_ns, payload))
+            _insert(self._history[topic], stamp_ns, payload)
             self._refused.pop(topic, None)
         else:
             return []
@@ -227,6 +227,16 @@ class Synchroniser:
                 messages[topic] = found[1]
         self.accepted += 1
         return Observation(stamp, images, messages)
+
+
+def _insert(history: deque[tuple[int, Any]], stamp: int, payload: Any) -> None:
+    """Keep messages in the order of their stamps, in which nearly all of them come."""
+    later = []
+    while history and history[-1][0] > stamp:
+        later.append(history.pop())
+    history.append((stamp, payload))
+    # What is ahead by far was stamped by a clock that has been set since.
+    history.extend(message for message in reversed(later) if message[0] < stamp + _RESTART_NS)
 
 
 def _at_or_before(history: deque[tuple[int, Any]], stamp: int) -> tuple[int, Any] | None:

@@ -51,6 +51,22 @@ def test_what_belongs_to_a_frame_may_be_recorded_in_any_order() -> None:
         assert seen.messages == {JOINTS: (JOINTS, 95), POSE: (POSE, 95)}
 
 
+def test_messages_of_a_topic_may_come_in_any_order() -> None:
+    for order in itertools.permutations([(JOINTS, 90), (JOINTS, 96), (JOINTS, 99), (JOINTS, 108)]):
+        sync = Synchroniser(TASK)
+        assert not feed(sync, (POSE, 95), (WRIST, 100), *order)
+        (seen,) = feed(sync, (SHOULDER, 100), (POSE, 105))
+        assert seen.messages[JOINTS] == (JOINTS, 99)
+
+
+def test_a_clock_that_was_ahead_is_forgotten_when_it_is_set() -> None:
+    sync = Synchroniser(TASK)
+    feed(sync, (JOINTS, 60_000), (JOINTS, 95), (POSE, 95), (WRIST, 100))
+    (seen,) = feed(sync, (SHOULDER, 100), (POSE, 105))
+    assert seen.messages[JOINTS] == (JOINTS, 95)
+    assert [stamp // MS for stamp, _ in sync._history[JOINTS]] == [95]
+
+
 def test_live_a_frame_waits_for_no_later_one() -> None:
     sync = live(90, rate=33)
     (seen,) = feed(sync, (JOINTS, 95), (POSE, 95), (SHOULDER, 100))

@@ -208,7 +208,7 @@ def _action(
             f'{path}: the actions are not those of the task ({spec.kind} of {spec.dim} numbers): '
             'choose another task with --task'
         )
-    if rows is None or not np.isfinite(rows).all() or not message.dt > 0:
+    if rows is None or not np.isfinite(rows).all() or not 1e-4 <= message.dt < 1e3:
         raise UserError(f'{path}: an action is malformed: leave the bag out')
     steps = rows.astype(np.float32)
     return RecordedAction(stamp, steps, round(float(message.dt) * 1e9))
