@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -261,8 +263,8 @@ def test_an_image_with_its_joints_gives_the_same(
         ('nowhere', ['--save', 'x.png'], 'is neither a bag, an image, nor a topic'),
         ('bag', [], 'where the picture goes with --save'),
         ('bag', ['--save', 'x.gif'], 'has to end in .png or .mp4'),
-        ('image.png', ['--save', 'x.png'], 'give --joints: 6 angles'),
-        ('image.png', ['--save', 'x.png', '--joints', '1,2'], 'give --joints: 6 angles'),
+        ('image.png', ['--save', 'x.png'], '6 angles in rad: --joints=Q1,Q2'),
+        ('image.png', ['--save', 'x.png', '--joints', '1,2'], '6 angles in rad: --joints=Q1,Q2'),
         ('image.png', ['--save', 'x.png', '--handeye', 'no.yaml'], 'no.yaml cannot be read'),
         ('image.png', ['--save', 'x.png', '--chessboard', '9x6', '--square', '0.02',
                        '--joints', '0,0,0,0,0,0'], 'does not say where the board is'),
@@ -273,6 +275,20 @@ def test_what_is_wrong_is_said(
 ) -> None:
     assert main([*words(files, str(files / source)), *more]) == USER_ERROR
     assert sentence in capsys.readouterr().err
+
+
+def test_the_examples_have_angles_that_may_be_negative() -> None:
+    from vvf.cli.calibrate_check import add_arguments
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    guide = (Path(__file__).parents[2] / 'docs' / 'calibration.md').read_text()
+    for text in (parser.format_help(), guide):
+        line = text.replace('\\\n', ' ').split('vvf calibrate check photo.png')[1].splitlines()[0]
+        given = parser.parse_args(['photo.png', *shlex.split(line)]).joints
+        angles = [float(word) for word in given.split(',')]
+        assert len(angles) == 7
+        assert angles[0] < 0
 
 
 def test_another_size_than_was_calibrated_is_refused(

@@ -33,7 +33,7 @@ examples:
       --handeye calibration/table/front_handeye.yaml --save check.mp4
   vvf calibrate check /front/image_raw --robot wx250s --joint-topic /wx250s/joint_states \\
       --intrinsics front.yaml --handeye front_handeye.yaml      # shows /vvf/calibration/check
-  vvf calibrate check photo.png --robot fr3 --joints 0,0.15,0,-2.4,0,2.55,0.785 \\
+  vvf calibrate check photo.png --robot fr3 --joints=-0.5,0.15,0,-2.4,0,2.55,0.785 \\
       --intrinsics front.yaml --handeye front_handeye.yaml --save check.png
 """
 _TELL_S = 2.0
@@ -53,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--robot', choices=('wx250s', 'fer', 'fr3'), help="[the bag's]")
     parser.add_argument('--side', choices=('left', 'right'), default='', help='of two arms')
     parser.add_argument('--camera', default='', help='of a bag: its name or its image topic')
-    parser.add_argument('--joints', metavar='Q1,Q2,...', help='of an image: joint angles, rad')
+    parser.add_argument('--joints', metavar='Q1,Q2,...', help='of an image: joint angles, rad; '
+                        'with =, as the first may be negative: --joints=-0.5,0.15,...')  # fmt: skip
     parser.add_argument('--joint-topic', default='', help='[of a bag: the one with the joints; '
                         'live: /joint_states]')  # fmt: skip
     parser.add_argument('--table', type=float, default=0.0, metavar='M',
@@ -118,7 +119,7 @@ def _run_image(args: argparse.Namespace, path: Path, arm: Robot, checker: Checke
         angles = []
     joints = arm.joints(names, angles) if len(angles) == len(names) else None
     if joints is None:
-        raise UserError(f'of an image, give --joints: {len(names)} angles in rad, as Q1,Q2,...')
+        raise UserError(f'of an image, give {len(names)} angles in rad: --joints=Q1,Q2,...')
     _save(args.save, checker.check(read_image(path), joints, str(path)))
 
 
