@@ -51,6 +51,7 @@ class ArmTeam:
     def __init__(self, units: Sequence[ArmUnit]) -> None:
         self.units = tuple(units)
         self._refusals: Counter[Reason] = Counter()
+        self._troubled: set[str] = set()
 
     @property
     def mode(self) -> Mode:
@@ -98,10 +99,21 @@ class ArmTeam:
         """Send each arm's command; none moves on while another one cannot."""
         stuck = any(unit.held_up for unit in self.units)
         hold = stuck or bool(self.stale(now))
+        self._halt_others()
         for unit in self.units:
             if stuck:
                 unit.gate.give_up()
             unit.act(now, dt, hold=hold)
+
+    def _halt_others(self) -> None:
+        """An arm that is newly in trouble ends what the others do by themselves."""
+        # An arm that makes ready is held up as well, but is no trouble to another that does so.
+        troubled = {u.side for u in self.units if u.held_up and not u.driver.busy()}
+        if troubled - self._troubled:
+            for unit in self.units:
+                if unit.side not in troubled:
+                    unit.driver.halt()
+        self._troubled = troubled
 
     # -- what comes in ---------------------------------------------------------------------
 
@@ -162,6 +174,7 @@ class ArmTeam:
         """Hold all arms until `reset`."""
         for unit in self.units:
             unit.gate.emergency_stop()
+            unit.driver.halt()
 
     def reset(self) -> None:
         """Leave the emergency stop."""

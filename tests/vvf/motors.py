@@ -26,6 +26,7 @@ class Motors:
         heard: whether there is a reading at all.
         silent: whether readings stay what they were.
         said: what `prepare` answers.
+        prepares: whether its trouble is only that it prepares.
     """
 
     position: np.ndarray = field(default_factory=lambda: LIMITS.home.copy())
@@ -36,7 +37,9 @@ class Motors:
     heard: bool = True
     clock: float | None = None
     said: str | None = None
+    prepares: bool = False
     recoveries: int = 0
+    halts: int = 0
     closed: bool = False
     commands: list[Command] = field(default_factory=list)
 
@@ -61,6 +64,12 @@ class Motors:
 
     def prepare(self) -> str | None:
         return self.said
+
+    def busy(self) -> bool:
+        return self.prepares
+
+    def halt(self) -> None:
+        self.halts += 1
 
     def close(self) -> None:
         self.closed = True

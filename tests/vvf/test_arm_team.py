@@ -352,6 +352,31 @@ def test_a_fault_of_one_ends_the_other_ones_way_home(pair: Table) -> None:
     assert pair.team.at_rest, 'both may be left as they are'
 
 
+def test_trouble_of_one_halts_what_the_other_does_by_itself(pair: Table) -> None:
+    left, right = pair.motors
+    for motors in pair.motors:
+        motors.trouble, motors.prepares = 'moves home', True
+    pair.tick(3)
+    left.trouble, left.prepares = '', False
+    pair.tick(3)
+    assert (left.halts, right.halts) == (0, 0), 'who is ready first does not halt the other'
+    left.trouble = 'limp'
+    pair.tick(3)
+    assert (left.halts, right.halts) == (0, 1), 'what is halted once needs no more'
+    left.trouble = ''
+    pair.tick(3)
+    left.trouble = 'limp'
+    pair.tick(3)
+    assert (left.halts, right.halts) == (0, 2)
+
+
+def test_an_emergency_stop_halts_what_drivers_do_by_themselves(pair: Table) -> None:
+    pair.motors[0].trouble, pair.motors[0].prepares = 'moves home', True
+    pair.tick()
+    pair.team.emergency_stop()
+    assert [motors.halts for motors in pair.motors] == [1, 1]
+
+
 def test_a_task_of_another_width_is_refused() -> None:
     with pytest.raises(UserError, match='2 x wx250s has 14 numbers'):
         make_team(load_task('pick_place'), LIMITS, MaxAges(), {'left': Motors(), 'right': Motors()})

@@ -62,6 +62,18 @@ class ArmDriver(Protocol):
         """
         ...
 
+    def busy(self) -> bool:
+        """Whether `fault` says nothing but that the arm makes ready by itself, after `prepare`."""
+        ...
+
+    def halt(self) -> None:
+        """End at once what goes on without `write`: a move of `prepare`, a gripper's goal.
+
+        Called in an emergency stop, and when another arm of the table is held up; also in a fault,
+        and more than once. What is halted is not taken up again by itself.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of the hardware."""
         ...

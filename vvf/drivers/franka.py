@@ -138,6 +138,13 @@ class FrankaDriver:
         """Nothing of its own: the node moves the arm home."""
         return None
 
+    def busy(self) -> bool:
+        """`prepare` begins nothing."""
+        return False
+
+    def halt(self) -> None:
+        """The last trajectory stops by itself, where it leads."""
+
     def close(self) -> None:
         """Brake and hold; the hand keeps what it holds."""
         if self._streaming:

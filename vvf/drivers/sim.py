@@ -166,6 +166,13 @@ class SimDriver:
         """A new layout; says which seed it has."""
         return self._table.renew() if self._index == 0 else ''
 
+    def busy(self) -> bool:
+        """A new layout is there at once."""
+        return False
+
+    def halt(self) -> None:
+        """Nothing goes on by itself."""
+
     def close(self) -> None:
         """Free the renderer."""
         if self._last:

@@ -110,16 +110,23 @@ class WidowXDriver:
 
     def fault(self) -> str:
         """What is wrong and what to do, in one sentence; '' while all is well."""
-        now = time.monotonic()
+        problem = self._trouble()
+        if problem:
+            return problem
         if self._move is not None:
             return f'{self._who} is moved home by interbotix_xs_modules'
+        return '' if self._is_set_up else f'{self._who}: it is being set up'
+
+    def _trouble(self) -> str:
+        """The fault, but for what is only not through yet."""
+        now = time.monotonic()
         if now - self._heard_at > self.stale_s:
             return f"{self._who} sends no joint states: start the vendor's node (`{self._launch}`)"
         if self._bad and now - self._good_at > self.stale_s:
             return f'{self._who}: {self._bad}'
-        if not self._is_set_up:
-            return f'{self._who}: {self._problem or "it is being set up"}'
-        problem = self._motors.health.problem() or self._motor_problem
+        problem = self._problem
+        if self._is_set_up:
+            problem = self._motors.health.problem() or self._motor_problem
         return f'{self._who}: {problem}' if problem else ''
 
     def recover(self) -> None:
@@ -139,6 +146,21 @@ class WidowXDriver:
         self._talk.cancel()
         self._move = ModulesMove('home', self._limits.name, self.options.namespace)
         return f'{self._who} moves home by interbotix_xs_modules'
+
+    def busy(self) -> bool:
+        """Whether it moves home by the vendor's class, or is set up again after that."""
+        return not (self._is_set_up or self._trouble())
+
+    def halt(self) -> None:
+        """End the vendor's move: hold where the arm is measured."""
+        if self._move is not None:
+            self._move.kill()
+            self._hold_measured()
+
+    def _hold_measured(self) -> None:
+        if self._reading is not None:
+            positions = self._reading.position.tolist()
+            self._arm_commands.publish(self._joint_group(name=GROUP, cmd=positions))
 
     def close(self) -> None:
         """Say nothing more. Torque stays on: an arm that is let go of falls."""
@@ -176,6 +198,8 @@ class WidowXDriver:
             failure = self._move.poll()
             if failure is None:
                 return
+            if self._move.killed:
+                self._hold_measured()  # in case it got a last command through
             self._move = None
             if failure:
                 self._node.get_logger().error(f'{self._who} was not moved home: {failure}')

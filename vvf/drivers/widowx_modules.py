@@ -29,9 +29,13 @@ class ModulesMove:
         model: of the robot, such as `wx250s`.
         namespace: of the vendor's node.
         seconds: that the move takes.
+
+    Attributes:
+        killed: whether it was to end at once.
     """
 
     def __init__(self, pose: str, model: str, namespace: str, seconds: float = 3.0) -> None:
+        self.killed = False
         self._said = tempfile.TemporaryFile('w+', encoding='utf-8')  # noqa: SIM115
         words = [pose, '--model', model, '--namespace', namespace, '--seconds', str(seconds)]
         self._process = subprocess.Popen(
@@ -50,6 +54,14 @@ class ModulesMove:
         lines = [line for line in self._said.read().splitlines() if line.strip()]
         self._said.close()
         return '' if code == 0 else (lines or [f'exit code {code}'])[-1]
+
+    def kill(self) -> None:
+        """End the process, which sends nothing more then; what it has sent, the motors carry out.
+
+        Not by a signal that rclpy catches: the vendor's class would go on with the next step.
+        """
+        self.killed = True
+        self._process.kill()
 
     def stop(self) -> None:
         """Do not wait for the end of the move, which the motors carry out by themselves."""
