@@ -77,6 +77,26 @@ def test_the_command_writes_numbers_yaml_and_picture(
     assert out.read_text() == before
 
 
+def test_poses_are_kept_when_they_are_refused_and_never_lost(
+    poses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = json.loads(poses.read_text())
+    data['poses'] = data['poses'][:2]
+    poses.write_text(json.dumps(data))
+    kept = tmp_path / 'new' / 'kept.json'
+    words = ['calibrate', 'handeye', str(poses), '--setup', SETUP, '--save-poses', str(kept)]
+    assert main(words) == USER_ERROR
+    assert 'needs 3 poses at least' in capsys.readouterr().err
+    assert read_poses(kept).gripper == pytest.approx(read_poses(poses).gripper)
+    kept.write_text('of another day')
+    assert main(words) == USER_ERROR
+    assert f'{kept} exists' in capsys.readouterr().err
+    assert kept.read_text() == 'of another day'
+    assert main([*words, '--overwrite']) == USER_ERROR
+    assert len(read_poses(kept)) == 2
+    assert list(kept.parent.iterdir()) == [kept]
+
+
 def test_poses_survive_writing_and_moveits_layout_is_read(tmp_path: Path) -> None:
     pairs = make_pairs(4, 'eye-in-hand')
     write_poses(tmp_path / 'ours.json', pairs)

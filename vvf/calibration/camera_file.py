@@ -62,8 +62,8 @@ def camera_yaml(
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1 << 16)
 
 
-def write_camera_yaml(path: Path, text: str, *, overwrite: bool = False) -> None:
-    """Write such a text; the file is there whole or not at all.
+def write_whole(path: Path, text: str, *, overwrite: bool = False) -> None:
+    """Write a text; the file is there whole or not at all.
 
     Raises:
         UserError: there is such a file already, and it is not to be overwritten.
@@ -76,9 +76,9 @@ def write_camera_yaml(path: Path, text: str, *, overwrite: bool = False) -> None
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
-    """Raise UserError where a calibration would be lost."""
+    """Raise UserError where an earlier file would be lost."""
     if path.is_dir():
-        raise UserError(f'{path} is a folder: give the name of a file, such as {path}/camera.yaml.')
+        raise UserError(f'{path} is a folder: give the name of a file in it.')
     if path.exists() and not overwrite:
         raise UserError(f'{path} exists: choose another name, or add --overwrite.')
 

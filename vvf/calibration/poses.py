@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
+from vvf.calibration.camera_file import write_whole
 from vvf.errors import UserError
 
 Poses = npt.NDArray[np.float64]
@@ -98,8 +99,12 @@ def read_poses(path: str | Path) -> PosePairs:
     return PosePairs(gripper, board, names, base, hand, camera)
 
 
-def write_poses(path: str | Path, pairs: PosePairs) -> None:
-    """Write pairs as the JSON that `read_poses` reads."""
+def write_poses(path: str | Path, pairs: PosePairs, *, overwrite: bool = False) -> None:
+    """Write pairs as the JSON that `read_poses` reads; it is there whole or not at all.
+
+    Raises:
+        UserError: There is such a file already, and it is not to be overwritten.
+    """
     both = (pairs.gripper, pairs.base_frame), (pairs.board, pairs.camera_frame)
     poses = [
         {
@@ -109,8 +114,7 @@ def write_poses(path: str | Path, pairs: PosePairs) -> None:
         for i in range(len(pairs))
     ]
     content = {'gripper_frame': pairs.gripper_frame, 'poses': poses}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(content, indent=1) + '\n', 'utf-8')
+    write_whole(Path(path), json.dumps(content, indent=1) + '\n', overwrite=overwrite)
 
 
 def plain_pose(pose: Poses) -> dict[str, list[float]]:

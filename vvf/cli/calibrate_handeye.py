@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     result.add_argument('--child', help="the camera's optical frame")
     result.add_argument('--out', type=Path, metavar='YAML',
                         help='calibration/RIG/CAMERA_handeye.yaml')  # fmt: skip
-    result.add_argument('--overwrite', action='store_true', help='replace an earlier result')
+    result.add_argument('--overwrite', action='store_true', help='replace earlier files')
     result.add_argument('--picture', type=Path, metavar='PNG', help='residuals and tilts')
     add_json_option(result)  # type: ignore[arg-type]
 
@@ -74,8 +74,9 @@ def run(args: argparse.Namespace) -> int:
     from vvf.calibration.handeye_halfturn import from_one_end
     from vvf.calibration.poses import read_poses, write_poses
 
-    if args.out is not None:
-        check_free(args.out, overwrite=args.overwrite)
+    for path in (args.out, args.save_poses):
+        if path is not None:
+            check_free(path, overwrite=args.overwrite)
     if sum(given is not None for given in (args.poses, args.bag, args.images)) != 1:
         raise UserError('give one of POSES.json, --bag and --images.')
     if args.poses is not None:
@@ -95,9 +96,10 @@ def run(args: argparse.Namespace) -> int:
             'board': str(board),
             'intrinsics_sha256': _sha256(args.intrinsics),
         }
+    if args.save_poses is not None:  # before they are refused: that is when one looks at them
+        write_poses(args.save_poses, pairs, overwrite=args.overwrite)
+        print(f'wrote {args.save_poses}')
     result = calibrate(pairs, args.setup)
-    if args.save_poses is not None:
-        write_poses(args.save_poses, pairs)
     place = place_of(result, *_frames(args, pairs))
     advice = advise(pairs, result)
     _print(pairs, result, advice)
