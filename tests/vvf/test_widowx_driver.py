@@ -180,14 +180,18 @@ class InterbotixManipulatorXS:
 """
 
 
+def has_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    package = tmp_path / 'interbotix_xs_modules' / 'xs_robot'
+    package.mkdir(parents=True)
+    (package / 'arm.py').write_text(source)
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=':')
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(DOMAIN))
+
+
 def test_the_vendors_class_moves_home_in_a_process(
     sdk: XsSdk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = tmp_path / 'interbotix_xs_modules' / 'xs_robot'
-    package.mkdir(parents=True)
-    (package / 'arm.py').write_text(MODULE)
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=':')
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(DOMAIN))
+    has_module(tmp_path, monkeypatch, MODULE)
     bench = Bench(sdk, backend='interbotix_modules')
     bench.ready()
     sdk.events.clear()
@@ -198,6 +202,31 @@ def test_the_vendors_class_moves_home_in_a_process(
     assert sdk.events == ['modes arm position time']
     bench.ready()
     assert 'modes arm position velocity' in sdk.events
+    bench.close()
+
+
+def test_a_halt_ends_the_move_of_the_vendors_class_and_holds_where_the_arm_is(
+    sdk: XsSdk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = 'return self.group.wait_for_all_acked() and rclpy.spin(self.node)'
+    last = 'return self.group.wait_for_all_acked()'
+    has_module(tmp_path, monkeypatch, MODULE.replace(last, goes_on))
+    bench = Bench(sdk, backend='interbotix_modules')
+    bench.ready()
+    bench.driver.halt()  # of what does not move by itself: nothing is sent
+    assert bench.driver.prepare()
+    bench.wait(lambda: sdk.commands)
+    np.testing.assert_allclose(sdk.commands, [load_limits('wx250s').home])
+    bench.wait(lambda: bench.driver.read().position[1] > SLEEP[1] + 0.1)
+    assert bench.driver.busy()
+    bench.driver.halt()
+    here = bench.driver.read().position
+    assert np.abs(here - load_limits('wx250s').home).max() > 0.1, 'on the way'
+    bench.ready()
+    assert not bench.driver.busy()
+    bench.wait(lambda: len(sdk.commands) == 3)  # at once, and when the process has ended
+    np.testing.assert_allclose(sdk.commands[1], here)
+    np.testing.assert_allclose(sdk.commands[2], here, atol=0.2)
     bench.close()
 
 

@@ -53,6 +53,8 @@ class ModulesMove:
         self._said.seek(0)
         lines = [line for line in self._said.read().splitlines() if line.strip()]
         self._said.close()
+        if self.killed:
+            return 'it was halted'
         return '' if code == 0 else (lines or [f'exit code {code}'])[-1]
 
     def kill(self) -> None:
