@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,9 @@ PREFIX = '/vvf/episode'
 SERVICES = {'start': StartEpisode, 'end': EndEpisode, 'label': EndEpisode, 'save': Trigger}
 #: The keys that judge: they end the running episode, or label the last one.
 OUTCOME_KEYS = {'s': 'success', 'f': 'failure', 'a': 'aborted'}
+#: Longest wait for an answer: the arm may need 40 s for its way home before an episode begins. A
+#: node that was started again meanwhile knows nothing of the question.
+PATIENCE_S = 60.0
 
 
 class AsksEpisodes(ABC):
@@ -65,6 +69,7 @@ class EpisodeKeys:
     def __init__(self, asks: AsksEpisodes) -> None:
         self.said = ''
         self._asks = asks
+        self._asked_s = 0.0
         self._pending: Any = None
         self._what: Callable[[Any], str] = str
 
@@ -77,13 +82,20 @@ class EpisodeKeys:
             return
         try:
             self._request(key)
+            self._asked_s = time.monotonic()
         except UserError as error:
             self.said = str(error)
 
     def look_at_answer(self) -> bool:
-        """Take the answer to the last request, if it has come; True if it has."""
-        if self._pending is None or not self._pending.done():
+        """Take the answer to the last request; True if it has come, or is waited for no more."""
+        if self._pending is None:
             return False
+        if not self._pending.done():
+            if time.monotonic() - self._asked_s < PATIENCE_S:
+                return False
+            self._pending = None
+            self.said = 'the episode node did not answer: ask again'
+            return True
         response, self._pending = self._pending.result(), None
         self.said = self._what(response) if response.success else response.message
         return True

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
-from vvf.episode_requests import PREFIX, SERVICES, AsksEpisodes, EpisodeKeys
+from vvf.episode_requests import PATIENCE_S, PREFIX, SERVICES, AsksEpisodes, EpisodeKeys
 from vvf.errors import UserError
 from vvf.teleop.commands import EPISODE_KEYS, Command
 
@@ -38,6 +39,7 @@ class Requests(AsksEpisodes):
         self.running = ''
         self._say = say
         self._home: Future | None = None
+        self._home_asked_s = 0.0
         self._episodes = {
             name: node.create_client(kind, f'{PREFIX}/{name}') for name, kind in SERVICES.items()
         }
@@ -70,9 +72,14 @@ class Requests(AsksEpisodes):
             self._say(self._keys.said)
 
     def forget_home(self) -> None:
-        """The arm that was asked to go home is there no more."""
-        if self._home is not None and not self._arm[Command.HOME].service_is_ready():
+        """The arm that was asked to go home is there no more, or another one in its place."""
+        if not self.homing:
+            return
+        if not self._arm[Command.HOME].service_is_ready():
             self._home = None
+        elif time.monotonic() - self._home_asked_s >= PATIENCE_S:
+            self._home = None
+            self._say('home: the arm did not answer: ask again')
 
     def _trigger(self, command: Command) -> None:
         client, (service, what) = self._arm[command], _TRIGGERS[command]
@@ -81,7 +88,7 @@ class Requests(AsksEpisodes):
             return
         future = client.call_async(Trigger.Request())
         if command is Command.HOME:
-            self._home = future
+            self._home, self._home_asked_s = future, time.monotonic()
             self._say('the arm goes home')
 
         def answered(done: Future) -> None:
