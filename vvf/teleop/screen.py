@@ -153,7 +153,7 @@ def run_screen(client: TeleopClient, alive: Callable[[], bool] = lambda: True) -
         alive: whether the `teleop` node still runs, where this process has started it.
 
     Raises:
-        UserError: no `teleop` node runs.
+        UserError: no `teleop` node runs, or it ended.
     """
     client.wait_for_teleop(alive)
     screen, console = Screen(client), Console()
@@ -174,6 +174,8 @@ def run_screen(client: TeleopClient, alive: Callable[[], bool] = lambda: True) -
         console.print('a human has the arm: it holds until `vvf teleop`, i, gives it back')
     if client.running:
         console.print(f'episode {client.running} goes on', highlight=False)
+    if not screen.done:  # what the node said last went with the screen
+        raise UserError('the teleop node ended: runs/log/teleop.log says why.')
 
 
 def _hands(told: dict[str, str]) -> Text:
