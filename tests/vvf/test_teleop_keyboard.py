@@ -87,7 +87,7 @@ def test_what_a_terminal_sends_becomes_names(text: str, keys: list[str]) -> None
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileIO]:
     """What is written to it, `pressed` reads."""
     theirs, mine = os.pipe()
-    with open(theirs) as stdin, FileIO(mine, 'w') as terminal:
+    with FileIO(theirs) as stdin, FileIO(mine, 'w') as terminal:
         monkeypatch.setattr(sys, 'stdin', stdin)
         yield terminal
 
