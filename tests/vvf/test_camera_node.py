@@ -17,6 +17,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from tests.vvf.scripted_camera import HandedCamera, picture
+from vvf.calibration.camera_file import camera_yaml
 from vvf.errors import UserError
 from vvf.images import fill_compressed, fill_image, to_rgb
 from vvf.nodes.camera import CameraNode
@@ -88,8 +89,12 @@ def watch() -> Iterator[Callable[..., Watcher]]:
         each.close()
 
 
-def test_a_video_is_a_camera_with_calibration(watch, video: Path) -> None:
-    watcher = watch(camera='top', source='video', video=str(video), calibration=CALIBRATION)
+def test_a_video_is_a_camera_with_calibration(watch, video: Path, tmp_path: Path) -> None:
+    fitting = tmp_path / 'top.yaml'
+    matrix = np.array([[88.0884, 0, 32], [0, 88.0884, 24], [0, 0, 1]])
+    projection = np.column_stack([matrix, np.zeros(3)])
+    fitting.write_text(camera_yaml('top', (64, 48), 'plumb_bob', [0.0] * 5, matrix, projection))
+    watcher = watch(camera='top', source='video', video=str(video), calibration=str(fitting))
     watcher.listen('raw', Image, '/top/image_raw')
     watcher.listen('info', CameraInfo, '/top/camera_info')
     watcher.wait(lambda: len(watcher.seen['raw']) >= 5 and watcher.seen['info'])
@@ -102,6 +107,20 @@ def test_a_video_is_a_camera_with_calibration(watch, video: Path) -> None:
     assert watcher.seen['info'][0].k[0] == pytest.approx(88.0884)
     stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in watcher.seen['raw']]
     assert stamps == sorted(set(stamps))
+    assert watcher.camera._report()[2]['calibrated']
+
+
+def test_a_calibration_of_another_size_is_left_out_and_named(watch, video: Path) -> None:
+    watcher = watch(camera='small', source='video', video=str(video), calibration=CALIBRATION)
+    watcher.listen('info', CameraInfo, '/small/camera_info')
+    watcher.wait(lambda: watcher.seen['info'])
+    info = watcher.seen['info'][0]
+    assert (info.width, info.height) == (64, 48)
+    assert (any(info.k), any(info.p), list(info.d)) == (False, False, [])
+    level, said, values = watcher.camera._report()
+    assert level == 1
+    assert 'its camera_info is for 128x128, the images are 64x48: it is left out' in said
+    assert not values['calibrated']
 
 
 def test_jpeg_is_made_only_for_those_who_listen(watch, video: Path) -> None:
@@ -165,7 +184,7 @@ def test_a_driver_s_jpeg_and_its_calibration_are_taken_over_as_they_are(watch) -
     qos = qos_profile_sensor_data
     images = watcher.node.create_publisher(CompressedImage, '/rs/color/image_raw/compressed', qos)
     infos = watcher.node.create_publisher(CameraInfo, '/rs/color/camera_info', qos)
-    info = CameraInfo(width=640, height=480, distortion_model='plumb_bob', d=[0.1] * 5)
+    info = CameraInfo(width=64, height=48, distortion_model='plumb_bob', d=[0.1] * 5)
     info.k[0] = 615.0
     message = fill_compressed(CompressedImage(), picture(1), 40)
 
@@ -182,10 +201,19 @@ def test_a_driver_s_jpeg_and_its_calibration_are_taken_over_as_they_are(watch) -
     assert known.k[0] == 615.0
     assert list(known.d) == [0.1] * 5
     assert (known.width, known.height) == (64, 48)
-    level, said, values = watcher.camera._report()
-    assert level == 1
+    assert watcher.camera._report()[2]['calibrated']
+
+    info.width, info.height = 640, 480
+
+    def of_another_size() -> bool:
+        taken_over()
+        return not any(watcher.seen['info'][-1].k)
+
+    watcher.wait(of_another_size)
+    watcher.wait(lambda: watcher.camera._report()[0] == 1)
+    _, said, values = watcher.camera._report()
     assert 'its camera_info is for 640x480, the images are 64x48' in said
-    assert values['calibrated']
+    assert not values['calibrated']
 
 
 def test_a_topic_without_stamps_is_stamped_by_arrival_and_a_frozen_one_is_withheld(watch) -> None:

@@ -18,10 +18,12 @@ _MATRICES = {
 
 
 def camera_info_fields(path: str | Path) -> dict[str, Any]:
-    """The fields `d k r p distortion_model` of a `sensor_msgs/CameraInfo`.
+    """The fields `width height d k r p distortion_model` of a `sensor_msgs/CameraInfo`.
+
+    Width and height are 0 where the file does not say which images it is for.
 
     Raises:
-        UserError: the file is missing, is no YAML, or a matrix has not its numbers.
+        UserError: the file is missing, is no YAML, or a matrix or a side has not its numbers.
     """
     try:
         data = yaml.safe_load(Path(path).read_text())
@@ -30,10 +32,22 @@ def camera_info_fields(path: str | Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UserError(f'calibration {path} is no camera_info YAML: it has no entries.')
     fields: dict[str, Any] = {'distortion_model': str(data.get('distortion_model', 'plumb_bob'))}
+    for field in ('width', 'height'):
+        fields[field] = _side(data, f'image_{field}', path)
     for field, (key, length) in _MATRICES.items():
         fields[field] = _numbers(data, key, path, length)
     fields['d'] = _numbers(data, 'distortion_coefficients', path, None)
     return fields
+
+
+def _side(data: dict[str, Any], key: str, path: str | Path) -> int:
+    try:
+        side = int(data.get(key, 0))
+    except (TypeError, ValueError):
+        side = -1
+    if side < 0:
+        raise UserError(f'calibration {path}: {key} has to be a number of pixels.')
+    return side
 
 
 def _numbers(data: dict[str, Any], key: str, path: str | Path, length: int | None) -> list[float]:

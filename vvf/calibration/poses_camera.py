@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from vvf.calibration.board import Board, Detection
 from vvf.calibration.camera_info import camera_info_fields
@@ -25,11 +24,9 @@ def read_lens(path: str | Path) -> Lens:
         UserError: The file is missing, incomplete, or of another model.
     """
     fields = camera_info_fields(path)
-    data = yaml.safe_load(Path(path).read_text('utf-8'))
-    try:
-        size = (int(data['image_width']), int(data['image_height']))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f'calibration {path} needs image_width and image_height.') from error
+    size = (fields['width'], fields['height'])
+    if not all(size):
+        raise UserError(f'calibration {path} needs image_width and image_height.')
     if fields['distortion_model'] not in _MODELS:
         raise UserError(
             f'calibration {path}: distortion model {fields["distortion_model"]!r} is not one of '

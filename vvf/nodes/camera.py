@@ -20,7 +20,7 @@ from vvf.parameters import Parameter, declare
 from vvf.sources import DeviceSource, Frame, FrameSource, VideoSource
 from vvf.sources.controls import parse_controls
 from vvf.sources.device import open_v4l2
-from vvf.sources.reader import CameraReader
+from vvf.sources.reader import ERROR, OK, WARN, CameraReader
 from vvf.sources.stamps import Stamper
 
 PARAMETERS = (
@@ -89,6 +89,7 @@ class CameraNode(Node):
                 freeze_s=p['freeze_s'],
             )
             self._reader.start()
+        self._complaint = ''
         self._diagnostics = Diagnostics(self, self._report)
 
     def _open_source(self) -> FrameSource:
@@ -129,7 +130,14 @@ class CameraNode(Node):
             logger.info(said)
 
     def _report(self) -> tuple[int, str, dict[str, Any]]:
-        return self._watched.report()
+        level, said, values = self._watched.report()
+        complaint = self._publisher.complaint
+        if complaint and complaint != self._complaint:
+            self._say(True, complaint)
+        self._complaint = complaint
+        if complaint and level < ERROR:
+            level, said = WARN, complaint if level == OK else f'{said}; {complaint}'
+        return level, said, {**values, 'calibrated': self._publisher.calibrated}
 
     def close(self) -> None:
         """End the reading thread, which releases the source."""

@@ -59,11 +59,8 @@ class TopicCamera:
         self._meter = Meter()
         self._refused: Counter[str] = Counter()
         self._last_ns = 0
-        self._said_size = (0, 0)
-        self._size = (0, 0)
         kind = Image if transport == 'raw' else CompressedImage
         node.create_subscription(kind, topic, self._on_image, stream_qos())
-        self._info_size = (0, 0)
         if not publisher.calibration:
             base = topic.removesuffix('/compressed') if transport == 'compressed' else topic
             beside = f'{base.rsplit("/", 1)[0]}/camera_info'
@@ -73,10 +70,9 @@ class TopicCamera:
 
     def _on_info(self, info: CameraInfo) -> None:
         if any(info.k):  # drivers publish zeros for a camera that was never calibrated
-            self._info_size = (int(info.width), int(info.height))
             self._publisher.calibration = {
                 'distortion_model': info.distortion_model,
-                **{name: getattr(info, name) for name in 'dkrp'},
+                **{name: getattr(info, name) for name in ('width', 'height', *'dkrp')},
             }
 
     def _on_image(self, message: Any) -> None:
@@ -95,7 +91,6 @@ class TopicCamera:
             self._node.get_logger().warning(f'frame refused: {error}', throttle_duration_sec=5.0)
             return
         self._meter.add(now_s(self._node))
-        self._size = (image.shape[1], image.shape[0])
         if self._freeze.add(image, now.nanoseconds * 1e-9):
             self._refused['frozen'] += 1
             return
@@ -112,19 +107,10 @@ class TopicCamera:
             'frames': self._meter.count,
             'stamps': 'driver',
             'repeated': self._freeze.repeated,
-            'calibrated': bool(self._publisher.calibration),
             **{f'refused_{reason}': count for reason, count in self._refused.items()},
         }
         complaints = self._stamps.complaints()
-        news = self._stamps.news()
-        if self._info_size not in ((0, 0), self._size) and any(self._size):
-            complaints.append(
-                f'its camera_info is for {self._info_size[0]}x{self._info_size[1]}, the images '
-                f'are {self._size[0]}x{self._size[1]}'
-            )
-            news += complaints[-1:] if self._said_size != self._size else []
-            self._said_size = self._size
-        for sentence in news:
+        for sentence in self._stamps.news():
             self._node.get_logger().warning(sentence)
         if age > _SILENT_S:
             return 2, f'nothing comes on {self._topic}: is its driver running?', values
