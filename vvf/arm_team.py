@@ -208,7 +208,7 @@ class ArmTeam:
 
         What they do by themselves may put the arms elsewhere, so these start anew.
         """
-        said = [unit.driver.prepare() for unit in self.units]
+        said = [unit.prepare() for unit in self.units]
         if None in said:
             return None
         for unit in self.units:

@@ -132,6 +132,12 @@ class ArmUnit:
         if sent is not None:
             self.driver.write(sent, dt)
 
+    def prepare(self) -> str | None:
+        """Let the driver make ready for an episode, see `ArmDriver`; a dry run moves no motor."""
+        if self._dry_run and not self.driver.simulated:
+            return None
+        return self.driver.prepare()
+
     def _start(self, reading: JointReading) -> None:
         """Begin from a measurement, with nothing to play."""
         self.gate.start_from(reading.position, reading.gripper)

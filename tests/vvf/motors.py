@@ -37,6 +37,8 @@ class Motors:
     heard: bool = True
     clock: float | None = None
     said: str | None = None
+    simulated: bool = False
+    preparations: int = 0
     prepares: bool = False
     recoveries: int = 0
     halts: int = 0
@@ -63,6 +65,7 @@ class Motors:
         self.recoveries += 1
 
     def prepare(self) -> str | None:
+        self.preparations += 1
         return self.said
 
     def busy(self) -> bool:

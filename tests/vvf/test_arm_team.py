@@ -146,6 +146,16 @@ def test_a_dry_run_holds_the_arm_and_does_not_take_that_for_a_fault() -> None:
         np.testing.assert_array_equal(command.position, LIMITS.home)
 
 
+@pytest.mark.parametrize('simulated', [False, True])
+def test_a_dry_run_lets_no_driver_move_real_motors(simulated: bool) -> None:
+    table = Table(dry_run=True)
+    motors = table.motors[0]
+    motors.said, motors.simulated = 'home, by the vendor', simulated
+    table.tick()
+    assert table.team.prepare() == (motors.said if simulated else None)
+    assert motors.preparations == int(simulated)
+
+
 def test_a_joint_far_beyond_its_limits_is_a_fault() -> None:
     table = Table()
     motors = table.motors[0]

@@ -36,7 +36,12 @@ class ArmDriver(Protocol):
     Nothing here blocks: the node that owns the driver also serves the emergency stop. What takes
     time (a service of the vendor's, a reboot of a motor) is begun here and goes on in callbacks of
     the node; until it is through, `fault` says so.
+
+    Attributes:
+        simulated: whether there are no real motors that `prepare` could move.
     """
+
+    simulated: bool
 
     def read(self) -> JointReading | None:
         """The newest measurement; `None` before the first one."""

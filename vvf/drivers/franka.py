@@ -45,6 +45,8 @@ class FrankaDriver:
         UserError: an option is wrong, or the vendor's messages are not installed.
     """
 
+    simulated = False
+
     def __init__(
         self, node: Node, limits: RobotLimits, options: Mapping[str, Any], side: str = ''
     ) -> None:

@@ -138,6 +138,8 @@ class SimDriver:
         last: whether it is the last one.
     """
 
+    simulated = True
+
     def __init__(self, table: SimTable, index: int, last: bool) -> None:
         self._table = table
         self._index = index

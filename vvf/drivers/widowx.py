@@ -42,6 +42,7 @@ class WidowXDriver:
         UserError: an option is unknown or wrong, or the vendor's messages are not installed.
     """
 
+    simulated = False
     stale_s = 0.5  # longest time between joint states, s
     settle_s = 0.3  # from its first joint state until a new node is asked, s
     retry_s = 2.0  # until a set-up that failed is tried again, s
