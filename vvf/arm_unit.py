@@ -141,9 +141,8 @@ class ArmUnit:
     def _start(self, reading: JointReading) -> None:
         """Begin from a measurement, with nothing to play."""
         self.gate.start_from(reading.position, reading.gripper)
-        held = self.limits.clip(reading.position)
-        self._dry_command = Command(held, reading.gripper)
-        self.player.reset(np.append(held, reading.gripper))
+        self._dry_command = Command(reading.position, reading.gripper)
+        self.player.reset(np.append(reading.position, reading.gripper))
 
     def _beyond(self, reading: JointReading | None) -> str:
         """What to tell people of an arm that is found far beyond its limits."""

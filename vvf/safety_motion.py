@@ -11,6 +11,8 @@ from vvf.safety_states import Reason
 
 Array = NDArray[np.float64]
 
+_NOTHING = 1e-6  # rad/s
+
 
 class CommandedPose:
     """Advances within the limits of position, velocity and acceleration, and in no other way.
@@ -40,8 +42,9 @@ class CommandedPose:
         position = np.asarray(measured, dtype=np.float64)
         if position.shape != self._limits.lower.shape or not np.isfinite(position).all():
             raise ValueError('the measured joint positions are not finite numbers of the arm')
-        self.position = self._limits.clip(position)
-        self._velocity = np.zeros_like(self.position)
+        # Also where it lies a little beyond a limit: brought back at once, it would be a leap.
+        self.position = position.copy()
+        self._velocity = np.zeros_like(position)
         if np.isfinite(gripper):
             self.gripper = self._clip_gripper(gripper)
 
@@ -73,17 +76,37 @@ class CommandedPose:
             # v dt + v^2 / 2a = d: never faster than what can still be braked before that.
             braking = np.sqrt(brake**2 + 2.0 * limits.acceleration * left) - brake
             fastest = np.minimum(limits.velocity * pace, braking)
-            velocity = np.clip(step / dt, -fastest, fastest)
-            if (np.abs(velocity) >= limits.velocity).any():
+            velocity = self._along(step / dt, fastest, brake)
+            if (np.abs(step / dt) >= limits.velocity).any():
                 struck.add(Reason.VELOCITY_LIMIT)
         allowed = np.clip(velocity, self._velocity - brake, self._velocity + brake)
         if (np.abs(allowed - velocity) > 1e-9).any():
             struck.add(Reason.ACCELERATION_LIMIT)
-        moved = limits.clip(self.position + allowed * dt)
+        # An arm that is found beyond a limit may come in, and go no farther out.
+        low, high = np.minimum(limits.lower, self.position), np.maximum(limits.upper, self.position)
+        moved = np.clip(self.position + allowed * dt, low, high)
         if np.isfinite(moved).all():
             self._velocity = (moved - self.position) / dt
             self.position = moved
         return struck
+
+    def _along(self, speed: Array, fastest: Array, brake: Array) -> Array:
+        """Velocity (n,) along a straight line to what is wanted, as fast as all joints may.
+
+        It is the line that was checked against the workspace, and joints that are slowed down each
+        by itself leave it. Only where none can turn that quickly do they part.
+        """
+        far = np.abs(speed) > _NOTHING  # the others have no say in the pace
+        near = np.clip(speed, -fastest, fastest)
+        if not far.any():
+            return near
+        size = np.abs(speed[far])
+        ahead, change = (self._velocity * np.sign(speed))[far], brake[far]
+        part = min(1.0, float((fastest[far] / size).min()))
+        soonest = min(part, float(((ahead + change) / size).min()))
+        if soonest < max(0.0, float(((ahead - change) / size).max())):
+            soonest = part
+        return np.where(far, speed * soonest, near)
 
     def move_gripper(self, goal: float, dt: float) -> None:
         """Open or close by one tick; what is not finite changes nothing."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -166,6 +167,21 @@ def test_a_joint_far_beyond_its_limits_is_a_fault() -> None:
     motors.position = LIMITS.home
     table.tick(2)
     assert table.mode is Mode.HOLDING
+
+
+@pytest.mark.parametrize('dry_run', [False, True])
+def test_a_joint_a_little_beyond_its_limits_is_held_there_and_led_back(dry_run: bool) -> None:
+    table = Table(dry_run=dry_run)
+    motors = table.motors[0]
+    found = motors.position = LIMITS.sleep.copy()
+    found[1] = LIMITS.lower[1] - 0.09
+    table.tick(3)
+    assert table.mode is Mode.HOLDING
+    table.team.move_home()
+    table.until(lambda: table.mode is Mode.HOLDING)
+    np.testing.assert_array_equal(motors.commands[0].position, found)
+    np.testing.assert_allclose(motors.position, found if dry_run else LIMITS.home, atol=1e-3)
+    smooth(motors.commands)
 
 
 def test_it_moves_home_smoothly_and_opens_on_the_way() -> None:
@@ -430,7 +446,8 @@ def test_inputs_that_stay_away_send_the_arm_to_sleep() -> None:
 def test_a_rig_says_which_motors_each_arm_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DRIVERS, 'widowx', 'tests.vvf.motors:RigMotors')
     task = load_task('shirt_folding', rig='wx250s_pair')
-    drivers = make_drivers(None, task, LIMITS, rig='wx250s_pair')
+    node = SimpleNamespace(publishers=())
+    drivers = make_drivers(node, task, LIMITS, rig='wx250s_pair')
     assert list(drivers) == ['left', 'right']
     rig = load_rig('wx250s_pair')
     for arm in rig.arms:

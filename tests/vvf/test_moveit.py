@@ -61,6 +61,13 @@ def test_a_path_that_is_too_fast_is_stretched() -> None:
     assert path.duration == pytest.approx(slowest.max())
 
 
+def test_a_path_leads_in_from_a_little_beyond_a_limit() -> None:
+    start = START.copy()
+    start[2] = LIMITS.upper[2] + 0.05
+    path = PlannedPath([0, 4], [LIMITS.clip(start), LIMITS.home], LIMITS, start, LIMITS.home)
+    np.testing.assert_array_equal(path.at(0.0), start)
+
+
 @pytest.mark.parametrize(
     ('times', 'way', 'word'),
     [

@@ -260,6 +260,32 @@ def test_an_emergency_stop_ends_parking() -> None:
     np.testing.assert_allclose(still[-1].position, still[10].position)
 
 
+def test_an_arm_that_is_found_beyond_a_limit_is_led_back_and_does_not_leap() -> None:
+    g = SafetyGate(limits(), MaxAges(), ease_s=0.0)
+    found = HOME.copy()
+    found[2] = g.limits.upper[2] + 0.1
+    g.start_from(found, 0.03)
+    np.testing.assert_array_equal(g.command(None, 0.03, 0.0, DT).position, found)
+    commands = play(g, np.where(found > g.limits.upper, 9.0, HOME), 2.0)
+    q = np.vstack([found, [c.position for c in commands]])
+    velocity = np.diff(q, axis=0, prepend=q[:1]) / DT
+    assert (np.abs(velocity) <= g.limits.velocity + 1e-6).all()
+    assert (np.abs(np.diff(velocity, axis=0)) / DT <= g.limits.acceleration + 1e-6).all()
+    assert (np.diff(q[:, 2]) <= 0.0).all(), 'inwards only'
+    assert q[-1][2] == pytest.approx(g.limits.upper[2], abs=1e-3)
+
+
+@pytest.mark.parametrize('ease_s', [0.0, 0.3])
+def test_all_joints_keep_to_the_line_that_was_checked(ease_s: float) -> None:
+    g = SafetyGate(limits(), MaxAges(), ease_s=ease_s)
+    g.start_from(HOME, 0.03)
+    way = np.array([0.9, 0.4, -0.5, 0.05, 0.3, -0.1])
+    q = np.array([c.position for c in play(g, HOME + way, 2.0)]) - HOME
+    along = q @ way / (way @ way)
+    assert along[-1] == pytest.approx(1.0, abs=1e-3)
+    np.testing.assert_allclose(q, along[:, None] * way, atol=1e-6)
+
+
 @pytest.mark.parametrize('robot', ['wx250s', 'fer', 'fr3'])
 def test_home_and_sleep_are_those_of_the_model(robot: str) -> None:
     known, model = load_limits(robot), arm_model(robot)

@@ -81,7 +81,7 @@ class Walk:
     def start(self) -> None:
         gate, limits = self.gate, self.limits
         taken = gate.mode is Mode.WAITING
-        pose = self.rng.uniform(limits.lower, limits.upper)
+        pose = self.rng.uniform(limits.lower - 0.1, limits.upper + 0.1)
         self.call(lambda: gate.start_from(pose, 0.02))
         if taken:  # there is no way from where it was
             self.position, self.velocity = pose, np.zeros(len(pose))
@@ -185,10 +185,10 @@ class Walk:
             return
         q = command.position
         assert np.isfinite(q).all()
-        assert (q >= limits.lower).all()
-        assert (q <= limits.upper).all()
-        assert limits.gripper_lower <= command.gripper <= limits.gripper_upper
         assert self.position is not None, 'it begins where it is started'
+        assert (q >= np.minimum(limits.lower, self.position)).all()
+        assert (q <= np.maximum(limits.upper, self.position)).all()
+        assert limits.gripper_lower <= command.gripper <= limits.gripper_upper
         self.judge((q - self.position) / dt, dt, hold)
         self.position = q
 

@@ -54,10 +54,12 @@ class PlannedPath:
             raise PlanError(f'a plan for {n} joints has at least two postures of as many angles')
         if not (np.isfinite(at).all() and np.isfinite(way).all() and (np.diff(at) > 0).all()):
             raise PlanError('the times or angles of the plan are no numbers, or go backwards')
-        if np.abs(way[0] - self.start).max() > NEAR or np.abs(way[-1] - self.goal).max() > NEAR:
-            raise PlanError('the plan does not lead from where the arm is to where it has to go')
         if ((way < limits.lower - 1e-6) | (way > limits.upper + 1e-6)).any():
             raise PlanError('the plan leads beyond a joint limit')
+        # An arm that is found a little beyond a limit: nobody plans from there.
+        begin = limits.clip(self.start)
+        if np.abs(way[0] - begin).max() > NEAR or np.abs(way[-1] - self.goal).max() > NEAR:
+            raise PlanError('the plan does not lead from where the arm is to where it has to go')
         way[0], way[-1] = self.start, self.goal
         speeds = np.abs(np.diff(way, axis=0)) / np.diff(at)[:, None]
         stretch = max(1.0, float((speeds / limits.move_velocity).max()))

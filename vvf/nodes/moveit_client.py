@@ -37,7 +37,8 @@ class PlanClient:
         """
         if not self.ready:
             return None
-        request = PlanMove.Request(start=start.tolist(), goal=goal.tolist())
+        begin = self._limits.clip(start)
+        request = PlanMove.Request(start=begin.tolist(), goal=goal.tolist())
         request.joint_names = list(self._limits.joint_names)
         asked = self._client.call_async(request)
         await until(self._node, asked.done)
