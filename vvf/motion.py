@@ -13,7 +13,8 @@ from vvf_sim.controllers import RAMP_FRACTION, CartesianTarget, JointRamp
 
 Array = NDArray[np.float64]
 
-#: A straight line in joints is a curve in space, which may pass so far outside the workspace, m.
+#: A straight line in joints is a curve in space, which may pass so far outside the workspace, m;
+#: downwards no farther than the fingers are above what the arm stands on.
 EDGE = 0.01
 
 
@@ -53,7 +54,11 @@ class ChunkPlayer:
         self._ramp: JointRamp | None = None
         self._ramp_start = 0.0
         self._inside = self._target.joints  # the newest target in the workspace
-        self._most_excess = EDGE
+        self._most_excess = 0.0
+        box = self._target.workspace
+        clearance = max(0.0, box.low[2] - self._target.arm.tip_reach)
+        self._lowest = np.array(box.low) - [EDGE, EDGE, min(EDGE, clearance)]
+        self._highest = np.array(box.high) + EDGE
         self._chunk: Chunk | None = None
         self._chunk_start = 0.0
         self._next = 0
@@ -109,15 +114,15 @@ class ChunkPlayer:
         return target
 
     def _excess(self, joints: Array) -> float:
-        """How far the tip is outside the workspace, m."""
+        """How far the tip is beyond where a way may pass, m; below 0 it is within."""
         tip = self._target.kinematics.forward(joints[:-1])[:3, 3]
-        return float(np.abs(tip - self._target.workspace.clip(tip)).max())
+        return float(np.maximum(self._lowest - tip, tip - self._highest).max())
 
     def _play(self, ramp: JointRamp, now: float) -> None:
         self._ramp, self._ramp_start = ramp, now
         # An arm that is found outside may come in.
         self._inside = ramp.start
-        self._most_excess = max(EDGE, self._excess(ramp.start) + 1e-6)
+        self._most_excess = max(0.0, self._excess(ramp.start) + 1e-6)
 
     def _begin(self, chunk: Chunk, index: int, now: float) -> None:
         start = self._target.joints

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from vvf.motion import Chunk, ChunkPlayer
 from vvf.task import ActionSpec
@@ -158,3 +159,22 @@ def test_nothing_leads_out_of_the_workspace(step: list[float]) -> None:
     made.load(chunk([0.0, 0.0, 0.02 if back[2] < 0.2 else -0.02, 0, 0, 0]), 4.0)
     made.at(4.0)
     assert np.abs(tip(made.at(4.2)) - back).max() > 0.005, 'it goes on from there'
+
+
+def test_a_way_between_two_postures_at_the_table_does_not_dip_into_it() -> None:
+    floor = WX250S.workspace.low[2]
+    made = player(kind='joint_position')
+    postures = []
+    for x, tilt in ((0.16, 0.6), (0.44, -0.6)):  # nods forth as it goes out
+        pose = KINEMATICS.forward(START[:6])
+        pose[:3, :3] = Rotation.from_euler('y', tilt).as_matrix() @ pose[:3, :3]
+        pose[:3, 3] = x, 0.0, floor + 0.001
+        found = KINEMATICS.reach(pose, START[:6])
+        assert found.converged
+        postures.append(found.q)
+    straight = [tip(np.append(q, 0.0))[2] for q in np.linspace(*postures, 50)]
+    assert min(straight) < floor - 0.001, 'the line itself would'
+    made.reset(np.append(postures[0], 0.037))
+    made.load(chunk(postures[1], kind='joint_position'), 0.0)
+    lowest = min(tip(made.at(t))[2] for t in np.arange(0.0, 3.0, 0.02))
+    assert lowest > WX250S.tip_reach
