@@ -4,14 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rclpy
+import yaml
 
 from tests.vendors.xs_sdk import ARM, SLEEP, XsSdk
 from tests.vvf.widowx_bench import DOMAIN, Bench, hurry
+from vvf.drivers import make_drivers
+from vvf.errors import UserError
+from vvf.paths import config_path
+from vvf.safety_limits import load_limits
+from vvf.task import load_task
 
 # DDS may lose the first answer to a new client; the driver asks again.
 pytestmark = pytest.mark.filterwarnings('ignore:failed to send response:RuntimeWarning')
@@ -67,6 +74,18 @@ def test_one_of_two_arms_is_told_by_its_name() -> None:
     assert 'robot_name:=lefty' in bench.driver.fault()
     bench.close()
     sdk.stop()
+
+
+def test_two_arms_that_are_the_same_one_are_refused(tmp_path: Path) -> None:
+    rig = yaml.safe_load(config_path('rigs', 'wx250s_pair.yaml').read_text())
+    rig['arms'][1]['options']['namespace'] = '/left/'
+    path = tmp_path / 'copied.yaml'
+    path.write_text(yaml.safe_dump(rig))
+    task = load_task('shirt_folding', rig=str(path))
+    node = rclpy.create_node('arm')
+    with pytest.raises(UserError, match='both arms are sent commands on /left/commands/joint_'):
+        make_drivers(node, task, load_limits('wx250s'), rig=str(path))
+    node.destroy_node()
 
 
 def test_a_limp_motor_is_noticed_named_and_rebooted(bench: Bench) -> None:

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import pkgutil
+from collections import Counter
 from typing import Any
 
 from vvf.drivers.base import ArmDriver
+from vvf.errors import UserError
 from vvf.rig import load_rig
 from vvf.safety import RobotLimits
 from vvf.task import TaskSpec
@@ -32,8 +34,8 @@ def make_drivers(
         seed: of the first simulated layout.
 
     Raises:
-        UserError: the task cannot be simulated, the rig is wrong, or its driver's messages are
-            not installed.
+        UserError: the task cannot be simulated, the rig is wrong, as where two arms are the same
+            one, or its driver's messages are not installed.
     """
     if not rig:
         from vvf.drivers.sim import make_sim_drivers
@@ -41,4 +43,13 @@ def make_drivers(
         return dict(make_sim_drivers(node, task, sides_of(task), seed))
     table = load_rig(rig)
     make = pkgutil.resolve_name(DRIVERS[table.driver])
-    return {arm.side: make(node, limits, arm.options, arm.side) for arm in table.arms}
+    drivers = {arm.side: make(node, limits, arm.options, arm.side) for arm in table.arms}
+    # Two gates for one arm would each pull it to a pose of its own.
+    topics = Counter(publisher.topic_name for publisher in node.publishers)
+    twice = [topic for topic, count in topics.items() if count > 1]
+    if twice:
+        raise UserError(
+            f'rig {rig}: both arms are sent commands on {twice[0]}: give each one a namespace of '
+            'its own, as in the launch of its driver.'
+        )
+    return drivers
