@@ -133,8 +133,12 @@ class SafetyGate:
         self._go(Cause.E_STOP)
 
     def reset(self) -> None:
-        """Leave the emergency stop; the arm holds, from its measured pose, until a good action."""
-        self._go(Cause.RESET)
+        """Leave the emergency stop; the arm holds, from its measured pose, until a good action.
+
+        Nothing happens while the arm still brakes: it would go on from elsewhere, at rest.
+        """
+        if self.still:
+            self._go(Cause.RESET)
 
     def move_home(self, *, opens: bool = False, way: PlannedPath | None = None) -> None:
         """Move to the home pose at parking pace; with `opens`, the gripper opens on the way.
@@ -143,7 +147,7 @@ class SafetyGate:
         replaced, where the arm is elsewhere than at its start, or was held up: it leads around
         something.
         """
-        self._opens = opens
+        self._opens = opens or (self._opens and self.mode is Mode.MOVING)
         self._go(Cause.HOLD)
         under_way = self.mode is Mode.MOVING
         self._go(Cause.MOVE)
@@ -329,6 +333,8 @@ class SafetyGate:
             self._plan = self._given or JointMove(position, goal, *ways)
         self._plan_s += dt
         there = np.abs(position - goal).max() < ARRIVED
+        if self._opens and self.mode is Mode.MOVING:
+            there &= self._pose.gripper >= limits.gripper_upper - 1e-6
         if there and self._plan_s > self._plan.duration:
             self._go(Cause.ARRIVED)
             return None

@@ -197,6 +197,28 @@ def test_a_button_stops_and_letting_go_of_it_does_not_start(bench: Bench) -> Non
     bench.wait(lambda: bench.states[-1] == 'holding')
 
 
+def test_a_button_with_the_qos_that_publishers_have_is_heard(bench: Bench) -> None:
+    bench.start()
+    plain = bench.other.create_publisher(Bool, '/vvf/estop/pressed', 10)
+    bench.wait(lambda: plain.get_subscription_count() > 0)
+    plain.publish(Bool(data=True))
+    bench.wait(lambda: bench.states[-1] == 'stopped: reset it with /vvf/estop_reset')
+
+
+def test_a_reset_is_refused_while_the_arm_brakes(bench: Bench) -> None:
+    arm = bench.start()
+    going = bench.ask('/vvf/arm/move_home')
+    bench.wait(lambda: not arm.team.units[0].gate.still)
+    bench.monkeypatch.setattr(arm.team, 'act', lambda *_: None)  # as long as we look
+    assert bench.call('/vvf/estop') == (True, 'stopped')
+    assert bench.call('/vvf/estop_reset') == (False, 'the arm still brakes: ask again')
+    assert arm.team.mode is Mode.STOPPED
+    bench.monkeypatch.undo()
+    bench.wait(going.done)
+    bench.wait(lambda: arm.team.units[0].gate.still)
+    assert bench.call('/vvf/estop_reset')[0]
+
+
 def test_a_button_that_is_watched_and_falls_silent_stops(bench: Bench) -> None:
     timer = bench.other.create_timer(0.05, lambda: bench.button.publish(Bool(data=False)))
     arm = bench.start(watch_estop_button=True, max_button_age_s=1.0)

@@ -286,6 +286,34 @@ def test_all_joints_keep_to_the_line_that_was_checked(ease_s: float) -> None:
     np.testing.assert_allclose(q, along[:, None] * way, atol=1e-6)
 
 
+def test_a_reset_waits_until_the_arm_has_braked() -> None:
+    g = gate()
+    play(g, HOME + 0.8, 0.2)
+    g.emergency_stop()
+    g.reset()
+    assert g.mode is Mode.STOPPED
+    while not g.still:
+        g.command(None, 0.03, 1.0, DT)
+    g.reset()
+    assert g.mode is Mode.WAITING
+
+
+def test_at_home_already_the_gripper_opens_before_it_has_arrived() -> None:
+    g = SafetyGate(limits(), MaxAges())
+    g.start_from(g.limits.home, 0.016)
+    g.move_home(opens=True)
+    g.move_home()  # as somebody else asks on the way: the gripper was promised to open
+    commands = play(g, None, 3.0, fresh=False, joints=True)
+    assert g.mode is Mode.HOLDING
+    assert commands[-1].gripper == pytest.approx(g.limits.gripper_upper)
+    g.park()
+    g.move_home()
+    closed = SafetyGate(limits(), MaxAges())
+    closed.start_from(g.limits.home, 0.016)
+    closed.move_home()
+    assert play(closed, None, 1.0, fresh=False, joints=True)[-1].gripper == 0.016
+
+
 @pytest.mark.parametrize('robot', ['wx250s', 'fer', 'fr3'])
 def test_home_and_sleep_are_those_of_the_model(robot: str) -> None:
     known, model = load_limits(robot), arm_model(robot)

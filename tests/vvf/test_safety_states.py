@@ -65,6 +65,7 @@ class Walk:
         what()
         if before is Mode.STOPPED and self.gate.mode is not Mode.STOPPED:
             assert self.resetting
+            assert self.position is None or not self.velocity.any(), 'it has braked'
 
     @property
     def calm(self) -> bool:

@@ -17,7 +17,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from vvf.moveit.path import PlanError
-from vvf.nodes.common import LATCHED
+from vvf.nodes.common import LATCHED, stream_qos
 from vvf.nodes.episode_runner import until
 from vvf.nodes.moveit_client import PlanClient
 from vvf.safety import Mode
@@ -54,7 +54,10 @@ class ArmServices:
             ('/vvf/estop_reset', self._reset),
         ):
             node.create_service(Trigger, name, serve, callback_group=group)
-        node.create_subscription(Bool, '/vvf/estop/pressed', self._on_button, LATCHED)
+        # Latched, a button that was pressed before is heard; but that matches latched publishers
+        # only. What comes by both counts twice, which changes nothing.
+        for qos in (LATCHED, stream_qos(depth=10)):
+            node.create_subscription(Bool, '/vvf/estop/pressed', self._on_button, qos)
 
     def tick(self, now: float) -> None:
         """Answer who waits for a way that is over, and mind the button; `now` is steady, in s."""
@@ -93,6 +96,8 @@ class ArmServices:
             problem = 'the emergency stop button is pressed: release it first'
         elif silent:
             problem = 'the emergency stop button is silent: connect it first'
+        elif not all(unit.gate.still for unit in self._team.units):
+            problem = 'the arm still brakes: ask again'
         else:
             self._team.reset()
         return _answer(response, problem, 'the arm follows actions again')
