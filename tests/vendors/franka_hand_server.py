@@ -26,6 +26,7 @@ class HandServer:
         overlaps: goals that came while another was carried out.
         refuse: goals are rejected.
         silent: goals are taken and never end, not even when they are cancelled.
+        hung: no joint states come.
     """
 
     def __init__(self, node: Node, name: str, prefix: str, *, actions: bool) -> None:
@@ -34,7 +35,7 @@ class HandServer:
         self.goals: list[tuple[str, float, float]] = []
         self.ended: list[tuple[str, str]] = []
         self.overlaps = 0
-        self.refuse = self.silent = False
+        self.refuse = self.silent = self.hung = False
         self._active: list[tuple[str, Any, float, bool]] = []
         self._target: float | None = None
         self._speed = 0.1
@@ -70,6 +71,8 @@ class HandServer:
 
     def publish(self, stamp: Any) -> None:
         """The fingers' joints."""
+        if self.hung:
+            return
         names = [f'{self._prefix}finger_joint{i}' for i in (1, 2)]
         message = JointState(name=names, position=[self.width / 2] * 2, velocity=[0.0] * 2)
         message.header.stamp = stamp

@@ -45,7 +45,8 @@ class FrankaServer:
 
     Args:
         limits: of the robot.
-        domain: of DDS.
+        domain: of DDS, on which it is a participant of its own, as another process is; `None`
+            shares that of the test, and is found at once.
         namespace: of all names.
         halts: as franka_ros2 since 3.3 does, an error takes everything down.
         robot: as fake hardware, it offers neither mode nor recovery nor the hand's actions.
@@ -66,7 +67,7 @@ class FrankaServer:
     def __init__(
         self,
         limits: RobotLimits,
-        domain: int,
+        domain: int | None = None,
         *,
         namespace: str = '',
         position: Any = None,
@@ -92,8 +93,10 @@ class FrankaServer:
         self._guard = Guard(limits.lower, limits.upper, bounds)
         self.velocity = np.zeros_like(self.position)
         self._closing = False
-        self._context = rclpy.Context()
-        self._context.init(domain_id=domain)
+        self._context = rclpy.get_default_context() if domain is None else rclpy.Context()
+        self._own_context = domain is not None
+        if self._own_context:
+            self._context.init(domain_id=domain)
         self.node = rclpy.create_node('stand_in', namespace=namespace, context=self._context)
         self._build(limits.name)
         self._origin = self._time = time.time_ns() // STEP_NS * STEP_NS
@@ -151,7 +154,8 @@ class FrankaServer:
         for server in self._actions:  # they would keep the node alive
             server.destroy()
         self.node.destroy_node()
-        self._context.try_shutdown()
+        if self._own_context:
+            self._context.try_shutdown()
 
     def _spin(self) -> None:
         while not self._closing:

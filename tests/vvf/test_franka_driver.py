@@ -16,7 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from tests.vendors.franka_server import FrankaServer
-from vvf.drivers import franka, franka_hand, franka_recovery
+from vvf.drivers import franka, franka_hand, franka_recovery, franka_state
 from vvf.drivers.franka import FrankaDriver
 from vvf.errors import UserError
 from vvf.safety import Command
@@ -102,7 +102,7 @@ class Bench:
 
 @pytest.fixture
 def server() -> Iterator[FrankaServer]:
-    with FrankaServer(LIMITS, DOMAIN) as made:
+    with FrankaServer(LIMITS) as made:
         yield made
 
 
@@ -170,7 +170,7 @@ def test_the_hand_gets_a_goal_only_when_it_turns(server: FrankaServer, kind: str
     server.hand.object_width = 0.03
     bench.ramp(OPEN, 0.0)
     bench.command(LIMITS.sleep, 0.0, ticks=10)
-    bench.wait(lambda: server.hand.ended)
+    bench.wait(lambda: server.hand.ended, lambda: bench.command(LIMITS.sleep, 0.0))
     action = 'grasp' if kind == 'franka' else 'gripper_action'
     assert server.hand.goals == [(action, 0.0, 20.0)]
     # ros2_control's action fails at whatever is wider than 5 mm: held all the same.
@@ -203,17 +203,83 @@ def test_a_hand_that_fails_is_a_fault_until_it_is_looked_after(
     server.hand.refuse, server.hand.silent = False, True
     bench.driver.recover()
     bench.ready()
-    bench.command(LIMITS.sleep, 0.0)
+    bench.command(LIMITS.sleep, 0.0, ticks=10)
+    assert server.hand.goals == []  # what was wanted before nobody may want now
+    bench.ramp(OPEN, 0.0)
     bench.wait(lambda: server.hand.goals)
     bench.ramp(0.0, OPEN)  # cancels what never ends
     bench.faulty('the hand does not answer')
     server.hand.silent = False
     bench.driver.recover()
     bench.ready()
-    bench.wait(
-        lambda: 'move' in [goal[0] for goal in server.hand.goals],
-        lambda: bench.command(LIMITS.sleep, OPEN),
-    )
+    bench.ramp(0.0, OPEN)
+    bench.wait(lambda: 'move' in [goal[0] for goal in server.hand.goals])
+
+
+def test_a_halt_stops_the_fingers_until_something_else_is_wanted(
+    server: FrankaServer, bench: Bench
+) -> None:
+    server.hand.silent = True
+    bench.ramp(OPEN, 0.0)
+    bench.wait(lambda: server.hand.goals)
+    bench.driver.halt()
+    bench.driver.halt()
+    server.hand.silent = False
+    bench.wait(lambda: server.hand.ended, lambda: bench.command(LIMITS.sleep, 0.0))
+    assert server.hand.ended == [('grasp', 'canceled')]
+    bench.ramp(0.03, 0.0)  # the same as before, from where they were stopped
+    bench.wait(lambda: len(server.hand.goals) == 2)
+
+
+@pytest.mark.parametrize('kind', ['halt', 'reflex'])
+def test_a_hand_that_had_to_turn_does_not_after_a_halt_or_a_reflex(
+    server: FrankaServer, bench: Bench, kind: str
+) -> None:
+    server.hand.silent = True
+    bench.ramp(OPEN, 0.0)
+    bench.wait(lambda: server.hand.goals)
+    bench.ramp(0.0, OPEN)
+    if kind == 'halt':
+        bench.driver.halt()
+    else:
+        server.trip('joint_reflex')
+        bench.faulty('no more joint states')
+    server.hand.silent = False
+    bench.wait(lambda: server.hand.ended, lambda: bench.command(LIMITS.sleep))
+    if kind == 'reflex':
+        bench.driver.recover()
+        bench.ready()
+    bench.command(LIMITS.sleep, ticks=10)
+    assert [goal[0] for goal in server.hand.goals] == ['grasp']
+    bench.ramp(0.0, OPEN)
+    bench.wait(lambda: len(server.hand.goals) == 2)
+
+
+@pytest.mark.parametrize('step_s', [-60.0, 60.0])
+def test_a_clock_that_is_set_holds_the_arm_which_goes_on_from_where_it_is(
+    server: FrankaServer, bench: Bench, monkeypatch: pytest.MonkeyPatch, step_s: float
+) -> None:
+    clock = franka.now_s
+    bench.command(LIMITS.sleep + 0.3, ticks=15)
+    monkeypatch.setattr(franka, 'now_s', lambda node: clock(node) + step_s)
+    bench.faulty('the clock was set by 60')
+    bench.wait(lambda: not bench.driver.fault())
+    bench.wait(lambda: not bench.driver.read().velocity.round(4).any())
+    monkeypatch.setattr(franka, 'now_s', clock)  # the stand-in's time was not set
+    bench.go(server.position + 0.05)
+    assert bench.driver.fault() == ''
+    assert server.trips == server.refused == []
+
+
+def test_a_clock_that_is_set_back_during_a_fault_does_not_make_it_last(
+    server: FrankaServer, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = franka.now_s
+    server.joints = 6
+    bench.faulty('have no joint fr3_joint7')
+    monkeypatch.setattr(franka, 'now_s', lambda node: clock(node) - 60.0)
+    server.joints = 7
+    bench.ready()
 
 
 def test_modes_and_errors_are_told_in_words(bench_old: tuple[FrankaServer, Bench]) -> None:
@@ -244,7 +310,7 @@ def test_modes_and_errors_are_told_in_words(bench_old: tuple[FrankaServer, Bench
 @pytest.fixture
 def bench_old() -> Iterator[tuple[FrankaServer, Bench]]:
     """With a driver of before 3.3, that goes on after an error."""
-    with FrankaServer(LIMITS, DOMAIN, halts=False) as server:
+    with FrankaServer(LIMITS, halts=False) as server:
         bench = Bench()
         bench.ready()
         yield server, bench
@@ -290,7 +356,10 @@ def test_a_recovery_that_fails_can_be_tried_again(server: FrankaServer, bench: B
 
 
 def test_states_that_stop_or_make_no_sense(
-    server: FrankaServer, bench: Bench, capfd: pytest.CaptureFixture[str]
+    server: FrankaServer,
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     server.silent = True
     bench.faulty('no more joint states on /franka/joint_states')
@@ -299,6 +368,11 @@ def test_states_that_stop_or_make_no_sense(
     server.joints = 6
     bench.faulty('have no joint fr3_joint7: see joint_prefix')
     server.joints = 7
+    bench.ready()
+    monkeypatch.setattr(franka_state, '_HAND_S', 0.3)
+    server.hand.hung = True
+    bench.faulty('no more joint states on /franka_gripper')
+    server.hand.hung = False
     bench.ready()
     server.clock_offset_s = 3.0
     assert 'chrony' in bench.faulty('differs from this one')
@@ -313,12 +387,12 @@ def test_a_driver_that_is_started_again_is_found_again() -> None:
     bench = Bench()
     assert bench.driver.read() is None
     assert 'no joint states' in bench.driver.fault()
-    with FrankaServer(LIMITS, DOMAIN) as server:
+    with FrankaServer(LIMITS) as server:
         bench.listens(server)
         bench.command(LIMITS.sleep + 0.2, ticks=10)
     bench.faulty('no more joint states')
     elsewhere = LIMITS.sleep - 0.2
-    with FrankaServer(LIMITS, DOMAIN, position=elsewhere) as server:
+    with FrankaServer(LIMITS, position=elsewhere) as server:
         bench.listens(server)
         bench.command(elsewhere, ticks=10)
         assert server.trips == []
@@ -329,7 +403,7 @@ def test_a_driver_that_is_started_again_is_found_again() -> None:
 def test_fake_hardware_has_no_mode_and_a_hand_that_does_not_move(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    with FrankaServer(LIMITS, DOMAIN, robot=False):
+    with FrankaServer(LIMITS, robot=False):
         bench = Bench()
         bench.ready()
         bench.command(LIMITS.sleep, ticks=30)
@@ -339,7 +413,7 @@ def test_fake_hardware_has_no_mode_and_a_hand_that_does_not_move(
 
 def test_a_namespace_a_prefix_and_no_hand() -> None:
     bench = Bench(namespace='left', controller='other_controller', gripper='')
-    with FrankaServer(LIMITS, DOMAIN, namespace='left'):
+    with FrankaServer(LIMITS, namespace='left'):
         bench.faulty('no controller listens on /left/other_controller/joint_trajectory')
         assert bench.driver.read().gripper == LIMITS.gripper_upper
     bench.close()

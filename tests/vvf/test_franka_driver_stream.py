@@ -168,12 +168,3 @@ def test_a_stop_brakes_from_what_is_under_way() -> None:
     assert np.abs(moving[1]).max() > 0.5
     assert np.abs(follower.at(now + 0.5)[0] - moving[0]).max() < 0.3
     assert not follower.at(now + 0.5)[1].any()
-
-
-def test_a_clock_that_is_set_back_does_not_stop_the_stream() -> None:
-    robot = load_limits('fr3')
-    streamer = Streamer(robot)
-    streamer.reset(robot.sleep, 1000.0)
-    streamer.update(robot.sleep, 1000.02)
-    made = streamer.update(robot.sleep, 900.0)
-    assert times(made)[0] <= 900.0 < times(made)[-1]

@@ -30,6 +30,7 @@ from vvf.safety import Command, RobotLimits
 _SECOND_NS = 1_000_000_000
 _CONNECT_S = 1.0
 _SETTLE_S = 0.3
+_CLOCK_STEP_S = 0.02  # less is lost in what a trajectory begins in the past
 
 
 class FrankaDriver:
@@ -71,6 +72,7 @@ class FrankaDriver:
         )
         self._streaming = False
         self._fault = ''
+        self._clock = (0.0, 0.0)
         self._listens_since: float | None = None
 
     def read(self) -> JointReading | None:
@@ -79,28 +81,50 @@ class FrankaDriver:
 
     def write(self, command: Command, dt: float) -> None:
         """Send a trajectory that leads to the command and stops there."""
-        now = now_s(self._node)
         if not self._streaming:
             reading = self._state.reading()
             if reading is None:
                 return
-            self._streamer.reset(reading.position, now)
+            self._clock = min((self._clock_offset() for _ in range(3)), key=lambda c: c[1] - c[0])
+            self._streamer.reset(reading.position, self._now())
             self._streaming = True
-        self._publish(self._streamer.update(command.position, now))
+        self._publish(self._streamer.update(command.position, self._now()))
         if self._hand:
             self._hand.want(command.gripper)
 
     def fault(self) -> str:
         """What is wrong with robot, hand, controller or connection, and what to do."""
         text = self._recovery.text() or self._state.fault() or self._controller_fault()
-        text = text or self._hand_fault()
+        text = text or self._hand_fault() or self._clock_fault()
         if text:
             self._streaming, self._fault = False, text
-        elif not self._streaming and not self._streamer.at_rest(now_s(self._node) - _SETTLE_S):
+        elif not self._streaming and not self._streamer.at_rest(self._now() - _SETTLE_S):
             # The next trajectory begins where the arm is measured, at rest: a fault that was short
             # lasts until the last trajectory has ended.
-            return self._fault
+            text = self._fault
+        if text and self._hand:
+            self._hand.hold()
         return text
+
+    def _now(self) -> float:
+        """Time of the trajectories, s: a steady clock, as far from zero as the node's was."""
+        return time.monotonic() + self._clock[0]
+
+    def _clock_offset(self) -> tuple[float, float]:
+        """Bounds of how far the node's clock is ahead of the steady one, s: reading takes time."""
+        before = time.monotonic()
+        now = now_s(self._node)
+        return now - time.monotonic(), now - before
+
+    def _clock_fault(self) -> str:
+        low, high = self._clock_offset()
+        moved = max(low - self._clock[1], self._clock[0] - high)
+        if not self._streaming or moved <= _CLOCK_STEP_S:
+            return ''
+        return (
+            f'the clock was set by {moved:.2f} s, and trajectories go by it: wait until the arm '
+            'stands, and let chrony correct the time without steps'
+        )
 
     def _controller_fault(self) -> str:
         if self._publisher.get_subscription_count():
@@ -119,7 +143,7 @@ class FrankaDriver:
     def _hand_fault(self) -> str:
         if self._hand is None:
             return ''
-        self._hand.step()
+        self._hand.look()
         text = self._hand.fault()
         if text and not (self._state.watched or self._recovery.available):
             self._node.get_logger().warning(
@@ -130,7 +154,7 @@ class FrankaDriver:
         return text
 
     def recover(self) -> None:
-        """Clear the error, put hardware and controllers on again, and try the hand again."""
+        """Clear the error, put hardware and controllers on again, and forget the hand's."""
         self._state.forget_mode()
         self._recovery.begin()
         if self._hand:
@@ -145,12 +169,14 @@ class FrankaDriver:
         return False
 
     def halt(self) -> None:
-        """The last trajectory stops by itself, where it leads."""
+        """Stop the fingers; the gate brakes the arm, and the last trajectory ends by itself."""
+        if self._hand:
+            self._hand.halt()
 
     def close(self) -> None:
         """Brake and hold; the hand keeps what it holds."""
         if self._streaming:
-            self._publish(self._streamer.stop(now_s(self._node)))
+            self._publish(self._streamer.stop(self._now()))
         self._streaming = False
 
     def _publish(self, trajectory: Trajectory) -> None:

@@ -48,7 +48,8 @@ class FrankaHand:
     """Sends goals to the vendor's action server, or to a `GripperCommand` server.
 
     A goal that runs is cancelled, and its end awaited, before the next is sent: the vendor's server
-    would begin both.
+    would begin both. Only `want` sends one: what an answer, a recovery or the end of a stop sets
+    free is no wish of anybody's now.
     """
 
     def __init__(self, node: Node, options: FrankaOptions) -> None:
@@ -81,7 +82,23 @@ class FrankaHand:
     def want(self, opening: float) -> None:
         """Take the commanded opening of a finger, m; called at the control rate."""
         self._wish.see(opening)
-        self.step()
+        wanted = self._wish.wanted
+        if not self.look() or not wanted or wanted == self._sent:
+            return
+        if self._running:
+            self._cancel()
+        elif not self._problem:
+            self._send(wanted)
+
+    def hold(self) -> None:
+        """Forget what was wanted, and end nothing: called as long as the arm has a fault."""
+        self._wish = GripWish()
+
+    def halt(self) -> None:
+        """Stop the fingers where they are, and forget what was wanted."""
+        self.hold()
+        if self._running:
+            self._cancel()
 
     def fault(self) -> str:
         """What is wrong with the hand, and what to do; '' while all is well."""
@@ -95,11 +112,11 @@ class FrankaHand:
         return self._problem
 
     def retry(self) -> None:
-        """Forget a problem, and send again what was wanted when it arose."""
+        """Forget a problem, after a human has looked at the hand."""
         self._problem = ''
 
-    def step(self) -> None:
-        """Look after the goal that runs, and send the next one when it is due."""
+    def look(self) -> bool:
+        """Look after the goal that runs; whether there is a server to talk to."""
         now = time.monotonic()
         ready = all(client.server_is_ready() for client, _ in self._actions.values())
         if not ready:
@@ -107,18 +124,20 @@ class FrankaHand:
                 self._absent_since = now
             if self._running:
                 self._drop()  # a server that is started again knows nothing of the goal
-            return
+            return False
         self._absent_since = None
-        wanted = self._wish.wanted
-        if self._running:
-            if now > self._deadline:
-                self._fail('does not answer')
-            elif wanted != self._sent and self._handle is not None and not self._cancelled:
-                self._cancelled = True
-                self._deadline = now + _ANSWER_S
-                self._handle.cancel_goal_async()
-        elif wanted and wanted != self._sent and not self._problem:
-            self._send(wanted)
+        if self._running and now > self._deadline:
+            self._fail('does not answer')
+        return True
+
+    def _cancel(self) -> None:
+        """End the goal that runs; one that is not accepted yet, as soon as it is."""
+        if self._cancelled:
+            return
+        self._cancelled = True
+        self._deadline = time.monotonic() + _ANSWER_S
+        if self._handle is not None:
+            self._handle.cancel_goal_async()
 
     def _drop(self) -> None:
         self._turn += 1
@@ -168,19 +187,22 @@ class FrankaHand:
             self._fail('refused its goal')
             return
         self._handle = handle
-        self._deadline = time.monotonic() + _DONE_S
+        self._deadline = time.monotonic() + (_ANSWER_S if self._cancelled else _DONE_S)
         handle.get_result_async().add_done_callback(lambda f: self._on_result(turn, f.result()))
-        self.step()
+        if self._cancelled:
+            handle.cancel_goal_async()
 
     def _on_result(self, turn: int, answer: Any) -> None:
         if turn != self._turn:
             return
         self._running, self._handle = False, None
+        if answer.status == GoalStatus.STATUS_CANCELED:
+            self._sent = ''  # the fingers are anywhere
+            return
         done = getattr(answer.result, 'success', None)
         if done is None:
             # A `GripperCommand` to close ends with failure at each object: it holds it.
             done = answer.result.reached_goal or self._sent == 'closed'
-        if not done and answer.status != GoalStatus.STATUS_CANCELED:
+        if not done:
             error = getattr(answer.result, 'error', '')
             self._fail(f'did not move: {error}' if error else 'did not move')
-        self.step()

@@ -19,6 +19,7 @@ from vvf.nodes.common import now_s, seconds
 from vvf.safety import RobotLimits
 
 _CLOCK_READINGS = 50  # over which the smallest age of a message is its clock's offset
+_HAND_S = 1.0  # without a message of the hand, which sends 15 in a second
 _GOOD_RATE = 0.9  # of the commands have to reach the robot in time
 
 
@@ -86,11 +87,17 @@ class FrankaState:
                 f"the clock of the Franka's computer differs from this one's by "
                 f'{abs(self._offset):.2f} s: keep both in step with chrony'
             )
-        if self._hand and math.isnan(self._finger):
+        return self._hand_fault() if self._hand else ''
+
+    def _hand_fault(self) -> str:
+        topic = f'{self._options.name(self._options.gripper)}/joint_states'
+        if math.isnan(self._finger):
             return (
-                f'no joint states on {self._options.name(self._options.gripper)}/joint_states yet: '
-                "start the Franka's hand (load_gripper:=true), or give the rig gripper: ''"
+                f"no joint states on {topic} yet: start the Franka's hand (load_gripper:=true), or "
+                "give the rig gripper: ''"
             )
+        if time.monotonic() - self._hand_at > _HAND_S:
+            return f"no more joint states on {topic}: start the Franka's hand again"
         return ''
 
     def _poll(self) -> None:
@@ -101,6 +108,7 @@ class FrankaState:
         if self._hand and (message := self._hand.take()) is not None and message.position:
             # Each finger moves by half the width.
             self._finger = float(message.position[0])
+            self._hand_at = time.monotonic()
 
     def _take_joints(self, message: JointState) -> None:
         index = {name: i for i, name in enumerate(message.name)}

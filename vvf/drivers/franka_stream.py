@@ -51,7 +51,7 @@ class Trajectory:
 
 
 class Streamer:
-    """Turns commands into trajectories; knows no ROS and no clock.
+    """Turns commands into trajectories; knows no ROS and no clock. Times may not run back.
 
     Args:
         limits: of the robot; velocity and acceleration are held.
@@ -84,8 +84,6 @@ class Streamer:
 
     def update(self, command: Array, now: float) -> Trajectory:
         """The trajectory to send, now that a command (n,) in rad came."""
-        if now < self._time - 0.1:  # the clock was set back: what was planned is in its future
-            self.reset(self._path[-1], now)
         now = max(now, self._time + 1e-4)
         executed = max(math.ceil((now + _MARGIN_S) / STEP_S), self._followed)
         target = max(math.floor((now + self._lead_s) / STEP_S), executed)
