@@ -196,6 +196,8 @@ class ArmTeam:
     def move_home(self, *, opens: bool = False, way: PlannedPath | None = None) -> None:
         """Send all arms home; with `opens`, grippers open on the way. A `way` is for one arm."""
         for unit in self.units:
+            if opens:
+                unit.player.forget_gripper()
             unit.gate.move_home(opens=opens, way=way)
 
     def park(self) -> None:
@@ -208,6 +210,8 @@ class ArmTeam:
 
         What they do by themselves may put the arms elsewhere, so these start anew.
         """
+        for unit in self.units:
+            unit.player.forget_gripper()
         said = [unit.prepare() for unit in self.units]
         if None in said:
             return None

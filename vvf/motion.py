@@ -62,6 +62,7 @@ class ChunkPlayer:
         self._chunk: Chunk | None = None
         self._chunk_start = 0.0
         self._next = 0
+        self._told: float | None = None
 
     @property
     def joints(self) -> Array:
@@ -70,8 +71,11 @@ class ChunkPlayer:
 
     @property
     def opening(self) -> float:
-        """Commanded opening of the gripper: 1 open, 0 closed."""
-        return self._target.opening
+        """Commanded opening of the gripper: 1 open, 0 closed.
+
+        What the last step said, wherever an object or a stop has left the fingers since.
+        """
+        return self._target.opening if self._told is None else self._told
 
     @property
     def goal(self) -> Array | None:
@@ -82,6 +86,10 @@ class ChunkPlayer:
         """Forget the chunk and take joints (n + 1,) as the commanded pose."""
         self._chunk = self._ramp = None
         self._target.reset(joints)
+
+    def forget_gripper(self) -> None:
+        """Take the gripper for what it is: not a step has moved it last."""
+        self._told = None
 
     def hold(self, joints: Array) -> None:
         """Stay at joints (n + 1,), where the gate holds the arm, until the next chunk."""
@@ -144,5 +152,6 @@ class ChunkPlayer:
             self._target.reset(goal)
         else:
             goal = self._target.apply(step)
+        self._told = 1.0 if step[-1] > 0.5 else 0.0
         limits = self._target.arm.velocity_limits
         self._play(JointRamp(start, goal, RAMP_FRACTION * chunk.dt, limits), now)

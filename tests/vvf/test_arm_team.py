@@ -157,6 +157,24 @@ def test_a_dry_run_lets_no_driver_move_real_motors(simulated: bool) -> None:
     assert motors.preparations == int(simulated)
 
 
+def test_a_gripper_that_an_action_does_not_name_stays_as_it_was_told() -> None:
+    table = Table()
+    motors = table.motors[0]
+    table.tick()
+    assert table.team.openings == [pytest.approx(0.23, abs=0.01)], 'as it was found'
+    assert table.play(UP * [1, 1, 1, 1, 1, 1, 0]) is None
+    table.tick(20)
+    motors.trouble = 'limp'
+    table.tick()
+    motors.trouble, motors.gripper = '', 0.035  # as wide as what it holds
+    table.tick()
+    assert table.mode is Mode.HOLDING
+    assert table.team.openings == [0.0]
+    table.team.move_home(opens=True)
+    table.until(lambda: table.mode is Mode.HOLDING)
+    assert table.team.openings == [1.0]
+
+
 def test_a_joint_far_beyond_its_limits_is_a_fault() -> None:
     table = Table()
     motors = table.motors[0]

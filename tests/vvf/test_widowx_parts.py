@@ -122,6 +122,21 @@ def test_a_gripper_closes_whole_where_nothing_is() -> None:
     assert not guard.holding
 
 
+def test_a_gripper_that_is_told_to_stay_where_it_is_measured_keeps_its_grip() -> None:
+    guard = GripperGuard()
+    held = close_on(guard, stop=0.022)
+    assert guard.command(0.022, 0.022, 4.0) == held, 'as after a stop'
+    for measured in (0.0231, 0.0221):  # limp for a moment, then pressed again
+        assert guard.command(0.0231, measured, 5.0) == held
+    assert guard.command(0.0236, 0.0221, 6.0) == 0.0236, 'an opening that begins'
+
+
+def test_a_gripper_that_somebody_opened_does_not_close_by_itself() -> None:
+    guard = GripperGuard()
+    close_on(guard, stop=0.022)
+    assert guard.command(0.030, 0.030, 4.0) == 0.030
+
+
 def test_an_object_that_slips_out_is_not_held_any_more() -> None:
     guard = GripperGuard()
     close_on(guard, stop=0.022)

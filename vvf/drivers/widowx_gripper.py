@@ -28,6 +28,7 @@ class GripperGuard:
         self._anchor: float | None = None
         self._since = 0.0
         self._held: float | None = None
+        self._widest = 0.0  # measured while it holds, m
 
     @property
     def holding(self) -> bool:
@@ -38,13 +39,19 @@ class GripperGuard:
         """The opening to send, m, for one that is wanted, one that is measured, and the time, s."""
         if self._held is not None:
             reached = measured <= self._held + self.still_m  # it gave way, or is gone
-            if wanted < self._held and not reached:
+            # After a stop or a fault the arm goes on from where it is measured, the fingers as
+            # well: told to stay, they keep their grip. Not where somebody has opened them.
+            near = measured <= self._held + 2.0 * self.squeeze_m + self.still_m
+            if near:
+                self._widest = max(self._widest, measured)
+            stays = near and wanted <= self._widest + self.still_m
+            if not reached and (wanted < self._held or stays):
                 return self._held
             self._held = self._anchor = None
         moves = self._anchor is None or abs(measured - self._anchor) > self.still_m
         if moves or wanted >= measured - self.squeeze_m - self.still_m:
             self._anchor, self._since = measured, now
         elif now - self._since >= self.still_s:
-            self._held = measured - self.squeeze_m
+            self._held, self._widest = measured - self.squeeze_m, measured
             return self._held
         return wanted
