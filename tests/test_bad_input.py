@@ -117,7 +117,7 @@ def test_unknown_names_are_told_with_the_known_ones() -> None:
     ('arguments', 'word'),
     [
         (('collect', 'pick_place', '--out', '{file}/x', '--episodes', '1'), 'file'),
-        (('up', 'shirt_folding'), 'two arms'),
+        (('up', 'shirt_folding', '--sim', 'false', '--rig', 'wx250s'), 'the rig has one arm'),
         (('collect', 'pick_place', '--out', '{out}', '--seed', '-5'), 'seed'),
         (('collect', 'pick_place', '--out', '{out}', '--noise', '.5'), 'noise'),
         (('up', 'pick_place', '--episodes', '-1'), 'episodes'),

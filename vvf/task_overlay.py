@@ -35,7 +35,7 @@ def sides_of(task: TaskSpec) -> tuple[str, ...]:
     names = [n for source in task.state if source.type == 'joint_state' for n in source.names]
     pairs = sum(n.startswith('right_') and f'left_{n[6:]}' in names for n in names)
     action = task.action
-    moves_two = action is not None and action.kind == 'ee_delta' and action.dim > DELTA_DIM
+    moves_two = action is not None and action.kind == 'ee_delta' and action.dim == 2 * DELTA_DIM
     # One pair alone may be the two fingers of one gripper.
     return SIDES if moves_two or pairs > 1 else ('',)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vvf_models.data.chain import LazyEpisodes, files_fingerprint
 from vvf_models.data.episode import Episode, Event
@@ -37,6 +38,18 @@ _KINDS = {
 }
 
 
+def _array(archive: Any, key: str) -> NDArray[Any]:
+    """One array of an archive."""
+    while True:
+        try:
+            array: NDArray[Any] = archive[key]
+            return array
+        except SystemError:
+            # numpy parses headers with `ast`, whose depth counter all threads share before
+            # Python 3.13 (CPython issue 106905); nothing is wrong with the file.
+            continue
+
+
 def load_episode(path: Path | str) -> Episode:
     """Reads one episode.
 
@@ -47,7 +60,7 @@ def load_episode(path: Path | str) -> Episode:
     try:
         # Pickled members are refused: such a file could run code.
         with np.load(path, allow_pickle=False) as archive:
-            arrays: dict[str, Any] = {key: archive[key] for key in archive.files}
+            arrays: dict[str, Any] = {key: _array(archive, key) for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         # numpy's own words advise to load it unsafely.
         why = f' ({error})' if isinstance(error, OSError) else ''
