@@ -11,7 +11,8 @@ from tests.vvf.board_views import Lens, photograph, places
 from vvf.calibration.board import Chessboard, Detection
 from vvf.calibration.capture import Chooser, Views, blur, moved
 from vvf.calibration.coverage import Coverage, look
-from vvf.calibration.intrinsics import View, calibrate
+from vvf.calibration.intrinsics import View, _deviations, calibrate
+from vvf.calibration.lens import Fit
 from vvf.calibration.lens import Lens as Fitted
 from vvf.calibration.pictures import Picture
 from vvf.calibration.trust import folds, warnings
@@ -166,6 +167,19 @@ def test_a_focal_length_that_is_unknown_has_no_small_deviation() -> None:
     error = abs(result.fit.lens.matrix[0, 0] - LENS.fx)
     assert error > 500
     assert result.deviations[0] > 0.3 * error
+
+
+def test_coefficients_that_cancel_each_other_leave_the_focal_length_known() -> None:
+    """Of the rational model's, one combination changes nothing: its information is rounding."""
+    poses = places(14, BOARD, LENS)
+    turns = np.array([turn for turn, _ in poses])
+    middle = BOARD.corners.mean(0)
+    shifts = np.array([np.array(to) - cv2.Rodrigues(np.array(by))[0] @ middle for by, to in poses])
+    cancelling = np.array([-1.1, -6.16, 0.0011, -0.0008, -0.994, -0.819, -6.514, -2.67])
+    for i in range(12):  # in each the rounding is another one
+        lens = Fitted(SIZE, 'rational_polynomial', LENS.matrix, cancelling + 1e-6 * i)
+        found = _deviations(Fit(lens, turns, shifts), [BOARD.corners] * len(poses), 0.07)
+        assert (found[:4] < 1.0).all()
 
 
 def test_wrong_residuals_are_told() -> None:

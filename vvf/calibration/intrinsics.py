@@ -145,7 +145,10 @@ def _deviations(fit: Fit, on_board: Sequence[Points], rms: float) -> Array:
     if free < 1 or not (scale > 0).all():
         return np.full(count, np.inf)
     values, vectors = np.linalg.eigh(known / np.outer(scale, scale))
-    spread = (vectors**2 / np.maximum(values, np.finfo(float).tiny)).sum(1)
+    # What is smaller than this is rounding, of either sign: coefficients of the rational model that
+    # cancel each other would make a focal length uncertain of which they say nothing.
+    rounding = count * np.finfo(float).eps * values[-1]
+    spread = (vectors**2 / np.maximum(values, rounding)).sum(1)
     # Two residuals for each corner, whose squares the mean of `rms` adds up.
     return np.asarray(rms * np.sqrt(corners / free * spread) / scale)
 
