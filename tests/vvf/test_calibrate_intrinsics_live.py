@@ -243,11 +243,14 @@ def test_ctrl_c_ends_the_capture_and_not_the_calibration(graph: Graph, tmp_path:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         assert process.stderr is not None
+        assert process.stdout is not None
+        errors = ''
         for line in process.stderr:
+            errors += line
             if line.startswith('view 4 taken; move the board to'):
                 process.send_signal(signal.SIGINT)
-                break
-        said, errors = process.communicate(timeout=60)
+        said = process.stdout.read()
+        process.wait(60)
     assert process.returncode == 0, errors
     assert 'stopped: calibrating with what is there' in errors
     assert 'reprojection RMS' in said
