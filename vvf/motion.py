@@ -88,7 +88,7 @@ class ChunkPlayer:
         self._target.reset(joints)
 
     def forget_gripper(self) -> None:
-        """Take the gripper for what it is: not a step has moved it last."""
+        """Take the gripper for what it is: something else than a step moves it."""
         self._told = None
 
     def hold(self, joints: Array) -> None:

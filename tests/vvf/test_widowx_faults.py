@@ -15,6 +15,7 @@ import yaml
 from tests.vendors.xs_sdk import ARM, SLEEP, XsSdk
 from tests.vvf.widowx_bench import DOMAIN, Bench, hurry
 from vvf.drivers import make_drivers
+from vvf.drivers.widowx import WidowXDriver
 from vvf.errors import UserError
 from vvf.paths import config_path
 from vvf.safety_limits import load_limits
@@ -191,3 +192,20 @@ def test_a_restart_of_the_vendors_node_is_noticed_and_its_modes_are_set_again(
         lambda: np.allclose(bench.driver.read().position, target, atol=1e-3),
         lambda: bench.go(target),
     )
+
+
+def test_a_restart_is_noticed_by_silence_where_messages_are_not_counted(
+    sdk: XsSdk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear = WidowXDriver._on_states
+    monkeypatch.setattr(WidowXDriver, '_on_states', lambda self, msg, info: hear(self, msg, {}))
+    bench = Bench(sdk)
+    bench.ready()
+    sdk.stop()
+    bench.faulty('sends no joint states')
+    sdk.events.clear()
+    sdk.start()
+    bench.faulty('it is being set up')
+    bench.ready()
+    assert 'modes arm position velocity' in sdk.events
+    bench.close()

@@ -176,10 +176,13 @@ class WidowXDriver:
         now = time.monotonic()
         if self._reading is None and not self._bad:
             self._try_at = now + self.settle_s  # its answers would find nobody yet
+        # Not every middleware counts messages. A set-up may silence the node for a moment itself.
+        silent = self._is_set_up and now - self._heard_at > self.stale_s
         self._heard_at = now
         sequence = info.get('publication_sequence_number') or 0
-        if sequence < self._sequence:
-            self._node.get_logger().warning(f"{self._who}: the vendor's node was started again")
+        if silent or sequence < self._sequence:
+            what = 'comes again' if silent else 'was started again'
+            self._node.get_logger().warning(f"{self._who}: the vendor's node {what}")
             self._talk.cancel()
             self._is_set_up, self._problem, self._try_at = False, '', now + self.settle_s
         self._sequence = sequence
