@@ -59,6 +59,7 @@ class FrankaServer:
         position, velocity: measured joints.
         joints: how many joints the joint states name.
         silent: nothing is published.
+        waits: time stands still for the arm until the next message; not where none will come.
         refuse, mute: the recovery is rejected, or never answered.
         success_rate: of the commands.
         clock_offset_s: of the robot's computer.
@@ -80,6 +81,7 @@ class FrankaServer:
         self.recovered: list[str] = []
         self.joints = 7
         self.silent = self.refuse = self.mute = False
+        self.waits = True
         self.success_rate = 1.0
         self.clock_offset_s = 0.0
         self.mode = FrankaRobotState.ROBOT_MODE_MOVE
@@ -194,7 +196,7 @@ class FrankaServer:
             self._advance(self._made)
             self._take(taken[0])
         now = time.time_ns()
-        waits = not self._down and now - self._made < STALL_NS
+        waits = self.waits and not self._down and now - self._made < STALL_NS
         self._advance(min(now, self._made + TICK_NS) if waits else now)
         self._publish()
 

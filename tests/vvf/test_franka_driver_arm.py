@@ -140,17 +140,24 @@ def test_a_restart_of_the_vendors_driver_holds_the_arm_which_goes_on_from_where_
     bench.wait(lambda: 'no more joint states' in bench.arm.team.fault)
     assert bench.mode is Mode.FAULT
     moved = LIMITS.home + 0.05
-    bench.server = FrankaServer(LIMITS, DOMAIN, position=moved).__enter__()
+    bench.server = FrankaServer(LIMITS, position=moved).__enter__()
     bench.wait(lambda: bench.mode is not Mode.FAULT)
     np.testing.assert_allclose(bench.server.position, moved, atol=0.02)
     bench.runs()
     assert bench.server.refused == []
 
 
-def test_an_emergency_stop_brakes_within_the_robots_limits(bench: Bench) -> None:
+def test_an_emergency_stop_brakes_within_the_robots_limits_and_stops_the_hand(
+    bench: Bench,
+) -> None:
     bench.begin()
+    bench.server.hand.silent = True
+    bench.gripper = 0.0
+    bench.wait(lambda: bench.server.hand.goals)
     assert bench.call('/vvf/estop').success
     assert bench.mode is Mode.STOPPED
+    bench.server.hand.silent = False
+    bench.wait(lambda: bench.server.hand.ended == [('grasp', 'canceled')])
     bench.wait(lambda: not bench.server.velocity.round(4).any())
     assert bench.call('/vvf/estop_reset').success
     bench.runs()
