@@ -144,6 +144,7 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
                 'seed': a.seed,
                 'watch_value': bool(policy and value_model),
                 'watch_recorder': a.record,
+                'moveit': a.moveit,
             },
             respawn=False,
             stop_first=True,
@@ -176,7 +177,7 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
     if a.teleop != 'none':
         nodes.append(NodeSpec('teleop', 'teleop', parameters={**common, 'source': a.teleop}))
     if a.moveit:
-        nodes.append(NodeSpec('moveit', 'moveit', parameters=common, respawn=False))
+        nodes.append(NodeSpec('moveit', 'moveit', parameters=common))
     if a.rviz:
         nodes.append(_rviz(spec, task))
     return nodes

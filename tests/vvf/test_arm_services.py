@@ -12,16 +12,22 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.task import Future
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectoryPoint
 from vvf_msgs.msg import Action, EpisodeEvent
+from vvf_msgs.srv import PlanMove
 
 from tests.vvf.motors import LIMITS, Motors
 from vvf.nodes import arm as arm_module
+from vvf.nodes import moveit_client
 from vvf.nodes.arm import ArmNode
 from vvf.nodes.common import LATCHED, seconds
+from vvf.nodes.moveit_client import PLAN_SERVICE
 from vvf.safety import Mode, Reason
 
 
@@ -217,6 +223,74 @@ def test_a_reset_is_refused_while_the_arm_brakes(bench: Bench) -> None:
     bench.wait(going.done)
     bench.wait(lambda: arm.team.units[0].gate.still)
     assert bench.call('/vvf/estop_reset')[0]
+
+
+class Planning:
+    """A planner that answers when it is told to.
+
+    Attributes:
+        asked: whether somebody waits for it.
+        ready: what it waits for.
+    """
+
+    def __init__(self, bench: Bench) -> None:
+        self.asked, self.ready = False, Future()
+        group = ReentrantCallbackGroup()  # who waits keeps no other answer from coming
+        bench.other.create_service(PlanMove, PLAN_SERVICE, self._serve, callback_group=group)
+
+    async def _serve(
+        self, request: PlanMove.Request, response: PlanMove.Response
+    ) -> PlanMove.Response:
+        self.asked = True
+        await self.ready
+        response.success = True
+        for second, posture in ((0, request.start), (4, request.goal)):
+            point = JointTrajectoryPoint(positions=posture)
+            point.time_from_start.sec = second
+            response.trajectory.points.append(point)
+        return response
+
+
+@pytest.mark.parametrize('later', ['park', 'stop', 'takeover', 'episode'])
+def test_a_way_that_is_planned_yet_does_not_outlive_a_later_request(
+    bench: Bench, later: str
+) -> None:
+    planning = Planning(bench)
+    arm = bench.start(moveit=True)
+    going = bench.ask('/vvf/arm/move_home')
+    bench.wait(lambda: planning.asked)
+    if later == 'park':
+        assert bench.call('/vvf/arm/park') == (True, 'asleep')
+    elif later == 'stop':
+        bench.call('/vvf/estop')
+        assert bench.call('/vvf/estop_reset')[0]
+        bench.wait(lambda: arm.team.mode is Mode.HOLDING)
+    elif later == 'takeover':
+        bench.tell(EpisodeEvent.INTERVENTION_START)
+    else:
+        bench.tell(EpisodeEvent.START)
+    before = arm.team.mode
+    planning.ready.set_result(None)
+    bench.wait(going.done)
+    assert going.result().message == 'interrupted by a later request'
+    assert arm.team.mode is before
+
+
+def test_home_waits_for_moveit_to_load_and_is_refused_where_it_never_does(bench: Bench) -> None:
+    bench.monkeypatch.setattr(moveit_client, 'LOADING', 2)
+    arm = bench.start(moveit=True)
+    assert bench.call('/vvf/arm/move_home') == (
+        False,
+        'no way home: the moveit node is not there: its log says why',
+    )
+    assert arm.team.mode is Mode.HOLDING
+    bench.monkeypatch.setattr(moveit_client, 'LOADING', 100)
+    going = bench.ask('/vvf/arm/move_home')
+    planning = Planning(bench)
+    planning.ready.set_result(None)
+    bench.wait(lambda: planning.asked)
+    bench.wait(lambda: bench.states[-1] == 'moving')
+    assert not going.done()
 
 
 def test_a_button_that_is_watched_and_falls_silent_stops(bench: Bench) -> None:

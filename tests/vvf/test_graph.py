@@ -116,3 +116,11 @@ def test_a_replay_loses_nothing_on_the_way() -> None:
         assert nodes[name].parameters['queue_depth'] >= 1000
     assert nodes['episode'].parameters['prepare_arm'] is False
     assert not nodes['replay'].respawn
+
+
+@pytest.mark.parametrize('moveit', [False, True])
+def test_with_moveit_the_arm_waits_for_its_ways_and_its_crash_ends_nothing(moveit: bool) -> None:
+    nodes = {spec.name: spec for spec in build_graph('pick_place', GraphArguments(moveit=moveit))}
+    assert nodes['arm'].parameters['moveit'] is moveit
+    assert ('moveit' in nodes) is moveit
+    assert not moveit or nodes['moveit'].respawn

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 from vvf_msgs.srv import PlanMove
 
+from vvf.errors import UserError
 from vvf.moveit.path import PlanError, PlannedPath
+from vvf.nodes import moveit_client
 from vvf.nodes.arm import ArmNode
 from vvf.nodes.moveit import MoveItNode
 from vvf.nodes.moveit_client import PLAN_SERVICE, PlanClient
@@ -78,6 +81,7 @@ def test_a_path_leads_in_from_a_little_beyond_a_limit() -> None:
         ([0.0, np.nan], [START, LIMITS.home], 'no numbers'),
         ([0.0, 1.0], [START[:5], LIMITS.home[:5]], '6 joints'),
         ([], [], '6 joints'),
+        ([0.0, 1.0], [START, LIMITS.home[:5]], 'a table of angles'),
     ],
 )
 def test_a_path_that_is_none_is_refused(times, way, word: str) -> None:
@@ -173,7 +177,7 @@ def test_requests_for_postures_and_poses(asker: Asker) -> None:
     assert 'cannot reach' in asker.ask(start=START.tolist(), pose=request.pose).message
 
 
-def test_an_arm_gets_a_way_a_reason_or_nothing(asker: Asker) -> None:
+def test_an_arm_gets_a_way_or_a_reason(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     client = PlanClient(asker.other, LIMITS)
     asker.wait(lambda: client.ready)
 
@@ -193,7 +197,34 @@ def test_an_arm_gets_a_way_a_reason_or_nothing(asker: Asker) -> None:
     assert way(np.array([2.5, 0, 0, 0, 0, 0])) == 'there is a wall'
     asker.remove(asker.node)
     asker.wait(lambda: not client.ready)
-    assert way(LIMITS.home) is None
+    monkeypatch.setattr(moveit_client, 'LOADING', 2)
+    assert way(LIMITS.home) == 'the moveit node is not there: its log says why'
+
+
+def test_where_moveit_is_missing_the_node_says_so_to_who_asks(asker: Asker) -> None:
+    def missing(robot: str) -> Straight:
+        raise UserError(f'no MoveIt for {robot}')
+
+    asker.remove(asker.node)
+    asker.wait(lambda: not asker.client.service_is_ready())
+    node = MoveItNode(missing, context=asker.context)
+    asker.executor.add_node(node)
+    asker.nodes.append(node)
+    answer = asker.ask(start=START.tolist(), goal=LIMITS.home.tolist())
+    assert (answer.success, answer.message) == (False, 'nobody plans ways: no MoveIt for wx250s')
+    client = PlanClient(asker.other, LIMITS)
+    task = asker.executor.create_task(client.way(START, LIMITS.home))
+    asker.wait(task.done)
+    assert task.result() is None, 'straight home'
+
+
+def test_a_planner_that_stumbles_is_an_answer(asker: Asker) -> None:
+    def stumble(*_: object) -> None:
+        raise RuntimeError('no kinematics plugin')
+
+    asker.planner.plan = stumble
+    answer = asker.ask(start=START.tolist(), goal=LIMITS.home.tolist())
+    assert (answer.success, answer.message) == (False, 'the planner failed: no kinematics plugin')
 
 
 # -- the arm --------------------------------------------------------------------------------
@@ -253,7 +284,8 @@ def test_a_planned_way_is_given_up_and_not_replaced_by_a_straight_one() -> None:
 
 
 def test_an_arm_node_goes_home_by_the_way_that_is_planned(asker: Asker) -> None:
-    arm = ArmNode(context=asker.context)
+    asked = [Parameter('moveit', value=True)]
+    arm = ArmNode(context=asker.context, parameter_overrides=asked)
     asker.executor.add_node(arm)
     asker.nodes.append(arm)
     home = asker.other.create_client(Trigger, '/vvf/arm/move_home')

@@ -47,7 +47,10 @@ class PlannedPath:
         start: ArrayLike,
         goal: ArrayLike,
     ) -> None:
-        at, way = np.asarray(times, np.float64), np.array(positions, np.float64)
+        try:
+            at, way = np.asarray(times, np.float64), np.array(positions, np.float64)
+        except ValueError as error:  # as many angles in one posture as in the other
+            raise PlanError(f'a plan is a table of angles: {error}') from error
         self.start, self.goal = np.array(start, np.float64), np.array(goal, np.float64)
         n = len(limits.joint_names)
         if at.ndim != 1 or len(at) < 2 or way.shape != (len(at), n):

@@ -49,6 +49,7 @@ PARAMETERS = (
     Parameter('max_button_age_s', 1.0, 'longest silence of that button, if watched', 0.1, 10.0),
     Parameter('max_astray_s', 0.5, 'how long the arm may not follow its commands', 0.1, 10.0),
     Parameter('park_after_s', 30.0, 'go to sleep after missing inputs this long', 1.0, 3600.0),
+    Parameter('moveit', False, 'go home only by ways of the moveit node'),
 )
 
 _HEARD_S = 1.0  # until everybody has heard of an episode's end: what comes before is no fault
@@ -131,6 +132,7 @@ class ArmNode(Node):
                 self.get_logger().info(text)
         if self._trouble.parks(now, self.team.mode):
             self.get_logger().warning('inputs stayed away: the arm goes to sleep')
+            self._asked.interrupt()
             self.team.park()
         if self.arbiter.human and not reason:
             reason = 'a human has taken over'
@@ -182,6 +184,8 @@ class ArmNode(Node):
 
     def _on_event(self, event: EpisodeEvent) -> None:
         stamp = seconds(event.header.stamp)
+        if event.event != EpisodeEvent.END:  # which may come after the request for the next one
+            self._asked.interrupt()
         if event.event == EpisodeEvent.START:
             self.arbiter.begin(event.episode_id, stamp)
             return
@@ -239,6 +243,7 @@ class ArmNode(Node):
     def begin_stop(self) -> None:
         """Park: the arm goes to its sleep pose at parking pace while the node still listens."""
         self.stopping = True
+        self._asked.interrupt()
         self.team.park()
 
     @property

@@ -41,8 +41,9 @@ class ArmServices:
         self._pressed = False
         self._heard = time.monotonic()
         self._ways: list[tuple[set[Mode], Mode, Future]] = []
-        single = len(self._team.units) == 1
-        self._planner = PlanClient(node, self._team.units[0].gate.limits) if single else None
+        self._turn = 0
+        planned = node.parameters['moveit'] and len(self._team.units) == 1
+        self._planner = PlanClient(node, self._team.units[0].gate.limits) if planned else None
         # Whoever waits for the arm's arrival must not keep the control tick from being called.
         group = ReentrantCallbackGroup()
         for name, serve in (
@@ -70,6 +71,10 @@ class ArmServices:
                 self._ways.remove(way)
                 future.set_result(modes == {arrived})
 
+    def interrupt(self) -> None:
+        """Drop a way that is being planned: somebody wants something else since."""
+        self._turn += 1
+
     # -- the emergency stop ----------------------------------------------------------------
 
     def _on_button(self, message: Bool) -> None:
@@ -79,6 +84,7 @@ class ArmServices:
             self._stop('the emergency stop button is pressed')
 
     def _stop(self, why: str) -> None:
+        self.interrupt()
         if self._team.mode is not Mode.STOPPED:
             self._team.emergency_stop()
             self._node.get_logger().error(f'{why}: the arm holds until /vvf/estop_reset')
@@ -88,6 +94,7 @@ class ArmServices:
         return _answer(response, '', 'stopped')
 
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.interrupt()
         silent = self._button_age is not None and (
             time.monotonic() - self._heard > self._button_age
         )
@@ -103,6 +110,7 @@ class ArmServices:
         return _answer(response, problem, 'the arm follows actions again')
 
     def _recover(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.interrupt()
         fault = self._team.fault
         if fault:
             self._node.get_logger().warning(f'recovering, as was asked: {fault}')
@@ -115,7 +123,7 @@ class ArmServices:
         problem = self._immovable()
         if problem:
             return _answer(response, problem)
-        self._node.stop_motion()
+        self._begin()
         said = self._team.prepare()
         if said is None:
             return await self._go_home(response, opens=True)
@@ -127,7 +135,7 @@ class ArmServices:
         problem = self._immovable()
         if problem:
             return _answer(response, problem)
-        self._node.stop_motion()
+        self._begin()
         return await self._go_home(response)
 
     async def _go_home(
@@ -135,7 +143,8 @@ class ArmServices:
     ) -> Trigger.Response:
         """Along a way around things, where somebody plans one; else straight in joint space."""
         way = None
-        if self._planner is not None and self._planner.ready:
+        if self._planner is not None:
+            turn = self._turn
             gate = self._team.units[0].gate
             await until(self._node, lambda: gate.still)
             try:
@@ -143,7 +152,10 @@ class ArmServices:
                     way = await self._planner.way(gate.position, gate.limits.home)
             except PlanError as error:
                 return _answer(response, f'no way home: {error}')
-            if problem := self._immovable():
+            problem = self._immovable()
+            if not problem and turn != self._turn:
+                problem = 'interrupted by a later request'
+            if problem:
                 return _answer(response, problem)
         self._team.move_home(opens=opens, way=way)
         return await self._arrive({Mode.MOVING}, Mode.HOLDING, response, 'at home')
@@ -152,9 +164,14 @@ class ArmServices:
         problem = self._immovable()
         if problem:
             return _answer(response, problem)
-        self._node.stop_motion()
+        self._begin()
         self._team.park()
         return await self._arrive({Mode.PARKING}, Mode.PARKED, response, 'asleep')
+
+    def _begin(self) -> None:
+        """Brake for what is asked now, instead of what was before."""
+        self.interrupt()
+        self._node.stop_motion()
 
     def _immovable(self) -> str:
         mode = self._team.mode

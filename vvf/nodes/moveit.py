@@ -2,12 +2,13 @@
 """The `moveit` node: plans moves around what stands on the table, on `/vvf/moveit/plan`.
 
 It moves nothing. Who asks gets a trajectory that is checked against the arm's limits, and plays it
-through its own safety gate. Where MoveIt is missing, the node says so once and offers no service.
+through its own safety gate. Where MoveIt is missing, the node says so once, and to all who ask.
 """
 
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from vvf.errors import UserError
 from vvf.moveit.path import PlanError, PlannedPath
 from vvf.moveit.planner import MoveItPlanner, Planner, load_spec
 from vvf.nodes.common import run
-from vvf.nodes.moveit_client import PLAN_SERVICE
+from vvf.nodes.moveit_client import NOBODY, PLAN_SERVICE
 from vvf.parameters import TASK_PARAMETERS, Parameter, declare
 from vvf.safety_limits import load_limits
 from vvf.task import load_task
@@ -60,21 +61,31 @@ class MoveItNode(Node):
         robot = load_task(p['task'], p['robot'], p['rig']).robot
         self._limits = load_limits(robot)
         self._kinematics = arm_model(robot).kinematics(self._limits.lower, self._limits.upper)
+        self._planner: Planner | None = None
+        self._missing = ''
         try:
             self._planner = make_planner(robot)
         except UserError as error:
+            self._missing = f'{NOBODY}{error}'
             self.get_logger().warning(str(error))
-            return
         self.create_service(PlanMove, PLAN_SERVICE, self._on_plan)
 
     def _on_plan(self, request: PlanMove.Request, response: PlanMove.Response) -> PlanMove.Response:
+        response.success = False
+        if self._planner is None:
+            response.message = self._missing
+            return response
         try:
             start = self._joints(request, request.start)
             goal = self._goal(request, start)
             times, way = self._planner.plan(start, goal, request.speed or self._speed)
             path = PlannedPath(times, way, self._limits, start, goal)
         except PlanError as error:
-            response.success, response.message = False, str(error)
+            response.message = str(error)
+            return response
+        except Exception as error:  # a planner that stumbles must answer: an arm waits for it
+            self.get_logger().error(traceback.format_exc())
+            response.message = f'the planner failed: {error}'
             return response
         response.success = True
         response.message = f'{path.duration:.1f} s through {len(path.times)} postures'

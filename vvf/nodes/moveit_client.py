@@ -15,6 +15,9 @@ from vvf.safety_limits import RobotLimits
 Array = NDArray[np.float64]
 
 PLAN_SERVICE = '/vvf/moveit/plan'
+#: What the answer begins with where MoveIt is missing: whoever asked may do without.
+NOBODY = 'nobody plans ways: '
+LOADING = 100  # tenths of a second that MoveIt may take to load
 
 
 class PlanClient:
@@ -30,13 +33,14 @@ class PlanClient:
         return bool(self._client.service_is_ready())
 
     async def way(self, start: Array, goal: Array) -> PlannedPath | None:
-        """A way from start (n,) to goal (n,), rad; `None` where nobody plans ways.
+        """A way from start (n,) to goal (n,), rad; `None` where the node has no MoveIt.
 
         Raises:
-            PlanError: there is somebody, and no way: a straight line would be no better.
+            PlanError: there is no way, or no answer: a straight line would be no better.
         """
+        await until(self._node, lambda: self.ready, LOADING)
         if not self.ready:
-            return None
+            raise PlanError('the moveit node is not there: its log says why')
         begin = self._limits.clip(start)
         request = PlanMove.Request(start=begin.tolist(), goal=goal.tolist())
         request.joint_names = list(self._limits.joint_names)
@@ -46,6 +50,8 @@ class PlanClient:
             self._client.remove_pending_request(asked)
             raise PlanError('the moveit node does not answer: its log says why')
         answer = asked.result()
+        if answer.message.startswith(NOBODY):
+            return None
         if not answer.success:
             raise PlanError(answer.message)
         points = answer.trajectory.points
