@@ -43,7 +43,9 @@ def make_drivers(
         return dict(make_sim_drivers(node, task, sides_of(task), seed))
     table = load_rig(rig)
     make = pkgutil.resolve_name(DRIVERS[table.driver])
-    drivers = {arm.side: make(node, limits, arm.options, arm.side) for arm in table.arms}
+    drivers: dict[str, ArmDriver] = {
+        arm.side: make(node, limits, arm.options, arm.side) for arm in table.arms
+    }
     # Two gates for one arm would each pull it to a pose of its own.
     topics = Counter(publisher.topic_name for publisher in node.publishers)
     twice = [topic for topic, count in topics.items() if count > 1]
