@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose actions count: the policy's within an episode, a human's always and alone in control."""
+"""Whose actions count: the policy's within an episode; a human's who took over, or between two."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Arbiter:
             human: whether a human's it is; else a policy's, or a recorded one.
         """
         if human:
-            return None
+            return Reason.NO_TAKEOVER if self.episode and not self.human else None
         if not self.episode:
             return Reason.NO_EPISODE
         if self.human:

@@ -18,7 +18,7 @@ class TroubleWatch:
     def __init__(self, park_after_s: float) -> None:
         self._park_after = park_after_s
         self._stale_since: float | None = None
-        self._stale_said = False
+        self._said: set[Reason] = set()
         self._fault = ''
 
     @property
@@ -28,10 +28,10 @@ class TroubleWatch:
 
     def forget(self) -> None:
         """What was missed is missed no more: the episode is over."""
-        self._stale_since, self._stale_said = None, False
+        self._stale_since, self._said = None, set()
 
     def news(
-        self, now: float, mode: Mode, stale: set[Reason], reason: str
+        self, now: float, mode: Mode, stale: set[Reason], reason: str, *, acting: bool
     ) -> list[tuple[str, str]]:
         """Lines for the log, each with its level, at most once for each trouble.
 
@@ -40,6 +40,7 @@ class TroubleWatch:
             mode: of the table.
             stale: inputs that are too old.
             reason: why the table is in that mode, in words.
+            acting: whether actions are expected to go on.
         """
         lines = []
         fault = reason if mode is Mode.FAULT else ''
@@ -50,14 +51,17 @@ class TroubleWatch:
         if fault or mode not in (Mode.WAITING, Mode.STOPPED):
             self._fault = fault
         if not stale:
-            if self._stale_said:
+            # What nobody looks for any more, as under a stop, has not come back.
+            moving = mode in (Mode.MOVING, Mode.PARKING)
+            looked_for = {Reason.STALE_JOINT_STATE} if moving else set(Reason) if acting else set()
+            if self._said and self._said <= looked_for:
                 lines.append(('info', 'all inputs are back'))
             self.forget()
         elif self._stale_since is None:
             self._stale_since = now
-        elif not self._stale_said and now - self._stale_since > _GATHER_S:
+        elif not self._said and now - self._stale_since > _GATHER_S:
             # One fault, one line: what fails for the same reason fails within a moment.
-            self._stale_said = True
+            self._said = set(stale)
             lines.append(('warning', f'{reason}: the arm holds'))
         return lines
 

@@ -269,6 +269,11 @@ class SafetyGate:
                 self.refusals.update(struck)
         return Command(pose.position.copy(), pose.gripper)
 
+    @property
+    def acting(self) -> bool:
+        """Whether actions are expected to go on."""
+        return self._watch.acting
+
     def stale(self, now: float) -> set[Reason]:
         """Which inputs that count in this mode are too old; before the first action none is."""
         return self._watch.stale(now, moving=self.mode in (Mode.MOVING, Mode.PARKING))

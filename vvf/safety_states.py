@@ -56,6 +56,7 @@ class Reason(Enum):
     OUTDATED = 'outdated'
     NO_EPISODE = 'no_episode'
     HUMAN = 'human'
+    NO_TAKEOVER = 'no_takeover'
     JOINT_LIMIT = 'joint_limit'
     VELOCITY_LIMIT = 'velocity_limit'
     ACCELERATION_LIMIT = 'acceleration_limit'

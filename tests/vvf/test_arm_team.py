@@ -290,7 +290,9 @@ def test_while_a_human_has_the_arm_the_policy_has_not() -> None:
     arbiter.give_back(4.0)
     assert arbiter.refusal(3.9, human=False) is Reason.OUTDATED
     assert arbiter.refusal(4.0, human=False) is None
-    assert arbiter.refusal(3.9, human=True) is None, 'a human needs no leave'
+    assert arbiter.refusal(4.1, human=True) is Reason.NO_TAKEOVER, 'nobody acts with the policy'
+    arbiter.end(5.0)
+    assert arbiter.refusal(4.1, human=True) is None, 'to clear the table, nobody need take over'
 
 
 def test_a_human_keeps_the_arm_when_an_episode_ends_and_another_begins() -> None:
@@ -434,7 +436,8 @@ def test_each_trouble_is_one_line_and_its_end_another() -> None:
     stale = {Reason.STALE_IMAGE}
     lines = []
     for k in range(100):
-        lines += watch.news(k * 0.02, Mode.HOLDING, stale if k < 60 else set(), 'no new image')
+        away = stale if k < 60 else set()
+        lines += watch.news(k * 0.02, Mode.HOLDING, away, 'no new image', acting=True)
     assert lines == [('warning', 'no new image: the arm holds'), ('info', 'all inputs are back')]
     lines = []
     for mode, reason in (
@@ -443,14 +446,32 @@ def test_each_trouble_is_one_line_and_its_end_another() -> None:
         (Mode.FAULT, 'limp'),
         *[(Mode.HOLDING, '')] * 5,
     ):
-        lines += watch.news(3.0, mode, set(), reason)
+        lines += watch.news(3.0, mode, set(), reason, acting=False)
     assert [level for level, _ in lines] == ['error', 'info']
+
+
+@pytest.mark.parametrize('mode', [Mode.PARKING, Mode.STOPPED, Mode.HOLDING])
+def test_what_is_missed_no_more_is_not_said_to_be_back(mode: Mode) -> None:
+    watch = TroubleWatch(park_after_s=5.0)
+    for now in (0.0, 1.0):
+        said = watch.news(now, Mode.HOLDING, {Reason.STALE_IMAGE}, 'no new image', acting=True)
+    assert [level for level, _ in said] == ['warning']
+    assert watch.news(2.0, mode, set(), '', acting=False) == []
+
+
+def test_joint_states_that_are_back_on_the_way_home_are_said_to_be() -> None:
+    watch = TroubleWatch(park_after_s=5.0)
+    away = {Reason.STALE_JOINT_STATE}
+    for now in (0.0, 1.0):
+        watch.news(now, Mode.MOVING, away, 'no new joint state', acting=False)
+    lines = watch.news(2.0, Mode.MOVING, set(), '', acting=False)
+    assert lines == [('info', 'all inputs are back')]
 
 
 def test_inputs_that_stay_away_send_the_arm_to_sleep() -> None:
     watch = TroubleWatch(park_after_s=5.0)
     stale = {Reason.STALE_VALUE}
-    watch.news(0.0, Mode.HOLDING, stale, 'no new value')
+    watch.news(0.0, Mode.HOLDING, stale, 'no new value', acting=True)
     assert not watch.parks(4.9, Mode.HOLDING)
     assert watch.parks(5.1, Mode.HOLDING)
     assert not watch.parks(5.1, Mode.PARKING)

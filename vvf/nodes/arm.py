@@ -122,7 +122,9 @@ class ArmNode(Node):
 
     def _watch_trouble(self, now: float) -> None:
         reason = self.team.reason(now)
-        for level, text in self._trouble.news(now, self.team.mode, self.team.stale(now), reason):
+        mode, stale = self.team.mode, self.team.stale(now)
+        acting = any(unit.gate.acting for unit in self.team.units)
+        for level, text in self._trouble.news(now, mode, stale, reason, acting=acting):
             # Each on a line of its own: rclpy wants one severity from one line.
             if level == 'error':
                 self.get_logger().error(text)
@@ -146,7 +148,11 @@ class ArmNode(Node):
         human = message.source == Action.SOURCE_HUMAN
         if reason := self.arbiter.refusal(stamp, human=human):
             self.team.refuse(reason)
-            if reason is not Reason.HUMAN and stamp > self.arbiter.changed + _HEARD_S:
+            if reason is Reason.NO_TAKEOVER:
+                self.get_logger().warning(
+                    'in an episode a human has to take over: these actions are refused', once=True
+                )
+            elif reason is not Reason.HUMAN and stamp > self.arbiter.changed + _HEARD_S:
                 self.get_logger().warning(
                     'no episode runs: actions are refused, but for those of a human', once=True
                 )
