@@ -23,7 +23,7 @@ LIMITS = load_limits('wx250s')
 START = np.array([0.4, -0.3, 0.5, 0.1, 1.0, 0.2])
 
 
-def test_without_moveit_the_node_says_so_once_and_stays(
+def test_without_moveit_the_node_says_so_once_and_answers(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, 'moveit', None)
@@ -33,7 +33,7 @@ def test_without_moveit_the_node_says_so_once_and_stays(
     rclpy.init(context=context, domain_id=92)
     node = MoveItNode(context=context)
     try:
-        assert PLAN_SERVICE not in [s.srv_name for s in node.services]
+        assert PLAN_SERVICE in [s.srv_name for s in node.services]
     finally:
         node.destroy_node()
         rclpy.try_shutdown(context=context)
