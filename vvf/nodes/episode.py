@@ -26,7 +26,7 @@ from vvf.bags.rosbag2 import NODE_NAME, Rosbag2Recorder
 from vvf.bags.store import EpisodeStore, recorded_task
 from vvf.diagnostics import Diagnostics
 from vvf.errors import UserError
-from vvf.nodes.common import LATCHED, now_s, run, stream_qos
+from vvf.nodes.common import LATCHED, now_s, run, seconds, stream_qos
 from vvf.nodes.episode_ring import RingSaver
 from vvf.nodes.episode_runner import EpisodeRunner, until
 from vvf.nodes.episode_services import EpisodeServices
@@ -271,7 +271,12 @@ class EpisodeNode(Node):
         """Record what others say of the running episode: interventions, milestones, errors."""
         now = self.get_clock().now().nanoseconds
         is_ours = message.event in (EpisodeEvent.START, EpisodeEvent.END, EpisodeEvent.LABEL)
-        if not is_ours and self.episode_id and message.episode_id == self.episode_id:
+        is_old = seconds(message.header.stamp) * 1e9 < self._began_ns
+        if is_ours or not self.episode_id or is_old:
+            return
+        # A node that was just started again may not have heard yet which episode runs.
+        if message.episode_id in ('', self.episode_id):
+            message.episode_id = self.episode_id
             self._record_event(message, now)
 
     def _record_event(self, message: EpisodeEvent, now_ns: int) -> None:
