@@ -77,6 +77,8 @@ def test_a_killed_process_is_reported_once_and_started_again(run) -> None:
     assert [line for line in lines if 'died' in line] == [
         '[vvf] a died (signal SIGKILL); starting it again'
     ]
+    # Before it is ready it would not hear that it is to stop.
+    wait(lambda: sum('ready' in line for line in lines) == 2)
 
 
 def test_what_may_not_come_back_ends_the_graph(run) -> None:
