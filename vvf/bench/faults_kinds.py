@@ -96,9 +96,10 @@ def _kinds() -> Iterator[Kind]:
     ):
         yield Kind('NaN', stream, change, watched=watches.get(stream, 'action'))
     for change in ('10 m', '100 rad', 'into the table', 'to a joint limit', 'back and forth'):
-        yield Kind('jump', 'action', change, bounded)
+        # Where such actions lead, a policy that never saw it may not find back by itself.
+        yield Kind('jump', 'action', change, bounded, recovery=Recovery.NEXT_EPISODE)
     yield Kind('jump', 'joint_states', '3 rad off', bounded)
-    yield Kind('jump', 'human', '10 m', bounded)
+    yield Kind('jump', 'human', '10 m', bounded, recovery=Recovery.NEXT_EPISODE)
     for change in ('5 wide', '8 wide', 'too short', 'no steps', 'joint positions', 'dt 0'):
         yield Kind('shape', 'action', change)
     yield Kind('shape', 'shoulder', 'cut off')
