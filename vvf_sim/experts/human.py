@@ -19,16 +19,17 @@ class HumanStandIn:
     Args:
         world: after its reset.
         make_expert: makes a script that starts from the world as it stands.
-        patience: steps that an error may last before the person takes over.
+        patience: steps that an error may last before the person takes over; None for a person who
+            does so only when called.
 
     Raises:
         ValueError: the patience is below 1.
     """
 
     def __init__(
-        self, world: World[Any], make_expert: Callable[[], Script], patience: int = 4
+        self, world: World[Any], make_expert: Callable[[], Script], patience: int | None = 4
     ) -> None:
-        if patience < 1:
+        if patience is not None and patience < 1:
             raise ValueError(f'patience is {patience}: use 1 or more steps')
         self.world = world
         self.patience = patience
@@ -37,6 +38,11 @@ class HumanStandIn:
         self._seen = 0
         self._wrong_for = 0
         self._wrong = False
+        self._called = False
+
+    def call(self) -> None:
+        """Ask the person to take over with the next step, whatever they see."""
+        self._called = self.expert is None
 
     def in_control(self) -> bool:
         """Whether the person acts in this step; to be asked once before each.
@@ -54,9 +60,10 @@ class HumanStandIn:
             self.expert = None
             self.world.event('give_back')
         self._wrong_for = self._wrong_for + 1 if self._wrong else 0
-        if self.expert is None and self._wrong_for > self.patience:
+        tired = self.patience is not None and self._wrong_for > self.patience
+        if self.expert is None and (tired or self._called):
             self.expert = self._make_expert()
-            self._wrong = False
+            self._wrong = self._called = False
             self.world.event('takeover')
         self._seen = len(self.world.events)
         return self.expert is not None
@@ -64,4 +71,4 @@ class HumanStandIn:
     @property
     def waiting(self) -> bool:
         """Whether something is wrong that the person will see to, if it lasts."""
-        return self._wrong and self.expert is None
+        return self._wrong and self.expert is None and self.patience is not None
