@@ -26,6 +26,7 @@ from vvf_models.model_config import ObservationConfig, TrainingConfig, require
 from vvf_models.policies.chunks import ChunkConfig, ChunkScale
 from vvf_models.policies.cql_networks import ToldMlp
 from vvf_models.policies.flow import guided, integrate
+from vvf_models.policies.rtc import continue_chunk
 from vvf_models.policies.tasks import TASK_VECTORS, embed_tasks, task_dim
 
 NEGATIVE, POSITIVE, DROPPED = 0, 1, 2
@@ -177,6 +178,8 @@ class RecapPolicy(nn.Module):
         *,
         indicator: int = POSITIVE,
         guidance: float | None = None,
+        previous: Tensor | None = None,
+        frozen: int = 0,
     ) -> Tensor:
         """Draws scaled chunks (B, H, A) from noise of that shape.
 
@@ -185,6 +188,8 @@ class RecapPolicy(nn.Module):
             noise: Standard normal.
             indicator: What is asked for.
             guidance: Beta; None: the configuration's.
+            previous: (B, K, A) scaled steps of the last chunk to go on from, see `rtc`.
+            frozen: How many of them are executed in any case.
         """
         config = self.config
         beta = config.guidance if guidance is None else guidance
@@ -197,4 +202,6 @@ class RecapPolicy(nn.Module):
             found = self.velocity(context, chunk, time, indicators)
             return guided(found[0], found[1], beta) if both else found[0]
 
+        if previous is not None:
+            return continue_chunk(velocity, noise, previous, frozen, config.flow_steps)
         return integrate(velocity, noise, config.flow_steps)

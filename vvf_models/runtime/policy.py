@@ -14,10 +14,12 @@ from vvf_models.data.augment import to_float
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import BcPolicy
 from vvf_models.policies.cql import Cql, CqlConfig
-from vvf_models.policies.recap import RecapConfig, RecapPolicy
+from vvf_models.policies.recap import DROPPED, NEGATIVE, POSITIVE, RecapConfig, RecapPolicy
 from vvf_models.runtime.observation import prepare_images, prepare_state
 
 _POLICIES = (BcPolicy, Cql, RecapPolicy)
+#: What a policy that knows an indicator can be asked for.
+INDICATORS = {'positive': POSITIVE, 'negative': NEGATIVE, 'none': DROPPED}
 
 
 class PolicyRuntime:
@@ -26,6 +28,8 @@ class PolicyRuntime:
     Attributes:
         kind: 'bc', 'cql' or 'recap'.
         guidance: Of a RECAP policy, how far beyond the plain conditional it goes; 1: not at all.
+        indicator: Of a RECAP policy, which actions it is asked for, of `INDICATORS`.
+        goes_on: Whether its chunks can go on from the last one (`rtc`).
         name: The checkpoint's name.
         cameras: Cameras it needs, in its order.
         image_size: Side in pixels that images are scaled to.
@@ -52,6 +56,8 @@ class PolicyRuntime:
         self.dt = config.dt
         self.task: Tensor | None = None
         self.guidance = config.guidance if isinstance(config, RecapConfig) else 1.0
+        self.indicator = 'positive'
+        self.goes_on = isinstance(config, RecapConfig)
         # Draws are repeatable, but differ from one observation to the next.
         self._noise = torch.Generator().manual_seed(0)
         if isinstance(config, CqlConfig | RecapConfig) and len(config.tasks) == 1:
@@ -75,15 +81,22 @@ class PolicyRuntime:
             return self._model.embed([instruction])
         return None
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode: real-time chunking needs gradients
     def act(
-        self, images: Mapping[str, NDArray[np.uint8]], state: NDArray[np.floating] | None = None
+        self,
+        images: Mapping[str, NDArray[np.uint8]],
+        state: NDArray[np.floating] | None = None,
+        previous: NDArray[np.floating] | None = None,
+        frozen: int = 0,
     ) -> NDArray[np.float32]:
         """The next actions.
 
         Args:
             images: Per camera, (H, W, 3) uint8 RGB of any size.
             state: (D,) in SI units; None if `state_dim` is 0.
+            previous: (K, action_dim) in SI units: what is executed and planned from this
+                observation on, for the chunk to go on from; only if `goes_on`.
+            frozen: How many of these steps are executed whatever the answer is.
 
         Returns:
             (horizon, action_dim) float32 in SI units; the last entry is the gripper in [0, 1].
@@ -105,11 +118,25 @@ class PolicyRuntime:
             context = self._model.context(seen, normalised, self.task)
             shape = 1, self.horizon, self.action_dim
             noise = torch.randn(shape, generator=self._noise)
-            chunk = self._model.sample(context, noise, guidance=self.guidance)
+            chunk = self._model.sample(
+                context,
+                noise,
+                indicator=INDICATORS[self.indicator],
+                guidance=self.guidance,
+                previous=None if previous is None else self._scaled(previous),
+                frozen=frozen,
+            )
         else:
             chunk = self._model(seen, normalised, self.task)
         result: NDArray[np.float32] = self._model.actions(chunk)[0].numpy()
         return result
+
+    def _scaled(self, rows: NDArray[np.floating]) -> Tensor:
+        """Actions (K, A) in SI units as a chunk (1, K, A) of the network's."""
+        units = self._model.actions
+        chunk = torch.as_tensor(np.asarray(rows, np.float32))
+        scaled: Tensor = ((chunk - units.shift) / units.scale)[None]
+        return scaled
 
 
 def load_policy(path: Path | str, threads: int = 1) -> PolicyRuntime:
