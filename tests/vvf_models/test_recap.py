@@ -200,3 +200,35 @@ def test_filtered_cloning_learns_from_what_is_left():
     assert not learner.config.is_told
     draw = learner.draw(np.random.default_rng(0), 'training', 8)
     assert (draw.data['indicator'] == DROPPED).all()
+    failing = replace(store, outcome=np.where(everything == learner.train_episodes[0], 1, -1))
+    alone = RecapLearner.create(small(learn_from='successes'), failing, 0)
+    assert list(alone.held_out_episodes) == [], 'no failure is held out to judge cloning by'
+
+
+def test_frames_of_which_nobody_said_have_no_indicator():
+    store = told(toy_store(9), -1)
+    first = store.frames_of(np.array([0]))
+    store.improving[first] = 1
+    learner = RecapLearner.create(small(held_out_fraction=0.0), store, 0)
+    assert 'nobody said' in learner.notes[1]
+    draw = learner.draw(np.random.default_rng(0), 'training', 64)
+    known = np.isin(draw.frames, first)
+    assert (draw.data['indicator'][~known] == DROPPED).all()
+    assert (draw.data['indicator'][known] == POSITIVE).any()
+    assert not (draw.data['indicator'] == NEGATIVE).any()
+
+
+def test_each_observation_is_trained_at_several_times_and_the_last_weights_are_kept(tmp_path):
+    learner = RecapLearner.create(small(flow_draws=3), told(toy_store(6)), 0)
+    draw = learner.draw(np.random.default_rng(0), 'training', 5)
+    assert draw.data['indicator'].shape == (5, 3)
+    context, chunk = torch.randn(5, learner.model.norm.normalized_shape[0]), torch.randn(3, 5, 6, 7)
+    time, told_of = torch.rand(3, 5), draw.data['indicator'].T
+    together = learner.model.velocity(context, chunk, time, told_of)
+    draws = zip(chunk, time, told_of, strict=True)
+    apart = [learner.model.velocity(context, *each) for each in draws]
+    torch.testing.assert_close(together, torch.stack(apart))
+    learner.after_update(6)
+    early = learner.score({'loss': 0.1})
+    learner.after_update(7)
+    assert learner.score({'loss': 0.9}) > early

@@ -24,13 +24,13 @@ def draw_time(count: int, generator: torch.Generator | None = None) -> Tensor:
 
 
 def interpolate(noise: Tensor, chunk: Tensor, time: Tensor) -> Tensor:
-    """Chunks (B, H, A) on their ways from noise (B, H, A), at times (B,)."""
-    t = time[:, None, None]
+    """Chunks (..., H, A) on their ways from noise (..., H, A), at times (...)."""
+    t = time[..., None, None]
     return (1 - t) * noise + t * chunk
 
 
 def flow_loss(velocity: Tensor, noise: Tensor, chunk: Tensor) -> Tensor:
-    """Mean squared error of velocities (B, H, A)."""
+    """Mean squared error of velocities (..., H, A)."""
     return (velocity.float() - (chunk - noise)).square().mean()
 
 

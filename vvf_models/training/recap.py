@@ -13,7 +13,7 @@ from vvf_models.data.frames import FAILURE, FrameStore
 from vvf_models.errors import UserError
 from vvf_models.policies.chunks import chunk_targets
 from vvf_models.policies.flow import draw_time, flow_loss, interpolate
-from vvf_models.policies.recap import DROPPED, RecapConfig, RecapPolicy
+from vvf_models.policies.recap import DROPPED, POSITIVE, RecapConfig, RecapPolicy
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, Learner
 
@@ -26,6 +26,7 @@ class RecapLearner(Learner):
     model: RecapPolicy
     config: RecapConfig
     task_vectors: Tensor
+    updates: Tensor
 
     def __init__(
         self,
@@ -39,11 +40,14 @@ class RecapLearner(Learner):
         super().__init__(model, config, store, episodes, seed)
         assert store.actions is not None
         self.targets = torch.from_numpy(chunk_targets(store.actions, store.last, config))
-        self.improving = torch.from_numpy(store.improving.astype(np.int64))
+        # Where nobody said, there is no indicator to be told.
+        known = np.where(store.improving < 0, DROPPED, store.improving)
+        self.improving = torch.from_numpy(known.astype(np.int64))
         names = sorted(set(store.instructions))
         self.task = np.array([names.index(text) for text in store.instructions])
         self.episode_of = store.episode_of
         self.register_buffer('task_vectors', model.embed(names), persistent=False)
+        self.register_buffer('updates', torch.zeros((), dtype=torch.int64))
         self.frames = {
             split: usable_frames(store, config, chosen)
             for split, chosen in zip(('training', 'held_out'), episodes, strict=True)
@@ -65,12 +69,17 @@ class RecapLearner(Learner):
                 f'configuration says {config.action_dim}; set "action_dim", "arms" and '
                 '"action_scale".'
             )
-        if (config.is_told or config.learn_from == 'positive') and (store.improving < 0).any():
+        wants_to_know = config.is_told or config.learn_from == 'positive'
+        if wants_to_know and (store.improving < 0).all():
             raise UserError(
                 'Nobody said which actions improve: give a value model with --value, or train '
                 'without the indicator by --set indicator_dropout=1.'
             )
-        training, held_out = store.split(config.held_out_fraction, seed)
+        # Episodes of which nothing is learned have nothing to judge by, either.
+        training, held_out = (
+            np.unique(store.episode_of[usable_frames(store, config, episodes)])
+            for episodes in store.split(config.held_out_fraction, seed)
+        )
         usable = usable_frames(store, config, training)
         if not len(usable):
             raise UserError(
@@ -109,8 +118,13 @@ class RecapLearner(Learner):
         frames = torch.from_numpy(self.frames['training'])
         if not self.config.is_told or not len(frames):
             return ()
-        share = float((self.improving[frames] == 1).float().mean())
-        return (f'{share:.1%} of the actions that are learned from count as improvement',)
+        chosen = self.improving[frames]
+        share = float((chosen == POSITIVE).float().mean())
+        notes = [f'{share:.1%} of the actions that are learned from count as improvement']
+        unknown = float((chosen == DROPPED).float().mean())
+        if unknown:
+            notes.append(f'of {unknown:.1%} nobody said whether they do: they have no indicator')
+        return tuple(notes)
 
     @property
     def stochastic(self) -> bool:
@@ -122,31 +136,40 @@ class RecapLearner(Learner):
         frames = rng.choice(self.frames[split], count)
         rows = torch.from_numpy(frames)
         indicator = self.improving[rows] if self.config.is_told else torch.full((count,), DROPPED)
-        dropped = torch.from_numpy(rng.random(count) < self.config.indicator_dropout)
+        draws = self.config.flow_draws
+        dropped = torch.from_numpy(rng.random((count, draws)) < self.config.indicator_dropout)
         data = {
             'target': self.targets[rows],
-            'indicator': torch.where(dropped, DROPPED, indicator),
+            'indicator': torch.where(dropped, DROPPED, indicator[:, None]),
             'task': torch.from_numpy(self.task[self.episode_of[frames]]),
         }
         return Draw(frames, data=data)
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of the velocities at random times."""
-        model, target = cast(RecapPolicy, self.active), batch.data['target']
+        model = cast(RecapPolicy, self.active)
+        indicator = batch.data['indicator'].T  # (draws, B)
+        target = batch.data['target'].expand(len(indicator), -1, -1, -1)
         noise = torch.randn_like(target)
-        time = draw_time(len(target)).to(target.device)
+        time = draw_time(indicator.numel()).view(indicator.shape).to(target.device)
         task = self.task_vectors[batch.data['task']]
         device = target.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.config.bfloat16):
             context = model.context(batch.images, batch.state, task, batch.hide_state)
             noisy = interpolate(noise, target, time)
-            velocity = model.velocity(context, noisy, time, batch.data['indicator'])
+            velocity = model.velocity(context, noisy, time, indicator)
         loss = flow_loss(velocity, noise, target)
         return loss, {'loss': loss.detach()}
 
+    @torch.no_grad()
+    def after_update(self, step: int) -> None:
+        """Moves the average, and counts."""
+        super().after_update(step)
+        self.updates.fill_(step + 1)
+
     def score(self, metrics: Mapping[str, float]) -> float:
-        """By the loss where episodes are held out, else the later the better."""
-        return super().score(metrics) if len(self.frames['held_out']) else 0.0
+        """The later, the better: no loss on held-out episodes tells which policy succeeds more."""
+        return float(self.updates)
 
 
 def usable_frames(store: FrameStore, config: RecapConfig, episodes: Indices) -> Indices:
