@@ -15,6 +15,7 @@ from vvf_models.policies.cql import (
     Cql,
     actor_loss,
     backup_target,
+    cloning_loss,
     conservative_loss,
     critic_loss,
     scaled_actions,
@@ -219,3 +220,34 @@ def test_what_no_q_function_can_be_learned_from_says_why():
     with pytest.raises(UserError, match='must be 1, 2 or 3'):
         small_cql(min_q_version=4)
     assert small_cql().state_dim == STATE_DIM
+
+
+def test_all_target_data_can_be_one_task_which_also_stands_for_what_was_never_asked():
+    store = toy_store(20)
+    store.target = np.arange(20) >= 15
+    store.instructions = ['a'] * 15 + ['b', 'c'] * 2 + ['b']
+    learner = CqlLearner.create(small_cql(target_task='target', task_slots=3), store, 0)
+    assert learner.config.tasks == ('a', 'target')
+    a, b, never = learner.model.embed(['a', 'b', 'never'])
+    assert a.tolist() == [1, 0, 0]
+    assert b.tolist() == never.tolist() == [0, 1, 0]
+    store.target[:] = False  # without target data beside them, all data are
+    alone = CqlLearner.create(small_cql(target_task='target'), store, 0)
+    assert alone.config.tasks == ('target',)
+
+
+def test_the_actor_may_clone_first_and_then_heeds_the_critics():
+    learner = CqlLearner.create(small_cql(cloning_steps=1), toy_store(12), 0)
+    actor = {name: w for name, w in learner.state_dict().items() if '.actor.mean' in name}
+    before = {name: weight.clone() for name, weight in actor.items()}
+    with torch.no_grad():  # critics that say nothing of any action
+        for last in learner.model.critic.heads.lasts:
+            last.weight.zero_()
+    trainer = LearnerTrainer(learner)
+    assert trainer.step(0, 1.0)['actor_loss'] != 0
+    assert any(not torch.equal(before[name], weight) for name, weight in actor.items())
+    assert int(learner.updates) == 1
+    assert 'updates' in learner.state_dict()  # or a resumed run would clone again
+    trainer.close()
+    log_prob, data = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 5.0])
+    assert cloning_loss(data, log_prob, torch.tensor(2.0))[0].item() == pytest.approx(3 - 4)

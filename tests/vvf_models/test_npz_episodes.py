@@ -5,6 +5,7 @@ import pytest
 from vvf_models.data.episode import Event
 from vvf_models.data.npz import event_kinds, load_episodes
 from vvf_models.data.open import open_episodes
+from vvf_models.data.options import ReadOptions
 from vvf_models.errors import UserError
 
 
@@ -146,3 +147,18 @@ def test_places_without_episodes_say_what_to_do(tmp_path):
     (tmp_path / 'x.txt').write_text('')
     with pytest.raises(UserError, match=r'not a \.tfrecord'):
         open_episodes(tmp_path / 'x.txt')
+
+
+def test_what_was_done_is_read_on_demand_and_caches_tell_it_apart(tmp_path):
+    given = arrays()
+    noisy = given['action'] + 0.5
+    np.savez(tmp_path / 'a.npz', **given, executed_action=noisy)
+    np.savez(tmp_path / 'b.npz', **given)
+    clean = open_episodes(tmp_path)
+    done = open_episodes(tmp_path, ReadOptions(actions='executed'))
+    np.testing.assert_array_equal(clean[0].actions, given['action'])
+    np.testing.assert_array_equal(done[0].actions, noisy)
+    np.testing.assert_array_equal(done[1].actions, given['action'])  # only one kind is known
+    assert clean.fingerprint() != done.fingerprint()
+    with pytest.raises(ValueError, match='clean, executed'):
+        ReadOptions(actions='wanted')

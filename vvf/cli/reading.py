@@ -13,7 +13,7 @@ _TAKEN = 'frames a second taken of videos and LeRobot data sets; 0: all [5]'
 
 
 def add_reading_options(parser: Any, fps: str = _TAKEN) -> None:
-    """Add `--task`, `--skip-bad`, `--fps` and `--crop`.
+    """Add `--task`, `--skip-bad`, `--fps`, `--crop` and `--actions`.
 
     Args:
         parser: To what.
@@ -29,6 +29,13 @@ def add_reading_options(parser: Any, fps: str = _TAKEN) -> None:
         action=argparse.BooleanOptionalAction,
         help='see the middle square of videos only [for videos without named cameras]',
     )
+    parser.add_argument(
+        '--actions',
+        choices=('clean', 'executed'),
+        default='clean',
+        help='which actions of .npz episodes: what the expert wanted, or what was done, with its '
+        'noise [clean]',
+    )
 
 
 def read_options(args: argparse.Namespace, **more: Any) -> Any:
@@ -42,4 +49,4 @@ def read_options(args: argparse.Namespace, **more: Any) -> Any:
 
     if not (math.isfinite(args.fps) and args.fps >= 0):
         raise UserError('--fps must be 0 or more.')
-    return ReadOptions(fps=args.fps, crop=args.crop, **more)
+    return ReadOptions(fps=args.fps, crop=args.crop, actions=args.actions, **more)

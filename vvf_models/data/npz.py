@@ -2,9 +2,10 @@
 """Episodes as compressed numpy archives, one file per episode.
 
 The keys are those that the simulator's collector writes: `images_<camera>` (T, H, W, 3) uint8,
-`state` (T, D), `action` (T, A) (the clean label), `stamps` (T,) in seconds, `success`,
-`success_index`; `instruction`, `target`, `container` and `failure_kind` where known. Other sources
-may add `rewards` (T,) and `interventions` (T,) bool.
+`state` (T, D), `action` (T, A) (the clean label), `executed_action` (T, A) (with the noise that its
+expert had), `stamps` (T,) in seconds, `success`, `success_index`; `instruction`, `target`,
+`container` and `failure_kind` where known. Other sources may add `rewards` (T,) and `interventions`
+(T,) bool.
 
 Events are `event_names` (E,) and `event_indices` (E,), the first frame at or after each. Their
 kinds are `event_kinds` (E,) ('milestone', 'error' or '') if there; otherwise the names say them,
@@ -50,8 +51,12 @@ def _array(archive: Any, key: str) -> NDArray[Any]:
             continue
 
 
-def load_episode(path: Path | str) -> Episode:
+def load_episode(path: Path | str, actions: str = 'clean') -> Episode:
     """Reads one episode.
+
+    Args:
+        path: The file.
+        actions: 'clean' or 'executed', see `ReadOptions`; a file that holds only one kind gives it.
 
     Raises:
         UserError: The file is no such archive, lacks a key, or its arrays make no episode.
@@ -71,11 +76,14 @@ def load_episode(path: Path | str) -> Episode:
     if not images:
         raise UserError(f'{path} holds no "{_IMAGES}<camera>" array; it is not an episode.')
     count = len(next(iter(images.values())))
+    action = arrays.get('action')
+    if actions == 'executed':
+        action = arrays.get('executed_action', action)
     success = bool(arrays['success']) if 'success' in arrays else None
     episode = Episode(
         images=images,
         state=arrays['state'].astype(np.float32) if 'state' in arrays else None,
-        actions=arrays['action'].astype(np.float32) if 'action' in arrays else None,
+        actions=None if action is None else action.astype(np.float32),
         success=success,
         success_index=int(arrays.get('success_index', count - 1 if success else -1)),
         instruction=_instruction(arrays),
@@ -144,12 +152,17 @@ def event_kinds(names: Sequence[str], targets: Sequence[bool]) -> list[str]:
 class NpzEpisodes(LazyEpisodes):
     """The episodes of a folder in the order of their names, read when asked for."""
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, actions: str = 'clean') -> None:
         """Lists the folder.
+
+        Args:
+            folder: Of the files.
+            actions: As of `load_episode`.
 
         Raises:
             UserError: There is no .npz file in it.
         """
+        self.actions = actions
         self.files = sorted(Path(folder).glob('*.npz'))
         if not self.files:
             raise UserError(f'{folder} holds no .npz episode; collect some or name another folder.')
@@ -159,8 +172,9 @@ class NpzEpisodes(LazyEpisodes):
         return len(self.files)
 
     def fingerprint(self) -> str:
-        """Changes when a file is added, removed or written anew."""
-        return files_fingerprint(self.files)
+        """Changes when a file is added, removed or written anew, or its other actions are read."""
+        files = files_fingerprint(self.files)
+        return files if self.actions == 'clean' else f'{self.actions} {files}'
 
     def source(self, number: int) -> str:
         """The file."""
@@ -172,7 +186,7 @@ class NpzEpisodes(LazyEpisodes):
         Raises:
             UserError: It is damaged or holds something else.
         """
-        return load_episode(self.files[number])
+        return load_episode(self.files[number], self.actions)
 
 
 def load_episodes(folder: Path | str) -> NpzEpisodes:

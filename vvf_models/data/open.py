@@ -34,8 +34,8 @@ def open_episodes(path: Path | str, options: ReadOptions | None = None) -> Seque
 
     Args:
         path: Anything of `KINDS`.
-        options: How videos, frames and LeRobot data sets are read; .npz and TFRecord episodes are
-            read as they are.
+        options: How videos, frames and LeRobot data sets are read; of .npz episodes, which actions
+            are taken. TFRecord episodes are read as they are.
 
     Raises:
         UserError: Nothing lies there, nothing that is known, or more than one kind.
@@ -44,7 +44,7 @@ def open_episodes(path: Path | str, options: ReadOptions | None = None) -> Seque
     kind = recognise(path)
     _log.info('%s: %s', path, KINDS[kind])
     if kind == 'npz':
-        return NpzEpisodes(path)
+        return NpzEpisodes(path, options.actions if options else 'clean')
     if kind == 'tfrecord':
         return BridgeEpisodes(path)
     if kind == 'lerobot':

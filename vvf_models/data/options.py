@@ -12,6 +12,9 @@ from vvf_models.data.images import crop_clip_images, resize_images
 #: An image_size: every pixel is kept, as for exports.
 AS_IT_IS = -1
 
+#: What `ReadOptions.actions` may be.
+ACTIONS = ('clean', 'executed')
+
 _SHORT_SIDE = 256
 _CROP = 224
 
@@ -37,6 +40,9 @@ class ReadOptions:
             every frame is taken.
         tolerance: Frames by which the cameras of one episode may differ in length; the longer ones
             are cut to the shortest, and a log line says so.
+        actions: Which actions .npz episodes give, where a data set's expert disturbed its own:
+            'clean', what it wanted, which is what to imitate; or 'executed', what was done, which
+            is what led to the next frame. Others hold only one kind.
     """
 
     cameras: tuple[str, ...] = ()
@@ -46,6 +52,7 @@ class ReadOptions:
     crop: bool | None = None
     folder_fps: float = 0.0
     tolerance: int = 3
+    actions: str = 'clean'
 
     def __post_init__(self) -> None:
         """Checks the numbers.
@@ -56,6 +63,8 @@ class ReadOptions:
         low, high = self.clip_frames
         if low < 2 or high < 2 * low:
             raise ValueError(f'clip_frames must be (a, b) with 2 <= a <= b / 2, not {low}, {high}')
+        if self.actions not in ACTIONS:
+            raise ValueError(f'actions must be one of {", ".join(ACTIONS)}, not {self.actions}')
         if self.image_size < AS_IT_IS:
             raise ValueError(f'image_size must not be negative: {self.image_size}')
         for name in ('fps', 'folder_fps', 'tolerance'):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from vvf_models.encoders.resnet import resnet
 from vvf_models.encoders.resnet_ptr import PtrResNet
 from vvf_models.encoders.resnet_v2 import resnet_v2
-from vvf_models.encoders.small import FlattenEncoder, project
+from vvf_models.encoders.small import FlattenEncoder, SpatialSoftmaxEncoder, project
 from vvf_models.errors import UserError
 
 
@@ -46,7 +46,7 @@ _BUILDERS: dict[str, Callable[[int, int], nn.Module]] = {
     'resnet34': lambda image_size, output_dim: resnet(34, output_dim),
     'resnet18': lambda image_size, output_dim: resnet(18, output_dim),
 }
-ENCODERS = ('small', *_BUILDERS)
+ENCODERS = ('small', 'spatial', *_BUILDERS)
 
 
 def build_encoder(
@@ -55,13 +55,15 @@ def build_encoder(
     """Builds an image encoder with weights drawn anew.
 
     Args:
-        name: 'small': four convolutions that train on a CPU. 'resnetv2-26', 'resnetv2-50': ICVF's
+        name: 'small': four convolutions that train on a CPU. 'spatial': three, and where each
+            feature is, which learns to act in fewer steps (three times `width` features).
+            'resnetv2-26', 'resnetv2-50': ICVF's
             and ViVa's (2048 features). 'resnet34-ptr': PTR's (4096). 'resnet18', 'resnet34' (512)
             and 'resnet50' (2048): the plain ones, for the released weights of VIP and R3M.
         image_size: Side S of its images in pixels.
         output_dim: Size of the latent. The plain ResNets end in a linear layer of that size, as
             VIP's does, the others in one with LayerNorm and tanh. 0: the network's own features.
-        width: Channels of the small encoder's first convolution.
+        width: Channels of the small and of the spatial encoder's first convolution.
         fine: A finer, slower first layer of the small encoder.
 
     Returns:
@@ -72,6 +74,10 @@ def build_encoder(
     """
     if name == 'small':
         return FlattenEncoder(image_size, output_dim, width, fine=fine)
+    if name == 'spatial':
+        network = SpatialSoftmaxEncoder(image_size, width, light=True)
+        features = network.output_dim
+        return ProjectedEncoder(network, features, output_dim) if output_dim else network
     if name not in _BUILDERS:
         raise UserError(f'There is no encoder "{name}"; choose one of {", ".join(ENCODERS)}.')
     return _BUILDERS[name](image_size, output_dim)

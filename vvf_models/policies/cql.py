@@ -22,11 +22,15 @@ Where this differs from the authors' code:
 - an observation is several cameras, each with its own encoder, whose latents are concatenated; the
   actor has the state beside them through a layer of its own, the critics have none;
 - the task is told to every hidden layer of critics (V-PTR) and actor; PTR tells it to the first;
-- instructions say which task an episode is of, those of target data, too;
+- instructions say which task an episode is of, those of target data, too; `target_task` gives all
+  target data one task, as V-PTR does in simulation, and whatever else is asked for then is that;
+- the actor may begin by cloning the data's actions, as in CQL's own code (`policy_eval_start`):
+  off by default, as PTR and V-PTR have no such steps;
 - actions are scaled by the largest of the training data instead of by the robot's limits;
 - AdamW without weight decay, with warm-up and cosine where `hold` says so; theirs is constant.
 
-An action is what was asked of the robot: noise that a data set put on top of it is the world's.
+An action is what was asked of the robot. Where a data set's expert disturbed its own actions, the
+executed ones (`vvf train --actions executed`) are what led to the next frame.
 """
 
 import math
@@ -60,6 +64,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
     dt: float = 0.2  # seconds per step
     task_vector: str = 'one-hot'  # or 'language': the sentence encoder's 384 numbers
     task_slots: int = 0  # places of the one-hot vector, some for later tasks; 0: as many as tasks
+    target_task: str = ''  # one-hot: the one task of all target data, or of all data without any
     # Network.
     hidden: tuple[int, ...] = (256, 256, 256)
     ensemble: int = 2
@@ -78,6 +83,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
     initial_temperature: float = 1.0
     target_entropy_factor: float = 1.0  # times minus `action_dim`
     # Training.
+    cloning_steps: int = 0  # the first so many, in which the actor clones the data's actions
     mixing_ratio: float = 0.9  # share of a batch that is prior data, where there is target data
     learning_rate: float = 3e-4  # of the critics
     actor_learning_rate: float = 1e-4
@@ -102,7 +108,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
             require(getattr(self, name) > 0, f'"{name}" must be above 0')
         for name in ('actor_learning_rate', 'temperature_learning_rate'):
             require(getattr(self, name) > 0, f'"{name}" must be above 0')
-        for name in ('alpha', 'task_slots'):
+        for name in ('alpha', 'task_slots', 'cloning_steps'):
             require(getattr(self, name) >= 0, f'"{name}" must not be negative')
         for name in ('mixing_ratio', 'target_rate'):
             require(0 < getattr(self, name) <= 1, f'"{name}" must be above 0 and at most 1')
@@ -164,7 +170,8 @@ class Cql(nn.Module):
             UserError: An instruction is none of several that were trained.
         """
         config = self.config
-        return embed_tasks(instructions, config.task_vector, config.tasks, config.task_slots)
+        known = [_known_task(text, config) for text in instructions]
+        return embed_tasks(known, config.task_vector, config.tasks, config.task_slots)
 
     def policy(self, latent: Tensor, task: Tensor) -> Distribution:
         """Of scaled actions, given (B, L) of the actor's encoder and (B, T)."""
@@ -195,6 +202,12 @@ class Cql(nn.Module):
         """Scaled actions to SI units, the gripper in [0, 1]."""
         gripper = ((scaled[..., -1:] + 1) / 2).clamp(0, 1)
         return torch.cat([scaled[..., :-1] * self.action_scale, gripper], -1)
+
+
+def _known_task(instruction: str, config: CqlConfig) -> str:
+    if config.task_vector == 'one-hot' and instruction not in config.tasks:
+        return config.target_task or instruction
+    return instruction
 
 
 def scale_of(actions: NDArray[np.float32]) -> tuple[float, ...]:
@@ -276,6 +289,14 @@ def actor_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Entropy-regularised improvement: (E, B) Q of the policy's actions, (B,) log densities."""
     loss = (temperature * log_prob - q.amin(0)).mean()
+    return loss, {'actor_loss': loss.detach(), 'entropy': -log_prob.detach().mean()}
+
+
+def cloning_loss(
+    data_log_prob: Tensor, log_prob: Tensor, temperature: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Instead of `actor_loss`: (B,) log densities of the data's actions, and of the policy's."""
+    loss = (temperature * log_prob - data_log_prob).mean()
     return loss, {'actor_loss': loss.detach(), 'entropy': -log_prob.detach().mean()}
 
 

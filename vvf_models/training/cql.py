@@ -19,6 +19,7 @@ from vvf_models.policies.cql import (
     CqlConfig,
     actor_loss,
     backup_target,
+    cloning_loss,
     conservative_loss,
     critic_loss,
     scale_of,
@@ -29,6 +30,8 @@ from vvf_models.policies.cql_networks import Critic
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, Learner
 from vvf_models.values.icvf import update_target
+
+_INSIDE = 0.98  # of an action that is cloned: tanh reaches 1 only at infinity
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class CqlLearner(Learner):
     model: Cql
     config: CqlConfig
     task_vectors: Tensor
+    updates: Tensor
 
     def __init__(
         self,
@@ -85,8 +89,9 @@ class CqlLearner(Learner):
         found = transitions(store, config)
         self.label = torch.from_numpy(found.label)
         self.last = store.last
-        names = sorted(set(store.instructions))
-        self.task = np.array([names.index(text) for text in store.instructions])
+        given = _instructions(store, config)
+        names = sorted(set(given))
+        self.task = np.array([names.index(text) for text in given])
         self.episode_of = store.episode_of
         self.register_buffer('task_vectors', model.embed(names), persistent=False)
         of_target = store.target[self.episode_of[found.frames]]
@@ -97,7 +102,7 @@ class CqlLearner(Learner):
             ]
             for split, chosen in zip(('training', 'held_out'), episodes, strict=True)
         }
-        self.updates = 0
+        self.register_buffer('updates', torch.zeros((), dtype=torch.int64))
 
     @classmethod
     def create(cls, config: Any, store: FrameStore, seed: int) -> 'CqlLearner':
@@ -135,7 +140,7 @@ class CqlLearner(Learner):
         if not config.action_scale:
             scale = scale_of(store.actions[store.frames_of(training)])
             config = replace(config, action_scale=scale)
-        tasks = (*config.tasks, *sorted(set(store.instructions) - set(config.tasks)))
+        tasks = (*config.tasks, *sorted(set(_instructions(store, config)) - set(config.tasks)))
         slots = config.task_slots or len(tasks)
         if config.task_vector == 'one-hot' and len(tasks) > slots:
             raise UserError(
@@ -209,6 +214,8 @@ class CqlLearner(Learner):
         model, config, data = cast(Cql, self.active), self.config, batch.data
         count = len(data['action'])
         images, state, hide = batch.images, batch.state, batch.hide_state
+        if config.bfloat16:  # once, instead of by autocast in every encoder
+            images = [image.bfloat16() for image in images]
         here, there = slice(None, count), slice(count, None)
         with torch.autocast(images[0].device.type, torch.bfloat16, enabled=config.bfloat16):
             latent = model.critic.encoder([image[here] for image in images], None)
@@ -243,8 +250,12 @@ class CqlLearner(Learner):
         action = policy.rsample()
         log_prob = policy.log_prob(action)
         temperature = model.log_temperature.exp()
-        q = q_of_action(model.critic, latent.detach(), task, action)
-        of_actor, more = actor_loss(q, log_prob, temperature.detach())
+        if self.updates < config.cloning_steps:
+            inside = data['action'].clamp(-_INSIDE, _INSIDE)
+            of_actor, more = cloning_loss(policy.log_prob(inside), log_prob, temperature.detach())
+        else:
+            q = q_of_action(model.critic, latent.detach(), task, action)
+            of_actor, more = actor_loss(q, log_prob, temperature.detach())
         info |= more
         entropy_wanted = -config.target_entropy_factor * config.action_dim
         of_temperature, more = temperature_loss(temperature, -log_prob.mean(), entropy_wanted)
@@ -258,11 +269,20 @@ class CqlLearner(Learner):
         update_target(self.target, self.model.critic, self.config.target_rate)
         for kept, buffer in zip(self.target.buffers(), self.model.critic.buffers(), strict=True):
             kept.copy_(buffer)
-        self.updates = step + 1
+        self.updates.fill_(step + 1)
 
     def score(self, metrics: Mapping[str, float]) -> float:
         """The later, the better: no number that episodes held out give tells a good policy."""
         return float(self.updates)
+
+
+def _instructions(store: FrameStore, config: CqlConfig) -> list[str]:
+    """Which task each episode is of."""
+    if not config.target_task or config.task_vector != 'one-hot':
+        return store.instructions
+    target = store.target if store.target.any() else np.ones_like(store.target)
+    own = zip(target, store.instructions, strict=True)
+    return [config.target_task if target else text for target, text in own]
 
 
 def _part(
