@@ -28,6 +28,8 @@ TILTED_RAD = 0.2
 WITHDRAWN = 0.045
 # Finger tips lower than this above the walls' edge, inside them or at a flap, work on one.
 WORKING = 0.03
+# Speed, rad/s, of a flap that springs open.
+UNDONE = 4.0
 # Contacts flicker: a flap that was touched so long ago still counts as touched, s.
 TOUCH_S = 0.2
 
@@ -58,6 +60,8 @@ class BoxAssemblyWorld(World[BoxAssemblyConfig]):
         'box_pushed',
         'box_tipped',
     )
+
+    PUSH_M: ClassVar[tuple[float, float]] = (0.012, 0.025)
 
     def __init__(self, config: BoxAssemblyConfig | None = None) -> None:
         super().__init__(config or BoxAssemblyConfig())
@@ -121,6 +125,16 @@ class BoxAssemblyWorld(World[BoxAssemblyConfig]):
         """Middle of the carton's bottom (3,) in m and its rotation (3, 3), table frame."""
         data = self.data
         return data.xpos[self._carton].copy(), data.xmat[self._carton].reshape(3, 3).copy()
+
+    def springs(self) -> tuple[int, float] | None:
+        """The flap that was closed last, of those that no other lies on and no finger is at."""
+        free = range(2, 4) if any(self._closed[2:]) else range(2)
+        touched = self._touched()
+        closed = [number for number in free if self._closed[number] and not touched[number]]
+        if not closed:
+            return None
+        last = max(closed, key=lambda number: self._closed_at[number])
+        return int(self.model.joint(FLAPS[last].name).dofadr[0]), UNDONE
 
     def crease(self, number: int) -> tuple[Array, Array]:
         """Middle of a flap's crease (3,) in m and the outward direction (3,), table frame."""

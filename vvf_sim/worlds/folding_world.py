@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vvf_sim.mj import mujoco
 from vvf_sim.rotations import Array
@@ -148,6 +149,11 @@ class FoldingWorld(World[WorldConfig]):
     def holds(self, arm: int) -> bool:
         """Whether an arm has hold of the garment."""
         return bool(self.cloth.held(self.data)[arm].any())
+
+    def pushable(self) -> NDArray[np.int_]:
+        """The garment."""
+        names = [f'cloth_{i}' for i in range(len(self.GARMENT.places))]
+        return np.array([self.model.body(name).id for name in names])
 
     def success(self) -> bool:
         """Whether the garment is folded and lies still, let go, with both grippers withdrawn."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vvf_sim.errors import UserError
 from vvf_sim.mj import mujoco
@@ -134,6 +135,15 @@ class PaperTowelWorld(World[PaperTowelConfig]):
         """Middle (3,) of a roll in m and its rotation (3, 3); its axis is z."""
         body = self._bodies[index]
         return self.data.xpos[body].copy(), self.data.xmat[body].reshape(3, 3).copy()
+
+    def pushable(self) -> NDArray[np.int_]:
+        """The first roll that is neither held nor around the peg."""
+        free = [
+            body
+            for index, body in enumerate(self._bodies)
+            if index != self.held and not self.around_peg(index)
+        ]
+        return np.array(free[:1], int)
 
     def around_peg(self, index: int) -> bool:
         """Whether the peg is in a roll's hole, whoever holds the roll."""

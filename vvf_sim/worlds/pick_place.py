@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vvf_sim.mj import mujoco
 from vvf_sim.rotations import Array
@@ -68,6 +69,11 @@ class PickPlaceWorld(World[PickPlaceConfig]):
     def target(self) -> str:
         """Kind of the object to pick."""
         return self.layout.objects[0].kind
+
+    def pushable(self) -> NDArray[np.int_]:
+        """The target, while it lies on the table."""
+        free = self._held != 0 and not self.in_container(0)
+        return np.array(self._bodies[:1] if free else [], int)
 
     @property
     def held(self) -> int:

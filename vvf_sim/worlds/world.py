@@ -6,7 +6,7 @@ real-time loop. A subclass says what stands on the table, what has happened, and
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
@@ -19,6 +19,7 @@ from vvf_sim.mj import mujoco
 from vvf_sim.robots.arm import ARMS, ArmModel, arm_model
 from vvf_sim.robots.kinematics import pose_to_vector
 from vvf_sim.rotations import Array
+from vvf_sim.worlds import hands
 from vvf_sim.worlds.domain import apply_axes, check_axes
 from vvf_sim.worlds.mount import Mount, MountedArm
 from vvf_sim.worlds.names import Setting
@@ -113,11 +114,14 @@ class World(ABC, Generic[C]):
             failed stands still in its last good state and never succeeds.
         start_joints: (N,) joints of all arms at the reset, rad and m.
         seed: of the scene.
+        disturb: called in each tick before the physics; None after a reset.
     """
 
     CAMERAS: ClassVar[tuple[str, ...]] = ('shoulder', 'wrist')
     MILESTONES: ClassVar[tuple[str, ...]] = ()
     ERRORS: ClassVar[tuple[str, ...]] = ()
+    # How far, m, a push may shove what is worked on without spoiling the task for good.
+    PUSH_M: ClassVar[tuple[float, float]] = (0.03, 0.06)
 
     def __init__(self, config: C) -> None:
         self.config = config
@@ -132,6 +136,7 @@ class World(ABC, Generic[C]):
         self.blown = ''
         self.start_joints = np.zeros(0)
         self.seed = 0
+        self.disturb: Callable[[], None] | None = None
         self._renderer: Renderer | None = None
 
     # -- what a subclass says --------------------------------------------------------------
@@ -184,11 +189,27 @@ class World(ABC, Generic[C]):
     def clear(self) -> None:
         """Forget what `watch` remembers; called when the scene has been built and has settled."""
 
+    def holds(self, arm: int) -> bool:
+        """Whether an arm has something movable between its fingers."""
+        return hands.holds(self.model, self.data, self.arms, arm)
+
+    def pushable(self) -> NDArray[np.int_]:
+        """What a push would shove as things stand: bodies that move freely; none if none does.
+
+        The one nearest to a tip, unless a world knows better.
+        """
+        return hands.nearest_free_body(self.model, self.data, self.arms)
+
+    def springs(self) -> tuple[int, float] | None:
+        """What was done and may come undone by itself: a degree of freedom, and how fast, per s."""
+        return None
+
     # -- what all share --------------------------------------------------------------------
 
     def reset(self, seed: int) -> None:
         """Build the scene of a seed and let it settle; the arms are open."""
         self.seed = int(seed)
+        self.disturb = None
         self.draw(np.random.default_rng(seed))
         self._close_renderer()
         mounts = self.mounts()
@@ -237,6 +258,8 @@ class World(ABC, Generic[C]):
         for arm, part in zip(self.arms, parts, strict=True):
             arm.command(self.data, part)
         self.before_steps(np.array([part[-1] for part in parts]))
+        if self.disturb is not None:
+            self.disturb()
         mujoco.mj_step(self.model, self.data, nstep=n_substeps or self.tick_substeps)
         if self._has_blown():
             return
