@@ -42,10 +42,12 @@ COMMANDS = {
     'export': 'write episodes as a LeRobot data set or as HDF5',
     'eval': 'measure a value model or a policy',
     'bench': 'measure speed and losses on this machine',
-    'report': 'write an HTML page about recorded episodes',
+    'report': "write an HTML page about recorded episodes, or the papers' tables with ours",
     'overlay': 'write videos of episodes with their value',
     'view': 'show a bag in the Rerun viewer, or a simulated task done by its expert',
 }
+#: Where a first argument makes another command of one; its module is `vvf.cli.<name>_<word>`.
+TWO_WORDS = {('report', 'tables')}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,9 +94,13 @@ def _run(argv: Sequence[str]) -> int:
     )
     parser.add_argument('--version', action='version', version=f'vvf {__version__}')
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    commands = COMMANDS
+    if tuple(argv[:2]) in TWO_WORDS:
+        argv = ['_'.join(argv[:2]), *argv[2:]]
+        commands = {argv[0]: ''}
     chosen = next((word for word in argv if not word.startswith('-')), None)
     module = None
-    for name, line in COMMANDS.items():
+    for name, line in commands.items():
         if name == chosen:
             module = importlib.import_module(f'vvf.cli.{name}')
             module.add_parser(subparsers)

@@ -25,9 +25,11 @@ def add_parser(subparsers: Any) -> None:
         'live and relabelled, with milestones, errors, interventions and what is wrong with the '
         'recording; the worst drops first. Bags are looked for below PATH, and those that `vvf '
         'relabel` wrote are paired with their originals. Other data sets are scored by --value, or '
-        'have --values.',
+        "have --values. `vvf report tables` is another page: the papers' tables with ours (a "
+        'folder that is called so is ./tables).',
         epilog='examples: vvf report runs/demo; '
-        'vvf report data/held_out --value checkpoints/icvf_pick_place --out page.html',
+        'vvf report data/held_out --value checkpoints/icvf_pick_place --out page.html; '
+        'vvf report tables --help',
     )
     add_showing_options(parser)
     parser.add_argument('--out', type=Path, help='the page [PATH/report.html]')

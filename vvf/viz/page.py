@@ -158,6 +158,13 @@ p.below { margin-top: 8px; }
 .wide td { padding: 4px 14px; } .wide td:first-child { white-space: normal; }
 .wide .section td { padding-top: 14px; font-weight: 600; border-bottom-color: var(--soft); }
 .wide td.sub { padding-left: 32px; color: var(--soft); }
+.theirs, .ours, .result small { display: block; }
+.theirs, .result small { color: var(--soft); font-size: 12px; } .ours { font-size: 13.5px; }
+.result .wide th { white-space: normal; } .result .wide :is(th, td) { padding: 4px 7px; }
+.result .wide td:first-child { min-width: 100px; font-size: 13.5px; }
+.result details { margin-top: 14px; } .result td { vertical-align: top; }
+summary { color: var(--soft); font-size: 13.5px; cursor: pointer; }
+.result .picture { margin-top: 14px; } .result ul { font-size: 13.5px; margin: 4px 0 0; }
 .notes { color: var(--soft); font-size: 13.5px; padding-left: 1.2em; max-width: 80ch; }
 .none { color: var(--soft); margin: 4px 0 0; }
 .warn { color: var(--limit); font-size: 13.5px; margin: 8px 0 0 38px; padding: 0;

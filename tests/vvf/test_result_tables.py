@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vvf report tables`: invented results land in the right cells, with what they rest on.
+
+All results here are invented; none says how good anything is.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from tests.vvf.test_report import Page
+from vvf.cli.main import main
+from vvf.errors import UserError
+from vvf.rollouts import wilson
+from vvf.stored_results import StoredResult, write_result
+from vvf.viz.result_tables.cells import Cell, Theirs, fill_table, improvement, parse_theirs
+from vvf.viz.result_tables.content import Part, fill, said_of_ours, said_of_theirs
+from vvf.viz.result_tables.papers import Paper, Table, read_papers
+
+INVENTED = StoredResult(
+    experiment='invented',
+    method='ours',
+    condition='easy',
+    seed=0,
+    task='pick_place',
+    robot='wx250s',
+    episodes=20,
+    successes=15,
+    numbers={'per_hour': 30.0, 'curve_steps': [0.0, 100.0, 200.0], 'curve_success': [0, 0.4, 0.9]},
+    command='vvf invented --seed 0',
+    machine='2 cores, no GPU',
+    seconds=90.0,
+)
+PAPER: dict[str, Any] = {
+    'title': 'An invented paper',
+    'experiment': 'invented',
+    'cite': 'Nobody: Nothing & <more>',
+    'tables': [
+        {
+            'name': 'table_1',
+            'title': 'Success',
+            'picture': True,
+            'command': 'vvf invented {method} --{condition} {task}',
+            'columns': [
+                {'label': 'Ours', 'where': {'method': 'ours'}},
+                {'label': 'Base', 'where': {'method': 'base'}},
+                {'label': 'Theirs alone'},
+            ],
+            'rows': [
+                {'label': 'real', 'section': 'Easy', 'paper': ['7/12', '0/12', 58]},
+                {'label': 'simulated', 'section': 'Easy', 'where': {'condition': 'easy'}},
+                {'label': 'simulated', 'section': 'Hard', 'where': {'condition': 'hard'}},
+            ],
+        },
+        {
+            'name': 'table_2',
+            'title': 'Throughput',
+            'measure': 'per_hour',
+            'unit': 'per hour',
+            'columns': [{'label': 'Ours', 'where': {'method': 'ours'}}],
+            'rows': [{'label': 'simulated', 'paper': [14], 'where': {'condition': 'easy'}}],
+        },
+    ],
+    'figures': [
+        {
+            'name': name,
+            'title': name,
+            'kind': kind,
+            'lines': [
+                {'label': 'Ours', 'where': {'method': 'ours'}},
+                {'label': 'Base', 'where': {'method': 'base'}},
+            ],
+            'panels': [{'label': 'easy', 'where': {'condition': 'easy'}}],
+        }
+        for name, kind in (('figure_1', 'improvement'), ('figure_2', 'curves'))
+    ],
+}
+
+
+def results() -> list[StoredResult]:
+    return [
+        INVENTED,
+        dataclasses.replace(INVENTED, seed=1, successes=9, numbers={'per_hour': 20.0}),
+        dataclasses.replace(INVENTED, method='base', successes=6),
+        dataclasses.replace(INVENTED, method='base', seed=1, successes=6),
+        dataclasses.replace(INVENTED, experiment='another', numbers={'odd': 0.125}),
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number, result in enumerate(results()):
+        write_result(tmp_path / f'results/{number}.json', result)
+    (tmp_path / 'papers').mkdir()
+    (tmp_path / 'papers/invented.yaml').write_text(yaml.safe_dump(PAPER))
+    return tmp_path
+
+
+def paper(folder: Path, **changes: Any) -> Paper:
+    (folder / 'one.yaml').write_text(yaml.safe_dump(PAPER | changes))
+    [paper] = read_papers(folder)
+    return paper
+
+
+def cells(folder: Path, table: Mapping[str, Any], *found: StoredResult) -> list[list[Cell]]:
+    read = paper(folder, tables=[table])
+    return fill_table(read, read.tables[0], found)
+
+
+def part(parts: list[Part], name: str) -> Part:
+    return next(part for part in parts if part.spec.name == name)
+
+
+def test_success_is_pooled_over_seeds_with_wilsons_interval(tmp_path: Path) -> None:
+    rows = cells(tmp_path, PAPER['tables'][0], *results())
+    [ours] = rows[1][0].ours
+    assert (ours.successes, ours.episodes, ours.value) == (24, 40, 60.0)
+    assert ours.interval == pytest.approx([100 * x for x in wilson(24, 40)])
+    assert ours.values == (75.0, 45.0)
+    assert said_of_ours(ours, '%') == ('24 of 40, 60 %', ['45 to 74', '2 seeds: 45 to 75'])
+    assert [cell.is_missing for row in rows for cell in row] == [
+        False, False, False,  # of the paper alone
+        False, False, False,  # the last column is of the paper alone
+        True, True, False,
+    ]  # fmt: skip
+    assert rows[0][0].theirs == Theirs(100 * 7 / 12, 7, 12)
+    assert rows[0][0].ours == ()
+
+
+def test_other_numbers_are_means_over_the_seeds_that_have_them(tmp_path: Path) -> None:
+    never = dataclasses.replace(INVENTED, seed=2, numbers={'per_hour': math.nan})
+    silent = dataclasses.replace(INVENTED, seed=3, numbers={})
+    [[cell]] = cells(tmp_path, PAPER['tables'][1], *results(), never, silent)
+    [ours] = cell.ours
+    assert (ours.value, ours.interval) == (25.0, (20.0, 30.0))
+    assert said_of_ours(ours, 'per hour') == (
+        '25 per hour', ['20 to 30', '2 of 3 seeds, 60 episodes'],
+    )  # fmt: skip
+    [[cell]] = cells(tmp_path, PAPER['tables'][1], never)
+    assert said_of_ours(cell.ours[0], 'per hour')[0] == 'never'
+    [[cell]] = cells(tmp_path, PAPER['tables'][1], silent)
+    assert cell.is_missing
+
+
+def test_robots_that_a_table_does_not_tell_apart_are_not_thrown_together(tmp_path: Path) -> None:
+    other = dataclasses.replace(INVENTED, robot='fr3', successes=3)
+    cell = cells(tmp_path, PAPER['tables'][0], INVENTED, other)[1][0]
+    assert [(cell.apart(ours), ours.value) for ours in cell.ours] == [
+        (['fr3'], 15.0),
+        (['wx250s'], 75.0),
+    ]
+    asked = dict(PAPER['tables'][0], rows=[{'label': 'fr3', 'where': {'robot': 'fr3'}}])
+    assert [ours.value for ours in cells(tmp_path, asked, INVENTED, other)[0][0].ours] == [15.0]
+
+
+def test_what_a_paper_says() -> None:
+    assert said_of_theirs(Theirs(58.3, 7, 12), '%') == '7 of 12, 58 %'
+    assert said_of_theirs(Theirs(14), 'per hour') == '14 per hour'
+    assert parse_theirs(None) is None
+    assert parse_theirs(58) == Theirs(58.0)
+
+
+def test_an_improvement_has_the_interval_of_a_ratio(tmp_path: Path) -> None:
+    better, base = (cell.ours[0] for cell in cells(tmp_path, PAPER['tables'][0], *results())[1][:2])
+    middle, low, high = improvement(better, base)
+    assert middle == pytest.approx(100 * (24 / 12 - 1))
+    half = 1.96 * math.sqrt(1 / 24 - 1 / 40 + 1 / 12 - 1 / 40)
+    assert np.log1p(np.array([low, high]) / 100) == pytest.approx([
+        math.log(2) - half, math.log(2) + half,
+    ])  # fmt: skip
+    # No success at all has no ratio, but its limits still say something.
+    nothing = dataclasses.replace(
+        base, results=tuple(dataclasses.replace(r, successes=0) for r in base.results)
+    )
+    assert improvement(better, nothing)[1] > 100
+
+
+def test_missing_cells_are_listed_with_their_command(tmp_path: Path) -> None:
+    content = fill([paper(tmp_path)], results())
+    [(_, parts)] = content.papers
+    assert part(parts, 'table_1').missing == [
+        ('vvf invented ours --hard TASK', 'Hard, simulated, Ours'),
+        ('vvf invented base --hard TASK', 'Hard, simulated, Base'),
+    ]
+    assert [left.experiment for left in content.left] == ['another']
+
+
+def test_the_page_has_all_of_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, numbers = folder / 'deep/page.html', folder / 'numbers.json'
+    words = [folder / 'results', '--papers', folder / 'papers', '--out', out, '--json', numbers]
+    assert main(['report', 'tables', *map(str, words)]) == 0
+    assert '5 results, 2 cells without one' in capsys.readouterr().out
+    page = Page(out.read_text('utf-8'))
+    text = ' '.join(page.texts)
+    for said in (
+        '7 of 12, 58 %', '24 of 40, 60 %', '2 seeds: 45 to 75', '+100 %', 'vvf invented --seed 0',
+        '2 cores, no GPU', '1.5 min', 'vvf invented ours --hard TASK', 'odd 0.125',
+    ):  # fmt: skip
+        assert said in text
+    pictures = [a['src'] for t, a in page.elements if t == 'img']
+    assert len(pictures) == 3
+    assert all(source.startswith('data:image/png;base64,') for source in pictures)
+    assert sum(t == 'details' for t, _ in page.elements) == 4
+    told = json.loads(numbers.read_text())
+    assert told['cells_missing'] == 2
+    assert told['commands_missing'][0] == 'vvf invented ours --hard TASK'
+    cell = next(c for c in told['parts'][0]['cells'] if c['section'] == 'Easy' and c['ours'])
+    assert cell['ours'][0]['by_seed'] == [75.0, 45.0]
+    assert cell['ours'][0]['seeds'] == [0, 1]
+
+
+def test_markdown_has_its_pictures_beside_it(folder: Path) -> None:
+    out = folder / 'docs/tables.md'
+    words = [folder / 'results', '--papers', folder / 'papers', '--out', out]
+    assert main(['report', 'tables', *map(str, words)]) == 0
+    text = out.read_text('utf-8')
+    assert '**24 of 40, 60 %** (45 to 74; 2 seeds: 45 to 75)' in text
+    assert '| real | 7 of 12, 58 % | 0 of 12, 0 % | 58 % |' in text
+    for name in ('table_1', 'figure_1', 'figure_2'):
+        assert f'](tables_pictures/{name}.png)' in text
+        picture = cv2.imread(str(folder / f'docs/tables_pictures/{name}.png'))
+        assert picture is not None
+        assert picture.std() > 5
+
+
+def test_curves_that_do_not_fit_their_steps_are_refused(tmp_path: Path) -> None:
+    torn = dataclasses.replace(INVENTED, numbers={'curve_steps': [0, 1], 'curve_success': [0.5]})
+    with pytest.raises(UserError, match='ours, easy, seed 0 has 1 numbers at 2 steps'):
+        fill([paper(tmp_path)], [torn])
+
+
+def test_a_folder_that_is_called_tables_is_still_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'tables').mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main(['report', './tables']) == 2
+    assert 'no bags' in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        main(['report', 'tables'])
+    assert stop.value.code == 2
+    assert 'FOLDER' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        (['tables', 'results', '--out', 'page.pdf'], 'in .html or .md'),
+        (['tables', 'papers'], 'no stored results below papers'),
+        (['tables', 'nowhere'], 'nowhere: no such file or folder'),
+    ],
+)
+def test_what_a_user_can_mend_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    words: list[str], said: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(folder)
+    assert main(['report', *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('table', 'said'),
+    [
+        ({'rows': [{'label': 'a', 'paper': [1]}]}, "'a' has 1 numbers for 3 columns"),
+        ({'rows': [{'label': 'a', 'where': {'sed': '1'}}]}, "'sed' says nothing about a result"),
+        ({'rowz': []}, 'rowz'),
+    ],
+)
+def test_a_wrong_paper_is_named(tmp_path: Path, table: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        paper(tmp_path, tables=[PAPER['tables'][0] | table])
+    assert 'one.yaml' in str(caught.value)
+
+
+def test_the_papers_numbers_add_up() -> None:
+    """The shipped files: totals are those of the rows above them, and all of it can be filled."""
+    papers = read_papers()
+    assert [paper.experiment for paper in papers] == ['vptr', 'recap', 'online_rl', 'value_gate']
+    tables = {table.name: table for paper in papers for table in paper.tables}
+    sections: dict[str, list[Any]] = {}
+    for row in tables['vptr_table_1'].rows:
+        sections.setdefault(row.section, []).append(row)
+    sums = [rows for rows in sections.values() if rows[-1].paper]
+    sums.append([row for row in tables['vptr_table_3'].rows if row.paper])
+    assert len(sums) == 4
+    for *rows, total in sums:
+        assert total.label == 'Total'
+        for column, said in enumerate(total.paper):
+            if said is not None:
+                counts = [parse_theirs(row.paper[column]) for row in rows]
+                assert all(counts)
+                parsed = parse_theirs(said)
+                assert parsed is not None
+                assert parsed.successes == sum(c.successes for c in counts if c)
+                assert parsed.trials == sum(c.trials for c in counts if c)
+    content = fill(papers, [])
+    missing = [part for _, parts in content.papers for part in parts if part.missing]
+    assert all(command for part in missing for command, _ in part.missing)
+    for _, parts in content.papers:
+        for each in parts:
+            if isinstance(each.spec, Table):
+                assert each.picture is None
