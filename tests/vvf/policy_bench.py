@@ -27,7 +27,7 @@ from vvf_models.policies.recap import RecapConfig, RecapPolicy
 _ARM = [-0.05, -0.05, -0.05, -0.6, -0.6, -0.6, 0.0]
 
 
-def write_task(folder: Path, arms: int) -> Path:
+def write_task(folder: Path, arms: int, horizon: int = 2) -> Path:
     """A task of one camera, for one or two arms."""
     names = ['left_finger', 'right_finger'] if arms == 2 else ['left_finger']
     low = _ARM * arms
@@ -43,13 +43,13 @@ cameras:
 state:
   - {{topic: /joint_states, type: joint_state, names: {names}}}
 action:
-  {{topic: /vvf/action, kind: ee_delta, dim: {7 * arms}, rate_hz: 5, horizon: 2,
+  {{topic: /vvf/action, kind: ee_delta, dim: {7 * arms}, rate_hz: 5, horizon: {horizon},
     low: {low}, high: {high}}}
 """)
     return file
 
 
-def write_policy(folder: Path, arms: int) -> Path:
+def write_policy(folder: Path, arms: int, horizon: int = 2) -> Path:
     """An untrained policy that knows how to fold and to unfold."""
     torch.manual_seed(0)
     config = RecapConfig(
@@ -58,7 +58,7 @@ def write_policy(folder: Path, arms: int) -> Path:
         state_dim=arms,
         action_dim=7 * arms,
         arms=arms,
-        horizon=2,
+        horizon=horizon,
         width=4,
         hidden=(16,),
         flow_steps=2,
@@ -73,11 +73,17 @@ class PolicyBench:
     """The node in this process; rclpy has to be initialised."""
 
     def __init__(
-        self, folder: Path, arms: int, *, start: bool = True, **parameters: object
+        self,
+        folder: Path,
+        arms: int,
+        *,
+        start: bool = True,
+        horizon: int = 2,
+        **parameters: object,
     ) -> None:
         given: dict[str, object] = {
-            'task': str(write_task(folder, arms)),
-            'model': str(write_policy(folder / 'policy', arms)),
+            'task': str(write_task(folder, arms, horizon)),
+            'model': str(write_policy(folder / 'policy', arms, horizon)),
             'autostart': False,
             **parameters,
         }

@@ -67,7 +67,7 @@ def test_a_policy_keeps_what_is_frozen_and_heeds_what_was_planned():
 
 
 def test_chunks_that_go_on_from_one_another_have_no_jump_at_the_seam():
-    """200 chunks of a smooth process: at the seam the change is like that within a chunk."""
+    """Eighty chunks of a smooth process: at the seam the change is like that within a chunk."""
     horizon, execute, frozen = 12, 4, 2
     step = torch.arange(horizon, dtype=torch.float32)
     smooth = torch.exp(-((step[:, None] - step) ** 2) / (2 * 4.0**2)) + 1e-4 * torch.eye(horizon)
@@ -76,7 +76,7 @@ def test_chunks_that_go_on_from_one_another_have_no_jump_at_the_seam():
 
     def seams(goes_on):
         last, jumps, within = None, [], []
-        for _ in range(200):
+        for _ in range(80):
             noise = torch.randn(1, horizon, 1, generator=generator)
             if last is not None and goes_on:
                 # Observed `frozen` steps before the last chunk's executed steps are over.

@@ -101,9 +101,9 @@ class PolicyGate:
     def _react(self, fall: Fall) -> None:
         reaction = self._config.reaction
         self.falls += 1
-        if reaction == 'resample':
-            self._node.act_anew()
-        elif reaction == 'retreat':
+        if reaction != 'report':
+            self._node.act_anew()  # nothing goes on of what was planned
+        if reaction == 'retreat':
             way = self._poses.way_back(fall.best_stamp, self._action.low, self._action.high)
             self._way.extend(way if way is not None else np.empty((0, 6)))
         elif reaction in ('human', 'stop'):

@@ -29,7 +29,7 @@ class PolicyRuntime:
         kind: 'bc', 'cql' or 'recap'.
         guidance: Of a RECAP policy, how far beyond the plain conditional it goes; 1: not at all.
         indicator: Of a RECAP policy, which actions it is asked for, of `INDICATORS`.
-        goes_on: Whether its chunks can go on from the last one (`rtc`).
+        candidates: Of a policy with a Q function, how many actions are drawn for the best of them.
         name: The checkpoint's name.
         cameras: Cameras it needs, in its order.
         image_size: Side in pixels that images are scaled to.
@@ -57,7 +57,7 @@ class PolicyRuntime:
         self.task: Tensor | None = None
         self.guidance = config.guidance if isinstance(config, RecapConfig) else 1.0
         self.indicator = 'positive'
-        self.goes_on = isinstance(config, RecapConfig)
+        self.candidates = 1
         # Draws are repeatable, but differ from one observation to the next.
         self._noise = torch.Generator().manual_seed(0)
         if isinstance(config, CqlConfig | RecapConfig) and len(config.tasks) == 1:
@@ -70,6 +70,42 @@ class PolicyRuntime:
             UserError: The policy knows its tasks by number, and this is none of several.
         """
         self.task = self.embed(instruction)
+
+    def ask_for(
+        self,
+        *,
+        indicator: str = 'positive',
+        guidance: float | None = None,
+        candidates: int = 1,
+        goes_on: bool = False,
+    ) -> None:
+        """Sets what is asked of the policy at run time.
+
+        Args:
+            indicator: As of the attributes.
+            guidance: As of the attributes; None: the checkpoint's.
+            candidates: As of the attributes.
+            goes_on: Whether `act` will be given what to go on from.
+
+        Raises:
+            UserError: The policy is of a kind that cannot do it.
+        """
+        if indicator not in INDICATORS:
+            raise UserError(f'indicator {indicator!r}: choose {", ".join(INDICATORS)}.')
+        of_recap = indicator != 'positive' or guidance is not None or goes_on
+        if of_recap and not isinstance(self._model, RecapPolicy):
+            raise UserError(
+                f'policy {self.name} ({self.kind}) knows no indicator, guidance or rtc: these are '
+                "for RECAP's policies."
+            )
+        if candidates > 1 and not isinstance(self._model, Cql):
+            raise UserError(
+                f'policy {self.name} ({self.kind}) has no Q function to choose among candidates '
+                'by; leave candidates at 1.'
+            )
+        self.indicator, self.candidates = indicator, candidates
+        if guidance is not None:
+            self.guidance = guidance
 
     def embed(self, instruction: str) -> Tensor | None:
         """The task vector (1, T) of an instruction; None for a policy that heeds none.
@@ -95,7 +131,7 @@ class PolicyRuntime:
             images: Per camera, (H, W, 3) uint8 RGB of any size.
             state: (D,) in SI units; None if `state_dim` is 0.
             previous: (K, action_dim) in SI units: what is executed and planned from this
-                observation on, for the chunk to go on from; only if `goes_on`.
+                observation on, for the chunk to go on from (`rtc`); RECAP policies only.
             frozen: How many of these steps are executed whatever the answer is.
 
         Returns:
