@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ import rclpy
 import yaml
 
 from tests.vendors.xs_sdk import ARM, SLEEP, XsSdk
-from tests.vvf.widowx_bench import DOMAIN, Bench, hurry
+from tests.vvf import widowx_bench
+from tests.vvf.widowx_bench import DOMAIN, Bench
 from vvf.drivers import make_drivers
 from vvf.drivers.widowx import WidowXDriver
 from vvf.errors import UserError
@@ -24,31 +24,9 @@ from vvf.task import load_task
 # DDS may lose the first answer to a new client; the driver asks again.
 pytestmark = pytest.mark.filterwarnings('ignore:failed to send response:RuntimeWarning')
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _ros() -> Iterator[None]:
-    rclpy.init(domain_id=DOMAIN)
-    yield
-    rclpy.try_shutdown()
-
-
-@pytest.fixture
-def sdk() -> Iterator[XsSdk]:
-    made = XsSdk(DOMAIN)
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def bench(sdk: XsSdk) -> Iterator[Bench]:
-    made = Bench(sdk)
-    yield made
-    made.close()
+# Fixtures are found by their names in this module.
+quick, ros = widowx_bench.quick, widowx_bench.ros
+sdk, bench = widowx_bench.sdk, widowx_bench.bench
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A WidowX driver and the vendor's node, spun together."""
+"""A WidowX driver and the vendor's node, spun together; and fixtures of them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -68,3 +68,29 @@ class Bench:
         self.driver.close()
         self.executor.remove_node(self.node)
         self.node.destroy_node()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def ros() -> Iterator[None]:
+    rclpy.init(domain_id=DOMAIN)
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture
+def sdk() -> Iterator[XsSdk]:
+    made = XsSdk(DOMAIN)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def bench(sdk: XsSdk) -> Iterator[Bench]:
+    made = Bench(sdk)
+    yield made
+    made.close()
