@@ -73,6 +73,7 @@ class Rollout:
         falls: stamps (s) at which the gate noticed a fall of the progress.
         disturbed_at: stamp (s) of the disturbance; NaN without.
         path: file of the recorded episode; None without.
+        progress: what the value model said of each observation before an action; () without.
     """
 
     seed: int
@@ -86,3 +87,4 @@ class Rollout:
     falls: tuple[float, ...] = ()
     disturbed_at: float = float('nan')
     path: Path | None = None
+    progress: tuple[float, ...] = ()

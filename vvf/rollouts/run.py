@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vvf.errors import UserError
 from vvf.rollouts.job import Rollout, RolloutJob
+from vvf.rollouts.watch import Watch, check_fit
+from vvf_sim.disturbances import Disturber
 from vvf_sim.episode_data import save_npz
 from vvf_sim.episode_log import EpisodeLog, event_kinds, failure_kind, human_stand_in
 from vvf_sim.worlds.env import TaskEnv
@@ -18,30 +21,22 @@ from vvf_sim.worlds.env import TaskEnv
 if TYPE_CHECKING:
     from vvf_models.runtime import PolicyRuntime
 
-_policies: dict[Path, PolicyRuntime] = {}
-_guidance: dict[Path, float] = {}
+_policies: dict[tuple[Path, float | None, int], PolicyRuntime] = {}
 
 
 def roll_out(job: RolloutJob) -> Rollout:
     """Run one episode; models stay loaded for the next one in the same process.
 
+    What happens depends on the job alone, whatever this process did before.
+
     Raises:
-        UserError: the policy does not fit the task.
+        UserError: policy or value do not fit the task, or what is asked of them is beyond them.
     """
     env = TaskEnv(job.task, job.config, stop_on_success=False)
     try:
         return _Run(job, env).to_the_end()
     finally:
         env.close()
-
-
-def _policy(job: RolloutJob) -> PolicyRuntime:
-    from vvf_models.runtime import load_policy
-
-    if job.policy not in _policies:
-        _policies[job.policy] = load_policy(job.policy)
-        _guidance[job.policy] = _policies[job.policy].guidance
-    return _policies[job.policy]
 
 
 class _Run:
@@ -51,26 +46,58 @@ class _Run:
         self.job, self.env = job, env
         observation, _ = env.reset(seed=job.seed)
         self.log = EpisodeLog(env, job.task, job.seed, observation)
-        self.policy: Any = _policy(job)
+        self.policy = _policy(job)
+        self._check()
         self.policy.set_instruction(env.world.instruction)
-        self.policy.guidance = _guidance[job.policy] if job.guidance is None else job.guidance
-        self.policy.candidates = job.candidates
+        self.policy.reseed(job.seed)
+        self.watch = Watch(job, env) if job.value is not None else None
         self.human = human_stand_in(env, job.task, job.seed, job.patience or None)
+        self.disturber = None
+        if job.disturbance is not None:
+            self.disturber = Disturber(job.disturbance, env.world, job.task, job.seed)
         self.chunk: deque[NDArray[np.float32]] = deque()
+
+    def _check(self) -> None:
+        policy, name = self.policy, str(self.job.policy)
+        check_fit(policy, name, self.env)
+        wanted = self.env.action_space.shape[0]
+        if policy.action_dim != wanted:
+            raise UserError(
+                f'{name} gives {policy.action_dim} numbers; an action of {self.job.task} has '
+                f'{wanted}.'
+            )
 
     def to_the_end(self) -> Rollout:
         """Act until the success, or with a record until some steps after it."""
         log, job = self.log, self.job
         end = job.max_steps
+        human = False
         while log.steps < end:
-            human = self.human.in_control()
+            reaction = self._look(not human and log.success_index < 0)
+            if reaction == 'stop':
+                break
+            if reaction == 'human':
+                self.human.call()
+            elif reaction in ('resample', 'retreat'):
+                self.chunk.clear()
+            helped, human = human, self.human.in_control()
+            if helped and not human and self.watch is not None:
+                self.watch.begin_afresh()
             action = self._human() if human else self._act()
+            executed = action
+            if self.disturber is not None and not human:
+                executed = self.disturber.before_step(action)
             succeeded = log.success_index >= 0
-            if not log.step(action, action, human):
+            if not log.step(action, executed, human):
                 break
             if log.success_index >= 0 and not succeeded:
                 end = min(end, log.steps + (log.run_on if job.record else 0))
         return self._result()
+
+    def _look(self, judge: bool) -> str:
+        if self.watch is None:
+            return ''
+        return self.watch.see(self.log.stamp, self.log.seen, judge)
 
     def _human(self) -> NDArray[Any]:
         self.chunk.clear()
@@ -78,6 +105,8 @@ class _Run:
         return self.human.expert.act()[0]
 
     def _act(self) -> NDArray[Any]:
+        if self.watch is not None and self.watch.way:
+            return self.watch.retreat()
         policy, seen = self.policy, self.log.seen
         if not self.chunk:
             images = {camera: seen[camera] for camera in policy.cameras}
@@ -103,5 +132,19 @@ class _Run:
             errors=tuple(n for n, k in zip(names, kinds, strict=True) if k == 'error'),
             takeovers=names.count('takeover'),
             human_steps=log.human_steps(steps),
+            falls=tuple(self.watch.falls) if self.watch else (),
+            disturbed_at=self.disturber.at if self.disturber else float('nan'),
             path=job.record,
+            progress=tuple(self.watch.progress) if self.watch else (),
         )
+
+
+def _policy(job: RolloutJob) -> PolicyRuntime:
+    from vvf_models.runtime import load_policy
+
+    key = job.policy, job.guidance, job.candidates
+    if key not in _policies:
+        policy = load_policy(job.policy)
+        policy.ask_for(guidance=job.guidance, candidates=job.candidates)
+        _policies[key] = policy
+    return _policies[key]

@@ -13,11 +13,13 @@ from vvf_models.checkpoints import MODULES, Checkpoint, load_checkpoint, load_co
 from vvf_models.data.augment import to_float
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import BcPolicy
+from vvf_models.policies.bc_task import BcTaskConfig, BcTaskPolicy
 from vvf_models.policies.cql import Cql, CqlConfig
+from vvf_models.policies.lerobot import LerobotPolicy, read_spec
 from vvf_models.policies.recap import DROPPED, NEGATIVE, POSITIVE, RecapConfig, RecapPolicy
 from vvf_models.runtime.observation import prepare_images, prepare_state
 
-_POLICIES = (BcPolicy, Cql, RecapPolicy)
+_POLICIES = (BcPolicy, BcTaskPolicy, Cql, RecapPolicy)
 #: What a policy that knows an indicator can be asked for.
 INDICATORS = {'positive': POSITIVE, 'negative': NEGATIVE, 'none': DROPPED}
 
@@ -26,7 +28,7 @@ class PolicyRuntime:
     """A loaded policy. Not safe for use from several threads at once.
 
     Attributes:
-        kind: 'bc', 'cql' or 'recap'.
+        kind: 'bc', 'bc_task', 'rwr', 'cql' or 'recap'.
         guidance: Of a RECAP policy, how far beyond the plain conditional it goes; 1: not at all.
         indicator: Of a RECAP policy, which actions it is asked for, of `INDICATORS`.
         candidates: Of a policy with a Q function, how many actions are drawn for the best of them.
@@ -60,7 +62,7 @@ class PolicyRuntime:
         self.candidates = 1
         # Draws are repeatable, but differ from one observation to the next.
         self._noise = torch.Generator().manual_seed(0)
-        if isinstance(config, CqlConfig | RecapConfig) and len(config.tasks) == 1:
+        if isinstance(config, CqlConfig | BcTaskConfig | RecapConfig) and len(config.tasks) == 1:
             self.set_instruction(config.tasks[0])
 
     def set_instruction(self, instruction: str) -> None:
@@ -107,13 +109,17 @@ class PolicyRuntime:
         if guidance is not None:
             self.guidance = guidance
 
+    def reseed(self, seed: int) -> None:
+        """Begins the draws anew, as for an episode that is to be the same each time it is run."""
+        self._noise.manual_seed(seed)
+
     def embed(self, instruction: str) -> Tensor | None:
         """The task vector (1, T) of an instruction; None for a policy that heeds none.
 
         Raises:
             UserError: As of `set_instruction`.
         """
-        if isinstance(self._model, Cql | RecapPolicy):
+        if isinstance(self._model, Cql | BcTaskPolicy | RecapPolicy):
             return self._model.embed([instruction])
         return None
 
@@ -138,9 +144,11 @@ class PolicyRuntime:
             (horizon, action_dim) float32 in SI units; the last entry is the gripper in [0, 1].
 
         Raises:
-            ValueError: A camera is missing, a shape is wrong, the state is not finite, or a
-                policy of several tasks was not told which.
+            ValueError: A camera is missing, a shape is wrong, the state is not finite, a policy
+                of several tasks was not told which, or there are candidates and no Q function.
         """
+        if self.candidates > 1 and not isinstance(self._model, Cql):
+            raise ValueError(f'a policy of kind {self.kind} has no Q function to choose by')
         batched = {camera: np.asarray(image)[None] for camera, image in images.items()}
         scaled = prepare_images(batched, self.cameras, self.image_size)
         given = prepare_state(None if state is None else np.asarray(state)[None], self.state_dim, 1)
@@ -162,6 +170,8 @@ class PolicyRuntime:
                 previous=None if previous is None else self._scaled(previous),
                 frozen=frozen,
             )
+        elif isinstance(self._model, Cql) and self.candidates > 1:
+            chunk = self._model.best_of(seen, normalised, self.task, self.candidates, self._noise)
         else:
             chunk = self._model(seen, normalised, self.task)
         result: NDArray[np.float32] = self._model.actions(chunk)[0].numpy()
@@ -175,7 +185,7 @@ class PolicyRuntime:
         return scaled
 
 
-def load_policy(path: Path | str, threads: int = 1) -> PolicyRuntime:
+def load_policy(path: Path | str, threads: int = 1) -> PolicyRuntime | LerobotPolicy:
     """Loads a policy.
 
     Args:
@@ -187,6 +197,10 @@ def load_policy(path: Path | str, threads: int = 1) -> PolicyRuntime:
     """
     if threads < 1:
         raise UserError('threads must be at least 1.')
+    lerobot = read_spec(path)
+    if lerobot is not None:
+        torch.set_num_threads(threads)
+        return LerobotPolicy(path, lerobot)
     kind, _ = load_config(path)
     if not issubclass(MODULES[kind], _POLICIES):
         raise UserError(f'{path} is a checkpoint of kind "{kind}", which is no policy.')
