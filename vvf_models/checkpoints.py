@@ -21,8 +21,10 @@ from torch import Tensor, nn
 from vvf_models.config import from_mapping, to_mapping
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import BcConfig, BcPolicy
+from vvf_models.policies.bc_task import BcTaskConfig, BcTaskPolicy
 from vvf_models.policies.cql import Cql, CqlConfig
 from vvf_models.policies.recap import RecapConfig, RecapPolicy
+from vvf_models.policies.rwr import RwrConfig, RwrPolicy
 from vvf_models.values.base import ValueConfig, ValueModel
 from vvf_models.values.distributional import DistributionalConfig, DistributionalValue
 from vvf_models.values.icvf import Icvf, IcvfConfig
@@ -44,6 +46,8 @@ CONFIGS: dict[str, type[Any]] = {
     'distributional': DistributionalConfig,
     'viva': VivaConfig,
     'bc': BcConfig,
+    'bc_task': BcTaskConfig,
+    'rwr': RwrConfig,
     'cql': CqlConfig,
     'recap': RecapConfig,
 }
@@ -53,6 +57,8 @@ MODULES: dict[str, type[nn.Module]] = {
     'distributional': DistributionalValue,
     'viva': Viva,
     'bc': BcPolicy,
+    'bc_task': BcTaskPolicy,
+    'rwr': RwrPolicy,
     'cql': Cql,
     'recap': RecapPolicy,
 }

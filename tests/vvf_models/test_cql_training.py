@@ -122,7 +122,7 @@ def test_task_data_are_told_apart_whatever_is_left_out_before_them(tmp_path, mon
     for mask, names in seen:
         assert mask.tolist() == [name.startswith('target') for name in names]
         assert mask.sum() == 4
-    with pytest.raises(UserError, match='Only cql takes task data'):
+    with pytest.raises(UserError, match='takes no task data'):
         train('icvf', prior, small_icvf(), tmp_path / 'x', steps=1, task_data=target)
 
 

@@ -7,9 +7,12 @@ import numpy as np
 from vvf_models.data.episode import Episode
 from vvf_models.data.frames import FrameStore
 from vvf_models.policies.bc import BcConfig
+from vvf_models.policies.bc_task import BcTaskConfig
 from vvf_models.policies.cql import CqlConfig
+from vvf_models.policies.rwr import RwrConfig
 from vvf_models.values.distributional import DistributionalConfig
 from vvf_models.values.icvf import IcvfConfig
+from vvf_models.values.vip import VipConfig
 from vvf_models.values.viva import VivaConfig
 
 STATE_DIM = 3
@@ -84,6 +87,19 @@ def small_bc(**changes):
 
 def small_cql(**changes):
     return CqlConfig(**{**_SMALL, **_ENCODERS, 'hidden': (32, 32), **changes})
+
+
+def small_bc_task(**changes):
+    return BcTaskConfig(**{**_SMALL, **_ENCODERS, 'hidden': (32, 32), **changes})
+
+
+def small_rwr(**changes):
+    return RwrConfig(**{**_SMALL, **_ENCODERS, 'hidden': (32, 32), **changes})
+
+
+def small_vip(**changes):
+    own = {'embedding_dim': 8, 'negatives': 0, 'state_dim': 0}
+    return VipConfig(**{**_SMALL, **_ENCODERS, **own, **changes})
 
 
 def small_distributional(**changes):

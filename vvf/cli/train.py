@@ -24,6 +24,8 @@ KINDS = {
     'distributional': "RECAP's value: the distribution of the return, reads the instruction",
     'viva': 'ViVa: a video generator that tells proprioception ahead and the value',
     'bc': 'a policy: behaviour cloning of action chunks',
+    'bc_task': 'a policy of several tasks: cloning on any image encoder, frozen or not',
+    'rwr': "a policy: cloning that heeds a VIP's reward, by reward-weighted regression",
     'cql': 'a policy by conservative Q-learning, from successes and failures',
     'recap': "RECAP's policy: told which actions improve on what a value model expects",
 }
@@ -53,8 +55,8 @@ def add_parser(subparsers: Any) -> None:
         '--task-data',
         type=Path,
         nargs='+',
-        help='cql: episodes of the task to fine-tune for; --data is prior data then, of which each '
-        'batch has the share "mixing_ratio"',
+        help='cql, bc_task, rwr: episodes of the task to fine-tune for; --data is prior data then, '
+        'of which each batch has the share "mixing_ratio"',
     )
     _add_recap(parser)
     parser.add_argument('--out', type=Path, required=True, help='folder of the checkpoint')
@@ -279,7 +281,7 @@ def _of_data(args: argparse.Namespace, episodes: Any) -> dict[str, Any]:
         'cameras': list(args.cameras or first.images),
         'state_dim': state_dim,
     }
-    if args.kind in ('bc', 'cql', 'recap') and first.actions is not None:
+    if args.kind in ('bc', 'bc_task', 'rwr', 'cql', 'recap') and first.actions is not None:
         entries['action_dim'] = dim = int(first.actions.shape[1])
         if args.kind != 'cql' and dim % DELTA_DIM == 0:
             entries['arms'] = dim // DELTA_DIM

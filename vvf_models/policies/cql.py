@@ -46,7 +46,7 @@ from torch.distributions import Distribution
 from vvf_models.encoders.observation import Normaliser, ObservationEncoder
 from vvf_models.model_config import EncodedObservationConfig, TrainingConfig, require
 from vvf_models.policies.cql_networks import Actor, Critic, Heads, tanh_gaussian
-from vvf_models.policies.tasks import TASK_VECTORS, embed_tasks, task_dim
+from vvf_models.policies.tasks import TASK_VECTORS, embed_tasks, known_task, task_dim
 
 _LEAST_SCALE = 1e-3  # m and rad: an entry that never moves stays nearly still
 
@@ -170,7 +170,10 @@ class Cql(nn.Module):
             UserError: An instruction is none of several that were trained.
         """
         config = self.config
-        known = [_known_task(text, config) for text in instructions]
+        known = [
+            known_task(text, config.task_vector, config.tasks, config.target_task)
+            for text in instructions
+        ]
         return embed_tasks(known, config.task_vector, config.tasks, config.task_slots)
 
     def policy(self, latent: Tensor, task: Tensor) -> Distribution:
@@ -192,6 +195,33 @@ class Cql(nn.Module):
         chunk: Tensor = mean.tanh()[:, None]
         return chunk
 
+    def best_of(
+        self,
+        images: list[Tensor],
+        state: Tensor | None,
+        task: Tensor,
+        candidates: int,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Of so many actions that the actor draws, the one with the largest of the smaller Q.
+
+        Args:
+            images: Per camera, (B, 3, S, S) float in [-1, 1].
+            state: (B, D) normalised, or None for a model of images only.
+            task: (B, T) task vectors.
+            candidates: How many are drawn.
+            generator: Source of the draws, on the CPU.
+
+        Returns:
+            (B, 1, A) in [-1, 1], a chunk of one.
+        """
+        mean, log_std = self.actor(self.actor.encoder(images, state), task)
+        noise = torch.randn((candidates, *mean.shape), generator=generator).to(mean)
+        drawn = (mean + log_std.exp() * noise).tanh()
+        best = self.q_values(images, task, drawn).argmax(0)
+        chunk: Tensor = drawn[best, torch.arange(len(best), device=best.device)][:, None]
+        return chunk
+
     def q_values(self, images: list[Tensor], task: Tensor, actions: Tensor) -> Tensor:
         """The smaller Q, (..., B), of scaled actions (..., B, A)."""
         latent = self.critic.encoder(images, None)
@@ -202,12 +232,6 @@ class Cql(nn.Module):
         """Scaled actions to SI units, the gripper in [0, 1]."""
         gripper = ((scaled[..., -1:] + 1) / 2).clamp(0, 1)
         return torch.cat([scaled[..., :-1] * self.action_scale, gripper], -1)
-
-
-def _known_task(instruction: str, config: CqlConfig) -> str:
-    if config.task_vector == 'one-hot' and instruction not in config.tasks:
-        return config.target_task or instruction
-    return instruction
 
 
 def scale_of(actions: NDArray[np.float32]) -> tuple[float, ...]:

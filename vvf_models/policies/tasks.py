@@ -17,6 +17,13 @@ def task_dim(kind: str, tasks: Sequence[str], slots: int) -> int:
     return SENTENCE_DIM if kind == 'language' else max(1, slots or len(tasks))
 
 
+def known_task(instruction: str, kind: str, tasks: Sequence[str], target_task: str) -> str:
+    """What a policy takes an instruction for: what no one-hot vector knows is `target_task`."""
+    if kind == 'one-hot' and instruction not in tasks:
+        return target_task or instruction
+    return instruction
+
+
 def embed_tasks(instructions: Sequence[str], kind: str, tasks: Sequence[str], slots: int) -> Tensor:
     """Task vectors (N, T) of N instructions; a policy of one task takes every one for it.
 

@@ -29,6 +29,7 @@ from vvf_models.policies.cql import (
 from vvf_models.policies.cql_networks import Critic
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, Learner
+from vvf_models.training.phases import draw_mixed, prior_and_target, task_names, with_tasks
 from vvf_models.values.icvf import update_target
 
 _INSIDE = 0.98  # of an action that is cloned: tanh reaches 1 only at infinity
@@ -89,17 +90,15 @@ class CqlLearner(Learner):
         found = transitions(store, config)
         self.label = torch.from_numpy(found.label)
         self.last = store.last
-        given = _instructions(store, config)
+        given = task_names(store, config)
         names = sorted(set(given))
         self.task = np.array([names.index(text) for text in given])
         self.episode_of = store.episode_of
         self.register_buffer('task_vectors', model.embed(names), persistent=False)
-        of_target = store.target[self.episode_of[found.frames]]
         self.frames = {
-            split: [
-                found.frames[np.isin(self.episode_of[found.frames], chosen) & part]
-                for part in (~of_target, of_target)
-            ]
+            split: prior_and_target(
+                store, found.frames[np.isin(self.episode_of[found.frames], chosen)]
+            )
             for split, chosen in zip(('training', 'held_out'), episodes, strict=True)
         }
         self.register_buffer('updates', torch.zeros((), dtype=torch.int64))
@@ -140,14 +139,7 @@ class CqlLearner(Learner):
         if not config.action_scale:
             scale = scale_of(store.actions[store.frames_of(training)])
             config = replace(config, action_scale=scale)
-        tasks = (*config.tasks, *sorted(set(_instructions(store, config)) - set(config.tasks)))
-        slots = config.task_slots or len(tasks)
-        if config.task_vector == 'one-hot' and len(tasks) > slots:
-            raise UserError(
-                f'There are {len(tasks)} tasks, but the one-hot vector has {slots} places; set '
-                f'"task_slots" to {len(tasks)} or more, already in the run to start from.'
-            )
-        config = replace(config, tasks=tasks, task_slots=slots)
+        config = with_tasks(config, store)
         return cls(Cql(config), config, store, (training, held_out), seed)
 
     @classmethod
@@ -194,10 +186,7 @@ class CqlLearner(Learner):
 
     def draw(self, rng: np.random.Generator, split: str, count: int) -> Draw:
         """Steps, as [s, s'] frames: so many of prior data, the others of target data."""
-        prior, target = self.frames[split]
-        n_prior = round(self.config.mixing_ratio * count) if len(target) else count
-        frames = rng.choice(prior, n_prior if len(prior) else 0)
-        frames = np.concatenate([frames, rng.choice(target, count - len(frames))])
+        frames = draw_mixed(rng, *self.frames[split], count, self.config.mixing_ratio)
         label = self.label[torch.from_numpy(frames)]
         data = {
             'action': self.actions[torch.from_numpy(frames)],
@@ -274,15 +263,6 @@ class CqlLearner(Learner):
     def score(self, metrics: Mapping[str, float]) -> float:
         """The later, the better: no number that episodes held out give tells a good policy."""
         return float(self.updates)
-
-
-def _instructions(store: FrameStore, config: CqlConfig) -> list[str]:
-    """Which task each episode is of."""
-    if not config.target_task or config.task_vector != 'one-hot':
-        return store.instructions
-    target = store.target if store.target.any() else np.ones_like(store.target)
-    own = zip(target, store.instructions, strict=True)
-    return [config.target_task if target else text for target, text in own]
 
 
 def _part(

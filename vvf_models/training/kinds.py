@@ -15,6 +15,8 @@ _LEARNERS = {
     'distributional': ('vvf_models.training.distributional', 'DistributionalLearner'),
     'viva': ('vvf_models.training.viva', 'VivaLearner'),
     'bc': ('vvf_models.training.bc', 'BcLearner'),
+    'bc_task': ('vvf_models.training.bc_task', 'BcTaskLearner'),
+    'rwr': ('vvf_models.training.rwr', 'RwrLearner'),
     'cql': ('vvf_models.training.cql', 'CqlLearner'),
     'recap': ('vvf_models.training.recap', 'RecapLearner'),
 }

@@ -52,7 +52,7 @@ def train(
     """Trains a model and writes its checkpoint.
 
     Args:
-        kind: 'icvf', 'vip', 'distributional', 'viva', 'bc', 'cql' or 'recap'.
+        kind: A name of `kinds.py`, such as 'icvf', 'bc' or 'cql'.
         data: Episodes, or frames already at the configuration's size.
         config: The kind's configuration.
         out: The checkpoint's folder.
@@ -163,7 +163,7 @@ def train(
 
 def _joined(data: Data, task_data: Sequence[Episode], config: Any) -> ChainedEpisodes:
     if not hasattr(config, 'mixing_ratio'):
-        raise UserError('Only cql takes task data beside its data; name all of them as data.')
+        raise UserError('This kind takes no task data beside its data; name all of them as data.')
     if isinstance(data, FrameStore):
         raise ValueError('frames that are ready say themselves which are of the target task')
     return ChainedEpisodes([data, task_data])

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a policy of several tasks by behaviour cloning, in phases as CQL's."""
+
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vvf_models.data.frames import FAILURE, FrameStore
+from vvf_models.errors import UserError
+from vvf_models.policies.bc import bc_loss
+from vvf_models.policies.bc_task import BcTaskConfig, BcTaskPolicy
+from vvf_models.policies.chunks import chunk_targets
+from vvf_models.training.common import with_state_statistics
+from vvf_models.training.learner import Batch, Draw, Indices, Learner
+from vvf_models.training.phases import draw_mixed, prior_and_target, task_names, with_tasks
+
+
+class BcTaskLearner(Learner):
+    """A policy and the action chunks that it should give."""
+
+    kind = 'bc_task'
+    title = 'Behaviour-cloned policy of several tasks'
+    model: BcTaskPolicy
+    config: BcTaskConfig
+    task_vectors: Tensor
+
+    def __init__(
+        self,
+        model: BcTaskPolicy,
+        config: BcTaskConfig,
+        store: FrameStore,
+        episodes: tuple[Indices, Indices],
+        seed: int,
+    ) -> None:
+        """Scales the targets."""
+        super().__init__(model, config, store, episodes, seed)
+        assert store.actions is not None
+        self.targets = torch.from_numpy(chunk_targets(store.actions, store.last, config))
+        given = task_names(store, config)
+        names = sorted(set(given))
+        self.task = np.array([names.index(text) for text in given])
+        self.episode_of = store.episode_of
+        self.register_buffer('task_vectors', model.embed(names), persistent=False)
+        self.frames = {
+            split: prior_and_target(store, store.frames_of(chosen))
+            for split, chosen in zip(('training', 'held_out'), episodes, strict=True)
+        }
+
+    @classmethod
+    def create(cls, config: Any, store: FrameStore, seed: int) -> 'BcTaskLearner':
+        """Splits the episodes and builds the network.
+
+        Raises:
+            UserError: There is no action, no success, an action of another length, or a task too
+                many for the one-hot vector of the checkpoint to start from.
+        """
+        if store.actions is None:
+            raise UserError('The episodes have no actions; a policy cannot be cloned from them.')
+        if store.actions.shape[1] != config.action_dim:
+            raise UserError(
+                f'The episodes have actions of {store.actions.shape[1]} numbers, the '
+                f'configuration says {config.action_dim}; set "action_dim", "arms" and '
+                '"action_scale".'
+            )
+        training, held_out = store.split(config.held_out_fraction, seed)
+        if config.successes_only:
+            training = training[store.outcome[training] != FAILURE]
+            held_out = held_out[store.outcome[held_out] != FAILURE]
+        if not len(training):
+            raise UserError('No episode succeeded; collect demonstrations that do.')
+        if not config.state_mean:
+            config = with_state_statistics(config, store, store.frames_of(training))
+        config = with_tasks(config, store)
+        return cls(cls.network(config), config, store, (training, held_out), seed)
+
+    @classmethod
+    def network(cls, config: Any) -> BcTaskPolicy:
+        """The network of a configuration."""
+        return BcTaskPolicy(config)
+
+    @classmethod
+    def continued(cls, config: Any, earlier: Any) -> Any:
+        """What the network of an earlier run means: tasks, their places, and units."""
+        same_state = earlier.state_dim == config.state_dim
+        return replace(
+            config,
+            tasks=earlier.tasks,
+            task_slots=earlier.task_slots,
+            action_scale=earlier.action_scale,
+            arms=earlier.arms,
+            state_mean=earlier.state_mean if same_state else (),
+            state_std=earlier.state_std if same_state else (),
+        )
+
+    def draw(self, rng: np.random.Generator, split: str, count: int) -> Draw:
+        """Frames of prior and target data, and the chunks that start there."""
+        frames = draw_mixed(rng, *self.frames[split], count, self.config.mixing_ratio)
+        data = {
+            'target': self.targets[torch.from_numpy(frames)],
+            'task': torch.from_numpy(self.task[self.episode_of[frames]]),
+        }
+        return Draw(frames, data=data)
+
+    def predict(self, batch: Batch) -> Tensor:
+        """The chunks of a batch."""
+        model, data = cast(BcTaskPolicy, self.active), batch.data
+        task = self.task_vectors[data['task']]
+        device = batch.images[0].device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.config.bfloat16):
+            chunk: Tensor = model(batch.images, batch.state, task, batch.hide_state)
+        return chunk
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of the chunks."""
+        return bc_loss(self.predict(batch), batch.data['target'], self.model.actions.grips)

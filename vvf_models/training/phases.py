@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Multi-task data in phases: which task an episode is of, and batches of prior and target data.
+
+PTR (arXiv 2210.05178) and V-PTR (arXiv 2309.13041, sec. 4.3): target data are a task of their own,
+and every batch of the last phase holds a fixed share of them.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from vvf_models.data.frames import FrameStore
+from vvf_models.errors import UserError
+from vvf_models.training.learner import Indices
+
+
+def task_names(store: FrameStore, config: Any) -> list[str]:
+    """Which task each episode is of: its instruction, or `target_task` for target data.
+
+    Without any episode marked as target data, all are meant by `target_task`.
+    """
+    if not config.target_task or config.task_vector != 'one-hot':
+        return store.instructions
+    target = store.target if store.target.any() else np.ones_like(store.target)
+    own = zip(target, store.instructions, strict=True)
+    return [config.target_task if of_target else text for of_target, text in own]
+
+
+def with_tasks(config: Any, store: FrameStore) -> Any:
+    """The configuration with the tasks of the data after those it has.
+
+    Raises:
+        UserError: There is one too many for the one-hot vector of the run to start from.
+    """
+    tasks = (*config.tasks, *sorted(set(task_names(store, config)) - set(config.tasks)))
+    slots = config.task_slots or len(tasks)
+    if config.task_vector == 'one-hot' and len(tasks) > slots:
+        raise UserError(
+            f'There are {len(tasks)} tasks, but the one-hot vector has {slots} places; set '
+            f'"task_slots" to {len(tasks)} or more, already in the run to start from.'
+        )
+    return replace(config, tasks=tasks, task_slots=slots)
+
+
+def prior_and_target(store: FrameStore, frames: Indices) -> tuple[Indices, Indices]:
+    """Frames of prior and of target data."""
+    of_target = store.target[store.episode_of[frames]]
+    return frames[~of_target], frames[of_target]
+
+
+def draw_mixed(
+    rng: np.random.Generator, prior: Indices, target: Indices, count: int, mixing_ratio: float
+) -> Indices:
+    """`count` frames: the share `mixing_ratio` of prior data, the others of target data.
+
+    Where there is no target data, or no prior data, all are of the other.
+    """
+    n_prior = round(mixing_ratio * count) if len(target) else count
+    frames = rng.choice(prior, n_prior if len(prior) else 0)
+    return np.concatenate([frames, rng.choice(target, count - len(frames))])
