@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from vvf_sim.collect import collect_episode
 from vvf_sim.errors import UserError
-from vvf_sim.experts.config import ExpertConfig
-from vvf_sim.experts.sweep_beans import SweepBeansExpert
 from vvf_sim.mj import mujoco
 from vvf_sim.worlds.sweep_beans import SweepBeansConfig, SweepBeansWorld
 
@@ -43,47 +39,6 @@ def put_in_pan(world, count):
 def wait(world, ticks=25):
     for _ in range(ticks):
         world.step_physics(world.start_joints)
-
-
-def names(episode):
-    return [str(name) for name in episode.event_names]
-
-
-def test_equal_seeds_are_equal_to_the_bit():
-    first, again = (collect_episode('sweep_beans', 5, SMALL, max_steps=12) for _ in range(2))
-    np.testing.assert_array_equal(first.state, again.state)
-    np.testing.assert_array_equal(first.event_names, again.event_names)
-    for camera, frames in first.images.items():
-        np.testing.assert_array_equal(frames, again.images[camera])
-
-
-@pytest.mark.parametrize('arm', ['wx250s', 'fr3', 'fer'])
-def test_the_expert_sweeps_the_beans_into_the_dustpan(arm):
-    for seed in (1, 2):
-        episode = collect_episode('sweep_beans', seed, replace(SMALL, arm=arm))
-        assert episode.success
-        assert names(episode)[:3] == ['tool_grasped', 'half_swept', 'success']
-
-
-@pytest.mark.parametrize('mistake', SweepBeansExpert.MISTAKES)
-def test_a_designed_mistake_leads_to_its_own_error(mistake):
-    expert = ExpertConfig().with_mistake(mistake)
-    event = 'closed_empty' if mistake == 'missed_grasp' else mistake
-    for seed in range(2):
-        episode = collect_episode('sweep_beans', seed, SMALL, expert)
-        assert not episode.success
-        assert episode.failure_kind == mistake
-        kinds = dict(zip(names(episode), episode.event_kinds, strict=True))
-        assert kinds[event] == 'error'
-
-
-@pytest.mark.parametrize('mistake', ['missed_grasp', 'tool_dropped'])
-def test_what_went_wrong_can_be_made_good(mistake):
-    expert = replace(ExpertConfig().with_mistake(mistake), recovery_probability=1.0)
-    done = [collect_episode('sweep_beans', seed, SMALL, expert) for seed in range(3)]
-    assert sum(episode.success for episode in done) >= 2
-    for episode in done:
-        assert 'closed_empty' in names(episode) or 'tool_dropped' in names(episode)
 
 
 def test_beans_come_to_rest_and_stay(world):
@@ -133,17 +88,6 @@ def test_reset_after_use_equals_a_fresh_world(world):
     other.reset(7)
     np.testing.assert_array_equal(world.data.qpos, other.data.qpos)
     assert world.events == []
-
-
-@pytest.mark.parametrize('axis', ['distractors', 'objects'])
-def test_an_axis_changes_what_is_seen_and_not_where_the_beans_lie(world, axis):
-    world.reset(2)
-    plain = world.images()['shoulder'], world.layout.beans
-    changed = SweepBeansWorld(replace(SMALL, axes=(axis,)))
-    changed.reset(2)
-    assert (changed.images()['shoulder'] != plain[0]).any()
-    np.testing.assert_array_equal(changed.layout.beans, plain[1])
-    changed.close()
 
 
 @pytest.mark.parametrize('wrong', [{'n_beans': (5, 40)}, {'share': 0.0}])
