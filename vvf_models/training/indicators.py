@@ -36,6 +36,8 @@ class Indicators:
         share: Of the judged frames that are positive, by `>=`.
         share_strict: The same by `>`.
         forced: Frames that are positive whatever their advantage.
+        judged: (N,) bool, frames that thresholds are taken of: no demonstrations, and none after
+            the first in which the task is done.
     """
 
     improving: NDArray[np.int8]
@@ -44,6 +46,7 @@ class Indicators:
     share: float
     share_strict: float
     forced: int
+    judged: NDArray[np.bool_]
 
 
 def store_advantages(runtime: ValueRuntime, store: FrameStore, n_steps: int) -> NDArray[np.float64]:
@@ -120,6 +123,7 @@ def indicate(
         share=float(at_least[judged].mean()) if judged.any() else float('nan'),
         share_strict=float(above[judged].mean()) if judged.any() else float('nan'),
         forced=int(forced.sum()),
+        judged=judged,
     )
 
 

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the stages that compute with torch: training, and saying which frames improve."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from vvf.actions import DELTA_DIM
+from vvf.data import open_data
+from vvf.errors import UserError
+from vvf.paths import config_path
+from vvf.recap.diagnostics import Diagnosis, diagnose
+from vvf.recap.picture import draw_diagnosis
+from vvf.recap.stages import INDICATORS, Indicating, Source, Stage, Training
+from vvf_models.checkpoints import CONFIGS, METRICS_FILE
+from vvf_models.config import from_mapping
+from vvf_models.data.chain import ChainedEpisodes, LazyEpisodes, fingerprint
+from vvf_models.data.episode import Episode
+from vvf_models.data.frames import FrameStore
+from vvf_models.runtime import load_value
+from vvf_models.training import train
+from vvf_models.training.common import as_store
+from vvf_models.training.indicators import (
+    REST_OF_EPISODE,
+    Indicators,
+    indicate,
+    store_advantages,
+)
+from vvf_models.training.loop import is_unfinished
+from vvf_models.training.recap import usable_frames
+from vvf_models.values.base import ValueConfig
+
+DIAGNOSIS = 'diagnosis'  # .png and .json
+
+
+@dataclass(frozen=True)
+class Learning:
+    """A stage to run; small enough to send to another process.
+
+    Attributes:
+        stage: what.
+        progress: whether to show bars, which only one process at a time can.
+    """
+
+    stage: Stage
+    progress: bool = False
+
+
+def learn(job: Learning) -> tuple[Stage, list[str]]:
+    """Run a stage; what there is to say about it.
+
+    Raises:
+        UserError: its data or its configuration are no good.
+        KeyboardInterrupt: it was stopped, and can go on.
+    """
+    stage = job.stage
+    if isinstance(stage, Training):
+        return stage, _train(stage, progress=job.progress)
+    assert isinstance(stage, Indicating)
+    return stage, _indicate(stage, progress=job.progress)
+
+
+def opened(sources: Sequence[Source]) -> ChainedEpisodes:
+    """The episodes of some sources, one source after the other."""
+    return ChainedEpisodes([_First(open_data(s.path), s.count) for s in sources])
+
+
+class _First(LazyEpisodes):
+    """The first episodes of a collection."""
+
+    def __init__(self, episodes: Sequence[Episode], count: int) -> None:
+        self._episodes = episodes
+        self._count = min(count, len(episodes)) if count else len(episodes)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, number: int) -> Episode:
+        return self._episodes[number]
+
+    def fingerprint(self) -> str:
+        return f'{self._count} {fingerprint(self._episodes)}'
+
+
+def roles(sources: Sequence[Source]) -> list[str]:
+    """The role of each episode of some sources."""
+    return [s.role for s in sources for _ in range(len(_First(open_data(s.path), s.count)))]
+
+
+def _train(stage: Training, *, progress: bool) -> list[str]:
+    started = time.monotonic()
+    if (stage.folder / 'config.yaml').is_file() and not is_unfinished(stage.folder):
+        # It was stopped between the checkpoint and the marker.
+        text = (stage.folder / METRICS_FILE).read_text('utf-8')
+        stage.finish({'metrics': json.loads(text), 'seconds': 0.0})
+        return []
+    episodes = opened(stage.data)
+    config = _config(stage, episodes)
+    seen: dict[str, float] = {}
+    metrics: dict[str, Any] = train(
+        stage.kind,
+        episodes,
+        config,
+        stage.folder,
+        steps=stage.steps,
+        seed=stage.seed,
+        resume=is_unfinished(stage.folder),
+        progress=progress,
+        command=stage.command,
+        cache=stage.cache,
+        init=stage.init,
+        indicator=_improving(stage, config, seen) if stage.kind == 'recap' else None,
+    )
+    if metrics['interrupted']:
+        raise KeyboardInterrupt
+    numbers: dict[str, Any] = {'metrics': metrics, 'seconds': time.monotonic() - started, **seen}
+    said = [f'{metrics["ms_per_step"]:.0f} ms per step']
+    if seen:
+        numbers['epochs'] = stage.steps * config.batch_size / max(1.0, seen['frames'])
+        said.append(f'{seen["frames"]:.0f} frames, {numbers["epochs"]:.1f} epochs')
+        if config.is_told:
+            said.append(f'{seen["positive"]:.0%} of them positive')
+    stage.finish(numbers)
+    return said
+
+
+def _config(stage: Training, episodes: ChainedEpisodes) -> Any:
+    path = config_path('models', f'{stage.preset}.yaml')
+    if not path.is_file():
+        raise UserError(f'there is no configuration {stage.preset!r} in {path.parent}.')
+    preset = yaml.safe_load(path.read_text('utf-8')) or {}
+    if preset.pop('kind', stage.kind) != stage.kind:
+        raise UserError(f'{path} is no configuration of {stage.kind!r}.')
+    first = episodes[0]
+    entries: dict[str, Any] = {
+        'cameras': list(first.images),
+        'state_dim': 0 if first.state is None else int(first.state.shape[1]),
+    }
+    if stage.kind == 'recap' and first.actions is not None:
+        entries['action_dim'] = dim = int(first.actions.shape[1])
+        if dim % DELTA_DIM == 0:
+            entries['arms'] = dim // DELTA_DIM
+    entries |= {**preset, **stage.settings}
+    return from_mapping(CONFIGS[stage.kind], entries, str(path), partial=True)
+
+
+def _improving(
+    stage: Training, config: Any, seen: dict[str, float]
+) -> Callable[[FrameStore], npt.NDArray[np.int8]]:
+    """What says which frames improve, and notes how many frames are learned from."""
+
+    def of_store(store: FrameStore) -> npt.NDArray[np.int8]:
+        if stage.indicators is None:
+            shown = np.array([role == 'demonstrations' for role in roles(stage.data)])
+            known = shown[store.numbers][store.episode_of]
+            improving = np.where(known, 1, -1).astype(np.int8)
+        else:
+            with np.load(stage.indicators / INDICATORS, allow_pickle=False) as arrays:
+                improving = arrays['improving']
+            if len(improving) != store.n_frames:
+                raise UserError(
+                    f'{stage.indicators} is of other data; delete it, and go on with it anew.'
+                )
+        training, _ = store.split(config.held_out_fraction, stage.seed)
+        frames = usable_frames(replace(store, improving=improving), config, training)
+        seen['frames'] = float(len(frames))
+        seen['positive'] = float((improving[frames] == 1).mean()) if len(frames) else 0.0
+        return improving
+
+    return of_store
+
+
+def _indicate(stage: Indicating, *, progress: bool) -> list[str]:
+    started = time.monotonic()
+    shown = np.array([role == 'demonstrations' for role in roles(stage.data)])
+    found, seen = judge(
+        stage.value,
+        opened(stage.data),
+        positive_ratio=stage.positive_ratio,
+        n_steps=stage.n_steps,
+        demonstrations=shown,
+        cache=stage.cache,
+        progress=progress,
+    )
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    np.savez(stage.folder / INDICATORS, improving=found.improving, advantages=found.advantages)
+    draw_diagnosis(seen, stage.title).save(stage.folder / f'{DIAGNOSIS}.png')
+    stage.finish({'diagnosis': seen.numbers, 'seconds': time.monotonic() - started})
+    return describe(seen)
+
+
+def judge(
+    value: Any,
+    episodes: Sequence[Episode],
+    *,
+    positive_ratio: float,
+    n_steps: int,
+    demonstrations: npt.NDArray[np.bool_] | None = None,
+    cache: Any = None,
+    progress: bool = True,
+    threads: int = 1,
+) -> tuple[Indicators, Diagnosis]:
+    """Which frames improve by a value model, and what that is worth.
+
+    Args:
+        value: its checkpoint.
+        episodes: to judge; every one must be good.
+        positive_ratio: share of the judged frames that are to be positive.
+        n_steps: how far ahead an advantage looks; 0: to the end of the episode.
+        demonstrations: (E,) episodes that are positive throughout, and not judged.
+        cache: folder for decoded frames; None for memory.
+        progress: whether to show a bar.
+        threads: CPU threads.
+
+    Raises:
+        UserError: (of `vvf_models`) the checkpoint or an episode cannot be read, or they do not
+            fit each other.
+    """
+    runtime = load_value(value, threads, 'torch')
+    config: ValueConfig = runtime.model.config
+    store = as_store(episodes, config, runtime.cameras, cache=cache, progress=progress)
+    advantages = store_advantages(runtime, store, n_steps or REST_OF_EPISODE)
+    found = indicate(advantages, store, positive_ratio, demonstrations)
+    return found, diagnose(store, found, positive_ratio)
+
+
+def describe(seen: Diagnosis) -> list[str]:
+    """A diagnosis in a few lines, its warnings last."""
+    numbers = seen.numbers
+    lines = [
+        f'{numbers["share"]:.1%} of {numbers["frames"]} frames are positive by ">=", '
+        f'{numbers["share_strict"]:.1%} by ">"; {numbers["forced_frames"]} of humans and '
+        'demonstrations besides',
+        f'positive in successes {numbers["share_in_successes"]:.1%}, in failures '
+        f'{numbers["share_in_failures"]:.1%}, in the second before an error '
+        f'{numbers["share_before_errors"]:.1%} ({numbers["errors"]} errors)',
+    ]
+    for name, shares in seen.quarters.items():
+        quarters = ' '.join(f'{share:.0%}' for share in shares)
+        lines.append(f'by quarter of the episode, {name}: {quarters}')
+    for name, estimate in seen.thresholds.items():
+        lines.append(
+            f'"{name}": threshold {estimate.value:.4g} ({estimate.low:.4g} to {estimate.high:.4g} '
+            f'over episodes, {numbers["share_between"]:.0%} of the frames in between)'
+        )
+    return [*lines, *(f'warning: {text}' for text in seen.warnings)]
