@@ -17,7 +17,9 @@ def add_scene_options(parser: argparse.ArgumentParser, setting: str = "the task'
         parser: of a command.
         setting: what `--setting` is by default, for the help.
     """
-    parser.add_argument('--arm', choices=('wx250s', 'fer', 'fr3'), help="[the task's robot]")
+    parser.add_argument(
+        '--arm', '--robot', choices=('wx250s', 'fer', 'fr3'), help="[the task's robot]"
+    )
     parser.add_argument('--setting', choices=('train', 'held_out'), help=f'[{setting}]')
     parser.add_argument(
         '--axes', nargs='+', default=(), metavar='AXIS',
@@ -27,7 +29,9 @@ def add_scene_options(parser: argparse.ArgumentParser, setting: str = "the task'
     parser.add_argument('--cameras', nargs='+', default=(), metavar='NAME', help='[all]')
     parser.add_argument('--image-size', type=int, metavar='PX', help="[the first camera's]")
     parser.add_argument(
-        '--scenario', metavar='NAME', help="pick_place: one of V-PTR's (see docs/tasks.md)"
+        '--scenario',
+        metavar='NAME',
+        help="pick_place: one of V-PTR's, 1 to 3 or a name (see docs/tasks.md)",
     )
     parser.add_argument(
         '--targets', nargs='+', metavar='KIND', help="pick_place: objects to pick [the task's]"
@@ -38,6 +42,11 @@ def add_scene_options(parser: argparse.ArgumentParser, setting: str = "the task'
     parser.add_argument(
         '--distractors', type=int, metavar='N', help="pick_place: other objects [the task's]"
     )
+
+
+def scenario_name(given: str) -> str:
+    """The name of a scenario, of which those of V-PTR's table 1 can be given as numbers."""
+    return f'scenario_{given}' if given.isdigit() else given
 
 
 def scene_of(args: argparse.Namespace, task: TaskSpec, setting: str = '') -> dict[str, Any]:
@@ -61,7 +70,7 @@ def scene_of(args: argparse.Namespace, task: TaskSpec, setting: str = '') -> dic
         'image_size': args.image_size or task.cameras[0].width or 128,
     }
     if args.scenario:
-        world.update(scenario(args.scenario))
+        world.update(scenario(scenario_name(args.scenario)))
     if args.setting:
         world['setting'] = args.setting
     if args.targets:

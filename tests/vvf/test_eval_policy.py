@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vvf eval policy`: what is counted, two policies on the same seeds, and going on where it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+from scipy.stats import binom
+
+from vvf.cli.main import main
+from vvf.rollouts import Rollout
+from vvf.rollouts.store import RolloutStore, from_line, to_line
+from vvf.rollouts.summary import compare, in_words, summary
+from vvf.stored_results import read_results
+
+POLICY = Path('checkpoints/bc_pick_place')
+
+ROLLOUTS = [
+    Rollout(0, True, 20, '', ('grasped', 'lifted', 'success'), (), 0, 0),
+    Rollout(1, True, 30, '', ('grasped', 'grasped', 'success'), ('dropped',), 1, 6, (2.0, 5.0)),
+    Rollout(2, False, 50, 'dropped', ('grasped',), ('dropped', 'dropped'), disturbed_at=1.4),
+    Rollout(3, False, 50, 'timeout'),
+]
+
+
+def test_numbers_of_a_policy() -> None:
+    numbers = summary(ROLLOUTS, rate_hz=5.0)
+    assert numbers['successes_per_hour'] == pytest.approx(2 / (150 / 5 / 3600))
+    assert numbers['steps_mean'] == 37.5
+    assert numbers['failures'] == {'dropped': 1, 'timeout': 1}
+    assert numbers['milestones'] == {'grasped': 0.75, 'lifted': 0.25, 'success': 0.5}
+    assert numbers['milestones_mean']['grasped'] == 1.0
+    assert numbers['errors'] == {'dropped': 0.5}
+    assert (numbers['interventions'], numbers['successes_alone']) == (1, 1)
+    assert numbers['human_share'] == pytest.approx(6 / 150)
+    assert (numbers['falls'], numbers['episodes_with_falls'], numbers['disturbed']) == (2, 1, 1)
+    slower = summary(ROLLOUTS, rate_hz=5.0, reset_s=15.0)
+    assert slower['successes_per_hour'] == pytest.approx(2 / (90 / 3600))
+    text = '\n'.join(in_words({'policy': 'p', **numbers}))
+    assert 'p: 2 of 4 succeed' in text
+    assert 'grasped 75% (1.0 each)' in text
+
+
+def paired(both: int, first: int, second: int, neither: int) -> tuple[list[Rollout], ...]:
+    outcomes = [(1, 1)] * both + [(1, 0)] * first + [(0, 1)] * second + [(0, 0)] * neither
+    return tuple(
+        [Rollout(seed, bool(pair[i]), 1, '') for seed, pair in enumerate(outcomes)] for i in (0, 1)
+    )
+
+
+def test_two_policies_are_compared_where_they_differ() -> None:
+    first, second = paired(10, 2, 9, 4)
+    found = compare(first, second)
+    assert (found.episodes, found.only_first, found.only_second) == (25, 2, 9)
+    assert found.difference == pytest.approx(7 / 25)
+    # McNemar's exact test: twice the binomial tail of the rarer kind.
+    assert found.p_value == pytest.approx(2 * binom.cdf(2, 11, 0.5))
+    # Agresti and Min: half an episode more in each cell.
+    n = 27
+    half = 1.96 * math.sqrt((9.5 + 2.5) - (9.5 - 2.5) ** 2 / n) / n
+    assert (found.low, found.high) == pytest.approx((7 / n - half, 7 / n + half))
+
+
+def test_only_seeds_that_both_have_count_and_equals_are_equal() -> None:
+    first, _ = paired(3, 2, 0, 1)
+    found = compare(first, first[:4])
+    assert (found.episodes, found.difference, found.p_value) == (4, 0.0, 1.0)
+    assert found.low < 0 < found.high
+
+
+def test_a_line_gives_the_rollout_back() -> None:
+    for rollout in ROLLOUTS:
+        back = from_line(to_line(dataclasses.replace(rollout, path=Path('a/b.npz'))))
+        assert back is not None
+        assert math.isnan(back.disturbed_at) == math.isnan(rollout.disturbed_at)
+        assert dataclasses.replace(back, path=None, disturbed_at=0.0) == dataclasses.replace(
+            rollout, disturbed_at=0.0
+        )
+    assert from_line(to_line(ROLLOUTS[0])[:-9]) is None
+
+
+def test_what_is_kept_is_not_run_again(tmp_path: Path) -> None:
+    """One real episode; what comes after it finds it, and is told of others by what was kept."""
+    out, numbers = tmp_path / 'out', tmp_path / 'numbers.json'
+    twin = shutil.copytree(POLICY, tmp_path / 'twin')
+    common = ['--image-size', '32', '--seed', '700001', '--workers', '1', '--out', str(out)]
+    common += ['--json', str(numbers)]
+    assert main(['eval', 'policy', str(POLICY), '--episodes', '1', *common]) == 0
+    first = json.loads(numbers.read_text())
+    assert first['episodes'] == 1
+    (series,) = out.glob('*.jsonl')
+    line = series.read_text()
+    other = {**json.loads(line), 'success': False, 'failure_kind': 'flood', 'seed': 700002}
+    series.write_text(line + json.dumps(other) + '\n')
+    shutil.copy(series, out / series.name.replace(POLICY.name, 'twin'))
+    assert main(['eval', 'policy', str(POLICY), str(twin), '--episodes', '2', *common]) == 0
+    found = json.loads(numbers.read_text())
+    one, two = (found['policies'][name] for name in (POLICY.name, 'twin'))
+    assert {**one, 'policy': 'twin'} == two
+    assert one['failures']['flood'] == 1
+    assert found['comparison']['difference'] == 0.0
+    assert [(r.method, r.episodes, r.robot) for r in read_results([out])] == [
+        (POLICY.name, 2, 'wx250s'),
+        ('twin', 2, 'wx250s'),
+    ]
+
+
+def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
+    RolloutStore(tmp_path, {'a': (1, 2), 'b': None})
+    RolloutStore(tmp_path, {'a': (1, 2), 'b': None})
+    with pytest.raises(Exception, match=r'other settings \(b\)'):
+        RolloutStore(tmp_path, {'a': (1, 2), 'b': 3})
+
+
+def test_a_line_that_was_cut_off_spoils_no_other(tmp_path: Path) -> None:
+    store = RolloutStore(tmp_path, {})
+    store._keep('p', ROLLOUTS[0])
+    with (tmp_path / 'p.jsonl').open('a') as stream:
+        stream.write(to_line(ROLLOUTS[1])[:20])
+    store._keep('p', ROLLOUTS[2])
+    assert list(store.done('p')) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ('words', 'says'),
+    [
+        (['nowhere'], 'no checkpoint folder'),
+        ([str(POLICY), str(POLICY)], 'named twice'),
+        ([str(POLICY), '--episodes', '0'], 'at least 1'),
+        ([str(POLICY), '--scenario', '9'], "no scenario 'scenario_9'"),
+        ([str(POLICY), '--gate', 'stop', '--gate-drop', '2'], 'value gate'),
+        (['checkpoints/icvf_pick_place'], 'is no policy'),
+        ([str(POLICY), '--task', 'wx200_replay'], 'no sim'),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['eval', 'policy', *words]) == 2
+    assert says in capsys.readouterr().err

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vvf eval policy`: tries policies in simulation, on the same seeds."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vvf.cli.output import add_json_option, progress_bar, write_json
+from vvf.cli.scene import add_scene_options, scenario_name, scene_of
+from vvf.errors import UserError
+from vvf.paths import checkpoint_path
+from vvf.pool import ENGINES
+from vvf.value_gate import REACTIONS, GateConfig
+
+if TYPE_CHECKING:
+    from vvf.rollouts import Rollout, RolloutJob
+    from vvf.task import TaskSpec
+
+_DISTURB = ('none', 'slip', 'push')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `vvf eval policy` takes."""
+    add = parser.add_argument
+    add('checkpoints', nargs='+', metavar='CHECKPOINT',
+        help='folders of policy checkpoints; two are compared seed by seed')  # fmt: skip
+    add('--task', default='pick_place', help='[pick_place]')
+    add('--episodes', type=int, default=50, help='[50]')
+    add('--seed', type=int, default=700000, help='of the first layout [700000]')
+    add_scene_options(parser)
+    add('--renderer', default='auto', help='auto, egl, osmesa or ray [auto]')
+    add('--execute', type=int, default=0, metavar='STEPS', help="of each chunk [the task's]")
+    add('--guidance', type=float, metavar='B',
+        help="how far beyond its data RECAP's policy goes [the checkpoint's]")  # fmt: skip
+    add('--candidates', type=int, default=1, metavar='N',
+        help='of a policy with a Q function: draws, of which the best is taken [1]')  # fmt: skip
+    add('--interventions', type=int, default=0, metavar='STEPS',
+        help='an error may last before a human stand-in takes over [0: nobody]')  # fmt: skip
+    add('--value', metavar='CHECKPOINT',
+        help="value model that watches [with --gate: the task's]")  # fmt: skip
+    add('--gate', choices=REACTIONS, default='none',
+        help='what is done when the progress falls [none]')  # fmt: skip
+    plain = GateConfig()
+    add('--gate-drop', type=float, default=plain.drop, metavar='D',
+        help=f'fall of the progress that counts [{plain.drop}]')  # fmt: skip
+    add('--gate-window', type=float, default=plain.window_s, metavar='S',
+        help=f'within how long [{plain.window_s}]')  # fmt: skip
+    add('--disturb', choices=_DISTURB, default='none', help='once in each episode [none]')
+    add('--reset-s', type=float, default=0.0, metavar='S',
+        help='what an episode costs besides its steps, for the successes per hour [0]')  # fmt: skip
+    add('--engine', choices=ENGINES, default='local', help='[local]')
+    add('--workers', '--jobs', type=int, default=os.cpu_count() or 1, metavar='N',
+        help='processes [all cores]')  # fmt: skip
+    add('--out', type=Path, metavar='FOLDER',
+        help='keep each episode and the results here, and go on from what is there')  # fmt: skip
+    add_json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `vvf eval policy`."""
+    from vvf.rollouts.store import RolloutStore
+    from vvf.rollouts.summary import compare, in_words, summary
+    from vvf.task import load_task
+
+    task = load_task(args.task)
+    if args.episodes < 1 or args.workers < 1 or args.execute < 0 or args.interventions < 0:
+        raise UserError('--episodes and --workers must be at least 1.')
+    if args.candidates < 1 or args.reset_s < 0:
+        raise UserError('--candidates must be at least 1, and --reset-s at least 0.')
+    policies = [_folder(name) for name in args.checkpoints]
+    names = _names(policies)
+    job = _job(args, task, policies[0])
+    store = RolloutStore(args.out, _settings(job))
+    rate_hz = task.action.rate_hz if task.action else 0.0
+    numbers: dict[str, Any] = {}
+    rollouts: dict[str, list[Rollout]] = {}
+    for policy, name in zip(policies, names, strict=True):
+        began = time.monotonic()
+        rollouts[name], fresh = _try(store, args, job, policy, name)
+        numbers[name] = {'policy': name, **summary(rollouts[name], rate_hz, args.reset_s)}
+        for line in in_words(numbers[name]):
+            print(line)
+        if args.out is not None:
+            seconds = time.monotonic() - began if fresh else float('nan')
+            _store(args, job, policy, name, numbers[name], seconds)
+    found: dict[str, Any] = {'policies': numbers} if len(names) > 1 else numbers[names[0]]
+    if len(names) == 2:
+        paired = compare(rollouts[names[0]], rollouts[names[1]])
+        print(
+            f'on the same {paired.episodes} seeds: only {names[0]} succeeds in '
+            f'{paired.only_first}, only {names[1]} in {paired.only_second}; success of '
+            f'{names[1]} less that of {names[0]}: {100 * paired.difference:+.0f} points (95 % '
+            f'interval {100 * paired.low:+.0f} to {100 * paired.high:+.0f}), McNemar p = '
+            f'{paired.p_value:.2g}'
+        )
+        found['comparison'] = {'first': names[0], 'second': names[1], **asdict(paired)}
+    write_json(args.json, found)
+    return 0
+
+
+def _folder(name: str) -> Path:
+    folder = checkpoint_path(name)
+    if folder is None:
+        raise UserError(f'there is no checkpoint folder {name!r}.')
+    return folder
+
+
+def _names(policies: Sequence[Path]) -> list[str]:
+    """A short name for each, that no other has."""
+    if len(set(policies)) < len(policies):
+        raise UserError('a policy is named twice: name each once.')
+    short = [policy.name for policy in policies]
+    parts = 1
+    while len(set(short)) < len(short):
+        parts += 1
+        short = ['_'.join(policy.parts[-parts:]) for policy in policies]
+    return short
+
+
+def _job(args: argparse.Namespace, task: TaskSpec, policy: Path) -> RolloutJob:
+    """What all episodes have in common."""
+    from vvf.rollouts import RolloutJob
+    from vvf.worlds import world_config, world_entry
+    from vvf_sim.disturbances import Disturbance
+
+    if task.sim is None or task.action is None:
+        raise UserError(f'task {task.name} has no sim and action entries to try a policy in.')
+    value = args.value or (task.models.value if args.gate != 'none' else '')
+    return RolloutJob(
+        policy=policy,
+        task=world_entry(task.sim).name,
+        config=world_config(task.sim, renderer=args.renderer, **scene_of(args, task)),
+        seed=args.seed,
+        max_steps=round(task.episode.time_limit_s * task.action.rate_hz),
+        execute=args.execute or task.action.execute,
+        guidance=args.guidance,
+        candidates=args.candidates,
+        patience=args.interventions,
+        value=_folder(value) if value else None,
+        gate=GateConfig(args.gate, args.gate_drop, args.gate_window),
+        disturbance=None if args.disturb == 'none' else Disturbance(args.disturb),
+    )
+
+
+def _settings(job: RolloutJob) -> dict[str, Any]:
+    """What episodes of one folder must have in common."""
+    from vvf.provenance import checkpoint_id
+
+    settings = asdict(job)
+    for name in ('policy', 'seed', 'record'):
+        del settings[name]
+    return {**settings, 'value': checkpoint_id(str(job.value or ''))}
+
+
+def _try(
+    store: Any, args: argparse.Namespace, job: RolloutJob, policy: Path, name: str
+) -> tuple[list[Rollout], bool]:
+    """All episodes of a policy by their seeds, and whether none of them was kept from before."""
+    from vvf.provenance import checkpoint_id
+    from vvf_models.runtime import load_policy
+
+    load_policy(policy)  # a wrong checkpoint is one sentence here, not one for each process
+    seeds = range(args.seed, args.seed + args.episodes)
+    jobs = [replace(job, policy=policy, seed=seed) for seed in seeds]
+    # A policy that was trained anew is another one.
+    series = checkpoint_id(str(policy)).replace(policy.name, name, 1)
+    fresh = not set(store.done(series)) & set(seeds)
+    results: list[Rollout] = []
+    with progress_bar('episodes') as bar:
+        row = bar.add_task(name, total=len(jobs))
+        for result in store.run(series, jobs, args.workers, args.engine):
+            results.append(result)
+            good = sum(r.success for r in results)
+            bar.update(row, advance=1, description=f'{name}: {good} of {len(results)} succeed')
+    return sorted(results, key=lambda result: result.seed), fresh
+
+
+def _store(
+    args: argparse.Namespace,
+    job: RolloutJob,
+    policy: Path,
+    name: str,
+    numbers: Mapping[str, Any],
+    seconds: float,
+) -> None:
+    from vvf.stored_results import StoredResult, this_machine, write_result
+
+    condition = [scenario_name(args.scenario) if args.scenario else job.config.setting]
+    condition += [f'axes {" ".join(args.axes)}'] if args.axes else []
+    condition += [args.disturb] if args.disturb != 'none' else []
+    condition += [f'gate {args.gate}'] if args.gate != 'none' else []
+    condition += [f'interventions {job.patience}'] if job.patience else []
+    plain = {k: float(v) for k, v in numbers.items() if isinstance(v, int | float)}
+    shares = {f'milestone_{k}': v for k, v in numbers['milestones'].items()}
+    result = StoredResult(
+        experiment='policy',
+        method=name,
+        condition=', '.join(condition),
+        seed=_training_seed(policy),
+        task=job.task,
+        robot=job.config.arm,
+        episodes=numbers['episodes'],
+        successes=numbers['successes'],
+        numbers={**plain, **shares},
+        command=shlex.join(['vvf', *sys.argv[1:]]),
+        machine=this_machine(),
+        seconds=seconds,
+    )
+    write_result(args.out / f'{name}.json', result)
+
+
+def _training_seed(policy: Path) -> int:
+    """As its card says; 0 where there is none."""
+    card = policy / 'card.md'
+    found = re.search(r'^Seed (\d+);', card.read_text('utf-8'), re.M) if card.is_file() else None
+    return int(found[1]) if found else 0
