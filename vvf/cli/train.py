@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from vvf.actions import DELTA_DIM
+from vvf.cli import train_lerobot
 from vvf.cli.output import add_json_option, write_json
 from vvf.cli.reading import add_reading_options, read_options
 from vvf.errors import UserError, is_user_error
@@ -28,6 +29,7 @@ KINDS = {
     'rwr': "a policy: cloning that heeds a VIP's reward, by reward-weighted regression",
     'cql': 'a policy by conservative Q-learning, from successes and failures',
     'recap': "RECAP's policy: told which actions improve on what a value model expects",
+    'lerobot': 'a policy of LeRobot (--policy act, smolvla, pi0, ...), where that is installed',
 }
 DEFAULT_CONFIGS = {'viva': 'viva_tiny'}  # of kinds that have no configuration of their own name
 
@@ -59,6 +61,7 @@ def add_parser(subparsers: Any) -> None:
         'of which each batch has the share "mixing_ratio"',
     )
     _add_recap(parser)
+    train_lerobot.add_options(parser)
     parser.add_argument('--out', type=Path, required=True, help='folder of the checkpoint')
     parser.add_argument(
         '--config',
@@ -126,6 +129,8 @@ def _add_recap(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `vvf train`."""
+    if args.kind == 'lerobot':
+        return train_lerobot.run(args)
     from vvf.data import kind_of_data, open_data
     from vvf_models.checkpoints import CONFIGS
     from vvf_models.config import from_mapping
@@ -190,7 +195,7 @@ def run(args: argparse.Namespace) -> int:
         init_encoder=init_encoder,
         skip_bad=skip if args.skip_bad else None,
         task_data=opened(args.task_data) if args.task_data else None,
-        indicator=_indicator(args, episodes, rollouts, skip),
+        indicator=indicator_of(args, episodes, rollouts, skip),
     )
     for name, value in metrics.items():
         print(f'{name:34} {value:.4g}')
@@ -204,11 +209,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _indicator(
+def indicator_of(
     args: argparse.Namespace, episodes: Any, rollouts: int, skip: Callable[[str], None]
 ) -> Callable[[Any], Any] | None:
     """What says which frames of the store improve; None where nobody asked."""
-    if args.kind != 'recap' or args.value is None:
+    if args.value is None:
         return None
     from vvf_models.runtime import load_value
     from vvf_models.training.common import as_store

@@ -67,7 +67,7 @@ class Tables:
                 row.update({f'stats/{feature}/{key}': value for key, value in columns.items()})
             row.update({'meta/episodes/chunk_index': 0, 'meta/episodes/file_index': 0})
         _write_episodes(meta / 'episodes/chunk-000/file-000.parquet', rows)
-        _write_tasks(meta / 'tasks.parquet', tasks)
+        write_tasks(meta / 'tasks.parquet', tasks)
         write_json(meta / 'stats.json', combined(stats))
         for name, content in more.items():
             write_json(meta / name, content)
@@ -185,7 +185,7 @@ def _write_episodes(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     pq.write_table(table, path, compression='snappy')
 
 
-def _write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
+def write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
     """The texts are the index of a pandas table, which is not needed to write one."""
     table = pa.table(
         {'task_index': pa.array(list(tasks.values()), pa.int64()), 'task': list(tasks)}

@@ -179,6 +179,7 @@ class PolicyRuntime:
 
     def _scaled(self, rows: NDArray[np.floating]) -> Tensor:
         """Actions (K, A) in SI units as a chunk (1, K, A) of the network's."""
+        assert isinstance(self._model, RecapPolicy)
         units = self._model.actions
         chunk = torch.as_tensor(np.asarray(rows, np.float32))
         scaled: Tensor = ((chunk - units.shift) / units.scale)[None]
