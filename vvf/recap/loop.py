@@ -16,7 +16,7 @@ from vvf.recap.acting import act, demonstrate
 from vvf.recap.learning import Learning, learn
 from vvf.recap.results import store_results
 from vvf.recap.run import Plan, Run
-from vvf.recap.stages import Demonstrating, RollingOut, Stage
+from vvf.recap.stages import Demonstrating, Indicating, RollingOut, Stage
 from vvf.stored_results import StoredResult
 
 _SETTINGS = 'recap.json'
@@ -64,7 +64,7 @@ def _learn(stages: Sequence[Stage], workers: int, engine: str) -> None:
 
 
 def _say(stage: Stage, lines: Sequence[str]) -> None:
-    if len(lines) < 3:
+    if not isinstance(stage, Indicating):
         print(f'{stage.title}: {"; ".join(lines)}', flush=True)
         return
     print(f'{stage.title}, see {stage.folder}:', flush=True)
