@@ -36,6 +36,7 @@ COMMANDS = {
     'collect': 'record episodes of the scripted expert in simulation',
     'clips': "draw videos of a person's hand at a table, as a stand-in for Ego4D",
     'train': 'train a value model or a policy',
+    'vptr': 'offline RL from video, robot data and a few demonstrations, and its baselines',
     'relabel': 'score recorded episodes with value models',
     'episodes': 'list recorded episodes: outcome, length, value, interventions, complaints',
     'edit': 'split, trim, merge or label recorded episodes, into new bags',

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vvf vptr`: what it plans, that it runs through and goes on, and what it tells."""
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vvf.cli.main import main
+from vvf.errors import UserError
+from vvf.offline.config import SIZES, load_config
+from vvf.offline.methods import METHODS
+from vvf.offline.plan import make_plan
+from vvf.offline.run import is_done, run_step
+from vvf.offline.table import counts, paper_numbers
+from vvf.paths import config_path
+from vvf.stored_results import read_results
+from vvf_models.checkpoints import CONFIGS
+from vvf_models.config import from_mapping
+
+
+def planned(methods, seeds=(0,), size='small'):
+    return make_plan(load_config(size), methods, seeds, Path('data'), Path('out'), 2)
+
+
+def values(argv, option):
+    """The words after each `option`, up to the next one."""
+    found = []
+    for place, word in enumerate(argv):
+        if word == option:
+            rest = [*argv[place + 1 :], '--']
+            found.append(rest[: next(i for i, w in enumerate(rest) if w.startswith('--'))])
+    return found
+
+
+def test_phases_follow_each_other_and_what_is_shared_is_trained_once():
+    plan = planned(['vptr', 'ptr', 'vptr_no_phase2'], seeds=(0, 1))
+    names = [str(step.out) for step in plan.steps]
+    assert names.count('out/seed_0/video_icvf') == 1
+    assert len(names) == len(set(names)) == 5 + 2 * (1 + 2 + 3)
+    order = [step.stage for step in plan.steps]
+    assert order == sorted(order, key=('data', 'video', 'prior', 'target').index)
+    steps = {str(step.out): step.argv for step in plan.steps}
+    first, last = steps['out/seed_1/vptr/prior'], steps['out/seed_1/vptr/target']
+    assert values(first, '--init-encoder') == [['out/seed_1/video_icvf']]
+    assert values(first, '--data') == values(last, '--data') == [['data/prior']]
+    sets = [f'data/{name}' for name in ('targets', 'containers', 'distractors')]
+    assert values(last, '--task-data') == [sets]
+    assert values(last, '--init') == [['out/seed_1/vptr/prior']]
+    alone = steps['out/seed_0/vptr_no_phase2/target']
+    assert values(alone, '--data') == [sets]
+    assert values(alone, '--init-encoder') == [['out/seed_0/video_icvf']]
+    assert '--init-encoder' not in steps['out/seed_0/ptr/prior']
+    assert [trial.seed for trial in plan.trials].count(1) == 3 * 3
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_every_command_of_every_size_can_be_parsed_and_its_configuration_built(size):
+    for step in planned(list(METHODS), size=size).steps:
+        parser = argparse.ArgumentParser()
+        importlib.import_module(f'vvf.cli.{step.argv[0]}').add_parser(parser.add_subparsers())
+        args = parser.parse_args(step.argv)
+        if step.argv[0] == 'train':
+            preset = yaml.safe_load(config_path('models', f'{args.config}.yaml').read_text('utf-8'))
+            assert preset.pop('kind') == args.kind
+            settings = dict(pair.split('=', 1) for pair in args.set)
+            entries = preset | {key: yaml.safe_load(value) for key, value in settings.items()}
+            from_mapping(CONFIGS[args.kind], entries, 'here', partial=True)
+
+
+def test_all_phases_run_and_the_same_command_again_has_nothing_to_do(tmp_path, capsys):
+    out = tmp_path / 'out'
+    words = ['vptr', '--size', 'tiny', '--methods', 'vptr', '--seeds', '3', '--out', str(out)]
+    assert main([*words, '--json', str(tmp_path / 'a.json')]) == 0
+    (result,) = read_results([out])
+    assert (result.method, result.condition, result.seed) == ('vptr', 'scenario_1', 3)
+    assert (result.task, result.robot, result.episodes) == ('pick_place', 'wx250s', 2)
+    assert result.seconds > 0
+    assert result.command.startswith('vvf vptr --size tiny --methods vptr --seeds 3')
+    numbers = json.loads((tmp_path / 'a.json').read_text('utf-8'))
+    assert numbers['vptr']['scenario_1']['episodes'] == 2
+    assert '24 of 48' in capsys.readouterr().out
+    made = {path: path.stat().st_mtime_ns for path in out.rglob('*') if path.suffix != '.yaml'}
+    assert main(words) == 0
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert main([*words, '--dry-run']) == 0
+    assert '0 minutes of one core are left' in capsys.readouterr().out
+    words[2] = 'small'
+    assert main(words) == 2
+    assert 'begun with other settings' in capsys.readouterr().err
+
+
+def test_a_training_that_was_stopped_stops_everything(monkeypatch, tmp_path):
+    (step,) = (s for s in planned(['ptr']).steps if s.stage == 'target')
+    monkeypatch.setattr('vvf.cli.train.run', lambda args: 0)  # as after Ctrl-C: nothing is written
+    assert not is_done(step)
+    with pytest.raises(KeyboardInterrupt):
+        run_step(step)
+
+
+def test_policies_are_not_tried_before_they_are_trained(tmp_path, capsys):
+    words = ['vptr', '--size', 'tiny', '--methods', 'bc', '--only', 'evaluation']
+    assert main([*words, '--out', str(tmp_path)]) == 2
+    assert 'is not trained yet' in capsys.readouterr().err
+
+
+def test_the_papers_numbers_are_those_of_its_totals():
+    numbers = paper_numbers()
+    assert (numbers['vptr', 'scenario_1'].successes, numbers['ptr', 'scenario_2'].trials) == (
+        24,
+        48,
+    )
+    assert ('bc', 'scenario_1') not in numbers
+    assert counts([], 'bc', 'scenario_1') == (0, 0, (0.0, 1.0))
+
+
+def test_sizes_that_are_none_are_named(tmp_path):
+    with pytest.raises(UserError, match='tiny, small, full'):
+        load_config('huge')
+    entries = yaml.safe_load(config_path('experiments', 'vptr_tiny.yaml').read_text('utf-8'))
+    del entries['phases']['vip']
+    file = tmp_path / 'own.yaml'
+    file.write_text(yaml.safe_dump(entries), 'utf-8')
+    with pytest.raises(UserError, match='lacks vip'):
+        load_config(str(file))
