@@ -19,11 +19,16 @@ import yaml
 from tests.vvf.test_report import Page
 from vvf.cli.main import main
 from vvf.errors import UserError
+from vvf.offline.methods import METHODS
+from vvf.recap.config import METHODS as RECAP_METHODS
+from vvf.recap.run import IMITATION
 from vvf.rollouts import wilson
 from vvf.stored_results import StoredResult, write_result
+from vvf.value_gate import REACTIONS
 from vvf.viz.result_tables.cells import Cell, Theirs, fill_table, improvement, parse_theirs
 from vvf.viz.result_tables.content import Part, fill, said_of_ours, said_of_theirs
-from vvf.viz.result_tables.papers import Paper, Table, read_papers
+from vvf.viz.result_tables.papers import Paper, Table, columns, read_papers
+from vvf_models.rl.shaping import REWARDS
 
 INVENTED = StoredResult(
     experiment='invented',
@@ -309,3 +314,16 @@ def test_the_papers_numbers_add_up() -> None:
         for each in parts:
             if isinstance(each.spec, Table):
                 assert each.picture is None
+
+
+def test_the_papers_ask_for_methods_that_there_are() -> None:
+    there = {
+        'vptr': set(METHODS),
+        'recap': {*RECAP_METHODS, IMITATION},
+        'online_rl': set(REWARDS),
+        'value_gate': set(REACTIONS),
+    }
+    for paper in read_papers():
+        for spec in (*paper.tables, *paper.figures):
+            asked = {c.where['method'] for c in columns(spec) if c.where}
+            assert asked <= there[paper.experiment], spec.name
