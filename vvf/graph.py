@@ -64,6 +64,7 @@ class GraphArguments:
     value_model: str = ''
     engine_device: str = 'auto'
     policy: str = ''
+    policy_node: bool = True
     teleop: str = 'none'
     moveit: bool = False
     record: bool = True
@@ -95,6 +96,7 @@ ARGUMENT_HELP = {
     'engine_device': f'what the value model runs on: {", ".join(ENGINES)}',
     'policy': 'folder of the policy checkpoint (default: the one of the task file); '
     '"none" starts no policy',
+    'policy_node': 'false: the policy runs elsewhere, in a process or on a host of its own',
     'teleop': f'what a human takes over with: {", ".join(TELEOP)}',
     'moveit': 'true: home moves are planned around obstacles by MoveIt, where it is installed',
     'record': 'true: one bag for each episode, in bag_dir',
@@ -153,7 +155,7 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
     if value_model:
         parameters = {**common, 'model': value_model, 'engine': a.engine_device}
         nodes.append(NodeSpec('value', 'value', parameters=parameters))
-    if policy:
+    if policy and a.policy_node:
         nodes.append(NodeSpec('policy', 'policy', parameters={**common, 'model': policy}))
     nodes.append(
         NodeSpec(

@@ -89,11 +89,12 @@ def trainer_command(how: LerobotTraining) -> list[str]:
     if how.began:
         config = how.run / _LAST / 'train_config.json'
         return [*command, f'--config_path={config}', '--resume=true', f'--steps={how.steps}']
+    kind = {} if 'policy.path' in how.settings else {'policy.type': how.policy}
     options = {
         'dataset.repo_id': 'local/vvf',
         'dataset.root': str(how.data),
         'dataset.video_backend': 'pyav',
-        'policy.type': how.policy,
+        **kind,
         'policy.push_to_hub': 'false',
         'wandb.enable': 'false',
         'output_dir': str(how.run),

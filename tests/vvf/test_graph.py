@@ -50,6 +50,14 @@ def test_without_a_policy_the_arm_need_not_watch_the_value() -> None:
     assert nodes['arm'].parameters['watch_value'] is False
 
 
+def test_a_policy_that_runs_elsewhere_is_reckoned_with() -> None:
+    here = by_name(build_graph('pick_place'))
+    nodes = by_name(build_graph('pick_place', GraphArguments(policy_node=False)))
+    assert list(nodes) == [name for name in here if name != 'policy']
+    assert nodes['arm'].parameters['watch_value'] is True
+    assert nodes['episode'].parameters['policy'] == here['episode'].parameters['policy']
+
+
 @pytest.mark.parametrize('robot', ['wx250s', 'fr3'])
 @pytest.mark.parametrize('sim', [True, False])
 @pytest.mark.parametrize('task', ['box_assembly', 'paper_towel', 'pick_place', 'shirt_folding'])

@@ -66,6 +66,9 @@ def test_the_trainer_is_told_where_the_data_are_and_what_the_user_sets(tmp_path:
     assert options['policy.chunk_size'] == '6'
     assert (options['steps'], options['seed']) == ('100', '7')
     assert options['policy.push_to_hub'] == options['wandb.enable'] == 'false', 'nothing leaves'
+    tuned = trainer_command(how(tmp_path, settings={'policy.path': 'folder'}))
+    assert '--policy.path=folder' in tuned
+    assert '--policy.type=act' not in tuned, 'LeRobot takes one of the two'
     assert settings_of(['--a.b=c=d']) == {'a.b': 'c=d'}
     with pytest.raises(UserError, match='KEY=VALUE'):
         settings_of(['batch_size'])
