@@ -15,6 +15,7 @@ BENCHMARKS = {
     'record': 'does the recorder lose messages, and what is left when it is killed',
     'faults': 'does the arm ever break a rule, whatever fails around it',
     'kinematics': 'are random poses reached, and how fast, beside the usual ways',
+    'gate': 'does the value gate notice slips and pushes, and what is it worth',
     'worlds': 'how well do the scripted experts do, and how fast is the simulation',
 }
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.cli.scene import add_scene_options, scenario_name, scene_of
 from vvf.errors import UserError
-from vvf.paths import checkpoint_path
 from vvf.pool import ENGINES
 from vvf.value_gate import REACTIONS, GateConfig
 
@@ -67,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `vvf eval policy`."""
+    from vvf.rollouts.from_task import checkpoint_folder, settings_of
     from vvf.rollouts.store import RolloutStore
     from vvf.rollouts.summary import compare, in_words, summary
     from vvf.task import load_task
@@ -76,10 +76,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError('--episodes and --workers must be at least 1.')
     if args.candidates < 1 or args.reset_s < 0:
         raise UserError('--candidates must be at least 1, and --reset-s at least 0.')
-    policies = [_folder(name) for name in args.checkpoints]
+    policies = [checkpoint_folder(name) for name in args.checkpoints]
     names = _names(policies)
     job = _job(args, task, policies[0])
-    store = RolloutStore(args.out, _settings(job))
+    store = RolloutStore(args.out, settings_of(job))
     rate_hz = task.action.rate_hz if task.action else 0.0
     numbers: dict[str, Any] = {}
     rollouts: dict[str, list[Rollout]] = {}
@@ -107,13 +107,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _folder(name: str) -> Path:
-    folder = checkpoint_path(name)
-    if folder is None:
-        raise UserError(f'there is no checkpoint folder {name!r}.')
-    return folder
-
-
 def _names(policies: Sequence[Path]) -> list[str]:
     """A short name for each, that no other has."""
     if len(set(policies)) < len(policies):
@@ -128,37 +121,24 @@ def _names(policies: Sequence[Path]) -> list[str]:
 
 def _job(args: argparse.Namespace, task: TaskSpec, policy: Path) -> RolloutJob:
     """What all episodes have in common."""
-    from vvf.rollouts import RolloutJob
-    from vvf.worlds import world_config, world_entry
+    from vvf.rollouts.from_task import checkpoint_folder, job_of
     from vvf_sim.disturbances import Disturbance
 
-    if task.sim is None or task.action is None:
-        raise UserError(f'task {task.name} has no sim and action entries to try a policy in.')
     value = args.value or (task.models.value if args.gate != 'none' else '')
-    return RolloutJob(
-        policy=policy,
-        task=world_entry(task.sim).name,
-        config=world_config(task.sim, renderer=args.renderer, **scene_of(args, task)),
-        seed=args.seed,
-        max_steps=round(task.episode.time_limit_s * task.action.rate_hz),
-        execute=args.execute or task.action.execute,
+    entries = {'execute': args.execute} if args.execute else {}
+    return job_of(
+        task,
+        policy,
+        args.seed,
+        {'renderer': args.renderer, **scene_of(args, task)},
         guidance=args.guidance,
         candidates=args.candidates,
         patience=args.interventions,
-        value=_folder(value) if value else None,
+        value=checkpoint_folder(value) if value else None,
         gate=GateConfig(args.gate, args.gate_drop, args.gate_window),
         disturbance=None if args.disturb == 'none' else Disturbance(args.disturb),
+        **entries,
     )
-
-
-def _settings(job: RolloutJob) -> dict[str, Any]:
-    """What episodes of one folder must have in common."""
-    from vvf.provenance import checkpoint_id
-
-    settings = asdict(job)
-    for name in ('policy', 'seed', 'record'):
-        del settings[name]
-    return {**settings, 'value': checkpoint_id(str(job.value or ''))}
 
 
 def _try(
