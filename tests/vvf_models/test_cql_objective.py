@@ -13,6 +13,7 @@ from vvf_models.data.frames import FrameStore
 from vvf_models.errors import UserError
 from vvf_models.policies.cql import (
     Cql,
+    CqlConfig,
     actor_loss,
     backup_target,
     cloning_loss,
@@ -251,3 +252,29 @@ def test_the_actor_may_clone_first_and_then_heeds_the_critics():
     trainer.close()
     log_prob, data = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 5.0])
     assert cloning_loss(data, log_prob, torch.tensor(2.0))[0].item() == pytest.approx(3 - 4)
+
+
+def test_on_a_chain_the_backups_come_to_the_discounted_steps_and_the_last_reward():
+    steps, discount = 6, 0.96
+    label = torch.zeros(steps)
+    label[-1] = 1
+    value = torch.zeros(steps)
+    for _ in range(steps):
+        following = torch.cat([value[1:], torch.full((1,), 99.0)])  # beyond the end nothing counts
+        actions = torch.stack([following, following - 5])  # one leads on, one is worse
+        value = backup_target(11 * label - 1, 1 - label, actions.expand(2, 2, -1), discount)
+    ahead = torch.arange(steps - 1, -1, -1)
+    expected = 10 * discount**ahead - (1 - discount**ahead) / (1 - discount)
+    torch.testing.assert_close(value, expected)
+
+
+def test_the_defaults_are_ptrs():
+    config = CqlConfig()
+    assert (config.alpha, config.discount, config.min_q_version) == (10.0, 0.96, 3)
+    assert (config.n_actions, config.ensemble, config.max_backup) == (4, 2, True)
+    assert (config.reward_steps, config.reward_scale, config.reward_shift) == (3, 11.0, -1.0)
+    assert (config.target_rate, config.initial_temperature) == (0.005, 1.0)
+    rates = config.learning_rate, config.actor_learning_rate, config.temperature_learning_rate
+    assert rates == (3e-4, 1e-4, 3e-4)
+    assert (config.hidden, config.batch_size, config.mixing_ratio) == ((256, 256, 256), 64, 0.9)
+    assert (config.target_entropy_factor, config.cloning_steps) == (1.0, 0)
