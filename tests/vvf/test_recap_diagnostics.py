@@ -84,6 +84,7 @@ def test_flat_values_and_positives_in_one_quarter_are_named():
     assert any('the value is flat' in warning for warning in seen.warnings)
     assert any('quarter 4' in warning for warning in seen.warnings)
     assert seen.quarters['successes'][0] == 0.0
+    assert any('taught by demonstrations' in warning for warning in seen.warnings)
 
 
 def test_a_threshold_that_hangs_on_few_episodes_is_unstable():

@@ -34,7 +34,8 @@ _OUTCOMES = (('successes', SUCCESS), ('failures', FAILURE))
 _TIES = 0.05  # more positives by >= than by >
 _UNSTABLE = 0.10  # of the frames, between the ends of the threshold's interval
 _CROWDED = 0.60  # of all positives in one quarter of the episodes
-_LEAST = 5  # episodes or errors
+_STARVED = 0.10  # of a quarter of the successes
+_LEAST = 5  # episodes, errors, or frames of a share
 
 
 @dataclass
@@ -266,5 +267,11 @@ def _warnings(seen: Diagnosis) -> list[str]:
         said.append(
             f'{max(shares):.0%} of all positives lie in quarter {int(np.argmax(shares)) + 1} of '
             'the episodes: the others are hardly taught.'
+        )
+    won = seen.quarters.get('successes', np.zeros(0))
+    if len(won) and numbers['successes'] >= _LEAST and np.nanmin(won) < _STARVED:
+        said.append(
+            f'In quarter {int(np.nanargmin(won)) + 1} of the successes only {np.nanmin(won):.0%} '
+            'are positive: what to do there is taught by demonstrations and corrections alone.'
         )
     return said

@@ -101,7 +101,8 @@ def _quarters(figure: Figure, box: tuple[int, int, int, int], seen: Diagnosis) -
 
 def _milestones(figure: Figure, box: tuple[int, int, int, int], seen: Diagnosis) -> None:
     shown = {name: shares[:_MOST_MILESTONES] for name, shares in seen.reached.items()}
-    most = max([len(shares) for shares in shown.values()], default=1)
+    last = [np.flatnonzero(np.isfinite(shares)) for shares in shown.values()]
+    most = max([int(found[-1]) + 1 for found in last if len(found)], default=1)
     names = {float(n): str(n) for n in range(most)}
     panel = Panel(
         box, 'Between milestones', 'milestones reached so far', 'share of positives',
@@ -117,8 +118,9 @@ def _milestones(figure: Figure, box: tuple[int, int, int, int], seen: Diagnosis)
 def _shares(panel: Panel, shares: Mapping[str, Numbers], ratio: float, count: int) -> None:
     panel.line([-0.3, count - 0.7], [ratio, ratio], LINE, f'{ratio:.0%} asked for', dashed=True)
     for name, part in shares.items():
-        panel.line(np.arange(len(part), dtype=float), part, _COLOURS[name], name)
-        for at, share in enumerate(part):
+        # Colours are those of the first panel, whose legend would hide points here.
+        panel.line(np.arange(len(part[:count]), dtype=float), part[:count], _COLOURS[name])
+        for at, share in enumerate(part[:count]):
             if math.isfinite(share):
                 panel.dot(at, share, _COLOURS[name])
 
