@@ -37,6 +37,7 @@ COMMANDS = {
     'clips': "draw videos of a person's hand at a table, as a stand-in for Ego4D",
     'train': 'train a value model or a policy',
     'vptr': 'offline RL from video, robot data and a few demonstrations, and its baselines',
+    'recap': 'improve a policy by its own rollouts, told by a value which actions improve',
     'relabel': 'score recorded episodes with value models',
     'episodes': 'list recorded episodes: outcome, length, value, interventions, complaints',
     'edit': 'split, trim, merge or label recorded episodes, into new bags',
