@@ -28,6 +28,7 @@ from vvf_models.policies.rwr import RwrConfig, RwrPolicy
 from vvf_models.values.base import ValueConfig, ValueModel
 from vvf_models.values.distributional import DistributionalConfig, DistributionalValue
 from vvf_models.values.icvf import Icvf, IcvfConfig
+from vvf_models.values.icvf_states import StateIcvf, StateIcvfConfig
 from vvf_models.values.vip import Vip, VipConfig
 from vvf_models.values.viva import Viva, VivaConfig
 
@@ -42,6 +43,7 @@ _LATER = {'crop_ratio': [0.9, 1.1], 'dropout': 0.0, 'arms': 1, 'displacements': 
 
 CONFIGS: dict[str, type[Any]] = {
     'icvf': IcvfConfig,
+    'icvf_states': StateIcvfConfig,
     'vip': VipConfig,
     'distributional': DistributionalConfig,
     'viva': VivaConfig,
@@ -53,6 +55,7 @@ CONFIGS: dict[str, type[Any]] = {
 }
 MODULES: dict[str, type[nn.Module]] = {
     'icvf': Icvf,
+    'icvf_states': StateIcvf,
     'vip': Vip,
     'distributional': DistributionalValue,
     'viva': Viva,

@@ -38,6 +38,7 @@ COMMANDS = {
     'train': 'train a value model or a policy',
     'vptr': 'offline RL from video, robot data and a few demonstrations, and its baselines',
     'recap': 'improve a policy by its own rollouts, told by a value which actions improve',
+    'rl': 'online reinforcement learning in simulation, with a value in the reward',
     'relabel': 'score recorded episodes with value models',
     'episodes': 'list recorded episodes: outcome, length, value, interventions, complaints',
     'edit': 'split, trim, merge or label recorded episodes, into new bags',

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`vvf rl` in a maze: its task, its offline data, its results; and as a command."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from vvf.cli.main import main
+from vvf.errors import UserError
+from vvf.online.curves import steps_to, summarise
+from vvf.online.experiment import MazeExperiment, PixelExperiment
+from vvf.online.mazes import MazeTask, offline_transitions, reached
+from vvf.online.pixels import PixelTask, pixel_value
+from vvf.online.runs import read_experiment
+from vvf.paths import checkpoint_path, config_path
+from vvf.stored_results import StoredResult, read_results
+from vvf_models.errors import UserError as ModelError
+from vvf_sim.worlds.maze_data import MazeEpisode
+
+
+@pytest.fixture(scope='module')
+def task():
+    result = MazeTask('point_umaze')
+    yield result
+    result.close()
+
+
+def test_start_and_goal_are_at_the_ends_of_the_maze(task):
+    assert {task.start_cell, task.goal_cell} == {(1, 1), (3, 1)}
+    starts = [task.reset(seed=seed)[0][:2] for seed in range(5)]
+    assert {task.maze.cell_of(start) for start in starts} == {task.start_cell}
+    assert len({tuple(start) for start in starts}) == 5
+    assert not reached(np.array(starts), task.goal).any()
+    assert reached(task.goal_state(), task.goal)
+
+
+def test_unknown_mazes_are_refused():
+    with pytest.raises(UserError, match='use one of point_umaze'):
+        MazeTask('point_endless')
+
+
+def trip(places):
+    state = np.zeros((len(places), 4), np.float32)
+    state[:, :2] = places
+    zeros = np.zeros(len(places), np.float32)
+    return MazeEpisode(state, np.zeros((len(places), 2), np.float32), zeros, zeros[:2])
+
+
+def test_trips_end_where_they_first_come_to_the_goal():
+    goal = np.array([2.0, 0.0])
+    through = trip([[x, 0.0] for x in range(6)])
+    past = trip([[x, 2.0] for x in range(4)])
+    data = offline_transitions([through, past], goal).rows
+    assert data['reward'].tolist() == [0, 1, 0, 0, 0]
+    assert data['mask'].tolist() == [1, 0, 1, 1, 1]
+    assert data['next_observation'][:, 0].tolist() == [1, 2, 1, 2, 3]
+
+
+def result(seed, success, **changes):
+    numbers = {
+        'curve_steps': [10.0, 20.0, 30.0],
+        'curve_success': success,
+        'steps_to_80': steps_to(0.8, [10, 20, 30], success),
+    }
+    return StoredResult('online_rl', 'viva', 'maze', seed, 'maze', '', 10, 0, numbers, **changes)
+
+
+def test_steps_to_success_are_those_of_the_first_trial_that_has_it():
+    assert steps_to(0.8, [10, 20, 30], [0.0, 0.8, 0.1]) == 20
+    assert math.isnan(steps_to(0.8, [10, 20, 30], [0.0, 0.7, 0.7]))
+
+
+def test_a_seed_that_never_came_there_counts_with_all_its_steps():
+    summary = summarise([result(0, [0.0, 0.9, 1.0]), result(1, [0.0, 0.0, 0.5])])
+    assert (summary.steps.value, summary.steps.low, summary.steps.high) == (25, 20, 30)
+    assert (summary.reached, summary.seeds, summary.last.value) == (1, 2, 0.75)
+
+
+@pytest.mark.parametrize('name', ['tiny', 'small', 'full', 'pixels'])
+def test_shipped_experiments_can_be_read(name):
+    kind = PixelExperiment if name == 'pixels' else MazeExperiment
+    experiment = read_experiment(kind, config_path('experiments', f'online_{name}.yaml'))
+    assert experiment.run.steps >= experiment.run.evaluate_every
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'match'),
+    [('speed', 1, 'SECTION.KEY'), ('agent.speed', 1, 'unknown key'), ('run.steps', 'x', 'steps')],
+)
+def test_wrong_changes_are_one_sentence(key, value, match):
+    with pytest.raises((UserError, ModelError), match=match):
+        read_experiment(
+            MazeExperiment, config_path('experiments', 'online_tiny.yaml'), {key: value}
+        )
+
+
+def test_the_command_trains_stores_draws_and_reads(tmp_path, capsys):
+    command = [
+        *('rl', 'point_umaze', '--config', 'online_tiny', '--seeds', '0', '1'),
+        *('--reward', 'viva', 'none', '--data', 'corrupted', '--out', str(tmp_path / 'runs')),
+        *('--figure', str(tmp_path / 'curves.png'), '--json', str(tmp_path / 'numbers.json')),
+    ]
+    assert main(command) == 0
+    results = read_results([tmp_path / 'runs'])
+    runs = {(r.experiment, r.method, r.condition, r.seed) for r in results}
+    expected = {
+        ('online_rl', method, 'point_umaze corrupted', seed)
+        for method in ('viva', 'none')
+        for seed in (0, 1)
+    }
+    assert runs == expected
+    assert all(r.numbers['curve_steps'] == [30, 60] for r in results)
+    assert (tmp_path / 'curves.png').is_file()
+    numbers = json.loads((tmp_path / 'numbers.json').read_text())
+    assert numbers['corrupted_viva']['seeds'] == 2
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'runs').rglob('*.*')}
+    assert main(command) == 0
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / 'runs').rglob('*.*')}
+    assert after == before
+    capsys.readouterr()
+    assert main([*command, '--set', 'agent.batch_size=4']) == 2
+    assert 'holds another run' in capsys.readouterr().err
+
+
+def test_a_value_of_images_judges_what_an_agent_sees():
+    folder = checkpoint_path('icvf_bridge')
+    value = pixel_value(folder, ['image_0'])
+    pictures = np.random.default_rng(0).integers(0, 255, (2, 3, 3, 48, 48), np.uint8)
+    given = value(pictures)
+    assert given.shape == (2, 3)
+    np.testing.assert_allclose(value(pictures[1]), given[1], atol=1e-4)
+    with pytest.raises(UserError, match='--cameras image_0'):
+        pixel_value(folder, ['shoulder'])
+    with pytest.raises(UserError, match='--no-state'):
+        pixel_value(checkpoint_path('icvf_pick_place'), ['shoulder', 'wrist'])
+
+
+def test_a_task_with_cameras_is_seen_as_pixels_and_moved_from_minus_one_to_one():
+    task = PixelTask('vvf/WindowOpen-v0', ['shoulder'], 32)
+    seen, _ = task.reset(seed=0)
+    assert seen.shape == (3, 32, 32)
+    assert seen.dtype == np.uint8
+    given = []
+
+    def step(action):
+        given.append(action)
+        return {'shoulder': seen.transpose(1, 2, 0)}, 0.0, False, False, {'success': False}
+
+    task.env.step = step
+    task.step(np.ones(7, np.float32))
+    np.testing.assert_allclose(given[0], task.env.action_space.high)
+    task.close()
+    with pytest.raises(UserError, match='no camera'):
+        PixelTask('vvf/WindowOpen-v0', ['ceiling'], 32)
+    with pytest.raises(UserError, match='no task'):
+        PixelTask('vvf/Nowhere-v0', ['shoulder'], 32)

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `vvf rl` trains: runs in mazes with a value of states, and runs from images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vvf.errors import UserError
+from vvf.online.mazes import DataKind, MazeTask, offline_transitions
+from vvf.online.pixels import PixelTask, pixel_value
+from vvf.online.runs import Run
+from vvf.online.trainer import RunConfig, Setting
+from vvf_models.checkpoints import load_checkpoint, save_checkpoint
+from vvf_models.config import to_mapping
+from vvf_models.model_config import require
+from vvf_models.rl.drq import Drq, DrqConfig
+from vvf_models.rl.sac import AgentConfig, Sac
+from vvf_models.rl.shaping import RewardConfig
+from vvf_models.training.icvf_states import StateIcvfTrainer, store_of_states, with_statistics
+from vvf_models.training.loop import Budget, is_unfinished, run
+from vvf_models.values.icvf_states import StateIcvf, StateIcvfConfig
+from vvf_sim.worlds.maze_data import MazeEpisode
+
+_KIND = 'icvf_states'
+_WITH_VALUE = ('viva', 'potential')
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Offline data of a maze."""
+
+    trips: int = 1000
+
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            UserError: there are none.
+        """
+        require(self.trips >= 1, '"trips" must be at least 1')
+
+
+@dataclass(frozen=True)
+class MazeExperiment:
+    """The sections of `config/experiments/online_{tiny,small,full}.yaml`."""
+
+    data: DataConfig
+    value: StateIcvfConfig
+    agent: AgentConfig
+    reward: RewardConfig
+    run: RunConfig
+
+
+@dataclass(frozen=True)
+class ImagesConfig:
+    """What an agent of images sees."""
+
+    cameras: tuple[str, ...] = ('shoulder',)
+    image_size: int = 48  # pixels
+    max_steps: int = 40
+
+
+@dataclass(frozen=True)
+class PixelExperiment:
+    """The sections of `config/experiments/online_pixels.yaml`."""
+
+    images: ImagesConfig
+    agent: DrqConfig
+    reward: RewardConfig
+    run: RunConfig
+
+
+def maze_value(
+    folder: Path,
+    episodes: Sequence[MazeEpisode],
+    config: StateIcvfConfig,
+    *,
+    progress: bool = True,
+) -> StateIcvf | None:
+    """The value of some trips: read where it is trained already, else trained.
+
+    Returns:
+        The value; None where Ctrl-C came: the same call goes on.
+
+    Raises:
+        UserError: another value lies there.
+    """
+    store = store_of_states([episode.state for episode in episodes])
+    config = with_statistics(config, store)
+    if (folder / 'config.yaml').is_file():
+        found = load_checkpoint(folder, _KIND)
+        if to_mapping(found.config) != to_mapping(config):
+            raise UserError(f'{folder} was trained with another configuration: choose an --out.')
+        assert isinstance(found.model, StateIcvf)
+        return found.model
+    torch.set_num_threads(1)
+    trainer = StateIcvfTrainer(config, store, seed=0)
+    outcome = run(
+        trainer,
+        folder,
+        Budget(steps=config.steps),
+        identity=to_mapping(config),
+        evaluate_every=config.evaluate_every,
+        warmup_steps=100,
+        hold=0.5,
+        resume=is_unfinished(folder),
+        progress=progress,
+        title='value',
+    )
+    if outcome.interrupted:
+        return None
+    card = (
+        f'# ICVF of states\n\n{len(episodes)} trips, {outcome.step} steps, '
+        f'{outcome.seconds:.0f} s, held-out loss {outcome.metrics["held_out_loss"]:.4g}.\n'
+    )
+    save_checkpoint(folder, _KIND, config, trainer.target.state_dict(), card)
+    return trainer.target
+
+
+def maze_run(
+    folder: Path,
+    maze: str,
+    data: DataKind,
+    kind: str,
+    experiment: MazeExperiment,
+    episodes: Sequence[MazeEpisode],
+    value: StateIcvf | None,
+    seeds: Sequence[int],
+    command: str = '',
+) -> Run:
+    """All seeds of one reward in a maze, with SAC.
+
+    Args:
+        folder: of the run.
+        maze: one of `MAZES`.
+        data: what the episodes are.
+        kind: of the reward.
+        experiment: sizes and times.
+        episodes: offline data.
+        value: for the rewards that have one in them.
+        seeds: of the agents.
+        command: that makes it again.
+    """
+    task = MazeTask(maze)
+    task.close()
+    goal = task.goal_state()
+    config = experiment.agent
+    frozen = value if kind in _WITH_VALUE else None
+    setting = Setting(
+        make=lambda: MazeTask(maze),
+        max_steps=task.max_steps,
+        kind=kind,
+        reward=experiment.reward,
+        value=None if frozen is None else partial(frozen.values, goal=goal),
+        offline=offline_transitions(episodes, task.goal) if config.offline_ratio else None,
+    )
+    state_dim, action_dim = task.observation_space.shape[0], task.action_space.shape[0]
+    identity = {
+        'agent': to_mapping(config),
+        'reward': to_mapping(experiment.reward),
+        'run': to_mapping(experiment.run),
+        'value': to_mapping(experiment.value) if kind in _WITH_VALUE else {},
+        'trips': len(episodes),
+    }
+    return Run(
+        folder=folder,
+        task=maze,
+        condition=f'{maze} {data}',
+        seeds=seeds,
+        setting=setting,
+        config=experiment.run,
+        make_agent=lambda rngs: Sac(config, rngs, state_dim, action_dim),
+        identity=identity,
+        command=command,
+    )
+
+
+def pixel_run(
+    folder: Path,
+    env_id: str,
+    kind: str,
+    experiment: PixelExperiment,
+    value: Path | None,
+    seed: int,
+    command: str = '',
+) -> Run:
+    """One seed of one reward in a task with cameras, with DrQ and no offline data.
+
+    Raises:
+        UserError: the task, a camera or the value does not fit, or the reward needs a value.
+    """
+    if kind == 'rnd':
+        raise UserError('RND is for states: leave `--reward rnd` out where agents see images.')
+    if kind in _WITH_VALUE and value is None:
+        raise UserError(f'--reward {kind} needs --value CHECKPOINT, an ICVF of images.')
+    images, config = experiment.images, experiment.agent
+    task = PixelTask(env_id, images.cameras, images.image_size)
+    task.close()
+    setting = Setting(
+        make=lambda: PixelTask(env_id, images.cameras, images.image_size),
+        max_steps=images.max_steps,
+        kind=kind,
+        reward=experiment.reward,
+        value=pixel_value(value, images.cameras) if value and kind in _WITH_VALUE else None,
+    )
+    shape, action_dim = task.observation_space.shape, task.action_space.shape[0]
+    sections: dict[str, Any] = {
+        name: to_mapping(getattr(experiment, name)) for name in ('images', 'agent', 'reward', 'run')
+    }
+    return Run(
+        folder=folder,
+        task=env_id,
+        condition=f'{env_id} pixels',
+        seeds=[seed],
+        setting=setting,
+        config=experiment.run,
+        make_agent=lambda rngs: Drq(config, rngs, shape, action_dim),
+        identity={**sections, 'value': str(value or '')},
+        command=command,
+    )
