@@ -219,7 +219,9 @@ def _store(folder: Path, job: RolloutJob, rows: Sequence[dict[str, Any]]) -> Non
 
     command, machine = shlex.join(['vvf', *sys.argv[1:]]), this_machine()
     for row in rows:
-        numbers = {k: float(v) for k, v in row.items() if isinstance(v, int | float)}
+        numbers: dict[str, float | list[float]] = {
+            key: float(v) for key, v in row.items() if isinstance(v, int | float)
+        }
         method = row['reaction']
         result = StoredResult(
             experiment='value_gate', method=method, condition=row['kind'], seed=0, task=job.task,

@@ -19,9 +19,9 @@ from vvf_sim.episode_log import EpisodeLog, event_kinds, failure_kind, human_sta
 from vvf_sim.worlds.env import TaskEnv
 
 if TYPE_CHECKING:
-    from vvf_models.runtime import PolicyRuntime
+    from vvf_models.runtime import Policy
 
-_policies: dict[tuple[Path, float | None, int], PolicyRuntime] = {}
+_policies: dict[tuple[Path, float | None, int], Policy] = {}
 
 
 def roll_out(job: RolloutJob) -> Rollout:
@@ -139,7 +139,7 @@ class _Run:
         )
 
 
-def _policy(job: RolloutJob) -> PolicyRuntime:
+def _policy(job: RolloutJob) -> Policy:
     from vvf_models.runtime import load_policy
 
     key = job.policy, job.guidance, job.candidates

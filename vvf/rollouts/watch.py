@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -102,7 +102,19 @@ class Watch:
         return np.asarray(arm.kinematics.forward(arm.joints(self._env.world.data)[:-1]))
 
 
-def check_fit(model: ValueRuntime, name: str, env: TaskEnv) -> None:
+class Sees(Protocol):
+    """What a policy and a value model have in common."""
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Those that it looks through."""
+
+    @property
+    def state_dim(self) -> int:
+        """Length of the state that it needs, 0 for none."""
+
+
+def check_fit(model: Sees, name: str, env: TaskEnv) -> None:
     """Whether a model sees what the scene shows.
 
     Raises:
