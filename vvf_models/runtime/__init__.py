@@ -3,6 +3,15 @@
 
 from vvf_models.runtime.choice import ENGINES
 from vvf_models.runtime.policy import PolicyRuntime, load_policy
+from vvf_models.runtime.policy_interface import Policy
 from vvf_models.runtime.value import ValueRuntime, Values, load_value
 
-__all__ = ['ENGINES', 'PolicyRuntime', 'ValueRuntime', 'Values', 'load_policy', 'load_value']
+__all__ = [
+    'ENGINES',
+    'Policy',
+    'PolicyRuntime',
+    'ValueRuntime',
+    'Values',
+    'load_policy',
+    'load_value',
+]

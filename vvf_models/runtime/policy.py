@@ -18,6 +18,7 @@ from vvf_models.policies.cql import Cql, CqlConfig
 from vvf_models.policies.lerobot import LerobotPolicy, read_spec
 from vvf_models.policies.recap import DROPPED, NEGATIVE, POSITIVE, RecapConfig, RecapPolicy
 from vvf_models.runtime.observation import prepare_images, prepare_state
+from vvf_models.runtime.policy_interface import Policy
 
 _POLICIES = (BcPolicy, BcTaskPolicy, Cql, RecapPolicy)
 #: What a policy that knows an indicator can be asked for.
@@ -186,7 +187,7 @@ class PolicyRuntime:
         return scaled
 
 
-def load_policy(path: Path | str, threads: int = 1) -> PolicyRuntime | LerobotPolicy:
+def load_policy(path: Path | str, threads: int = 1) -> Policy:
     """Loads a policy.
 
     Args:
