@@ -46,6 +46,7 @@ class PolicyThread:
         self._pool = ThreadPoolExecutor(1, 'policy')
         self._wake = wake
         self._answer: Future[Answer] | None = None
+        self._told: Future[None] | None = None
         try:
             # In that thread, too: the number of threads that a library uses belongs to a thread.
             self.model: Any = self._pool.submit(load).result()
@@ -65,7 +66,7 @@ class PolicyThread:
         with suppress(ValueError):  # one of several tasks was not told yet which
             self._pool.submit(model.act, images, state).result()
 
-    def tell(self, instruction: str, complain: Callable[[str], object]) -> Future[None]:
+    def tell(self, instruction: str, complain: Callable[[str], object]) -> None:
         """Say what to do from the next chunk on; one that does not know it acts as it did before.
 
         Args:
@@ -81,7 +82,8 @@ class PolicyThread:
                     raise
                 complain(str(error))
 
-        return self._pool.submit(tell)
+        self._told = self._pool.submit(tell)
+        self._told.add_done_callback(lambda _: self._wake())
 
     def put(
         self,
@@ -107,6 +109,9 @@ class PolicyThread:
 
     def take(self) -> Answer | None:
         """The answer, once; None while there is none. What went wrong in the thread is raised."""
+        if self._told is not None and self._told.done():
+            self._told.result()
+            self._told = None
         if self._answer is None or not self._answer.done():
             return None
         found, self._answer = self._answer.result(), None

@@ -136,6 +136,42 @@ def test_a_chunk_goes_on_from_what_is_under_way(make) -> None:
     np.testing.assert_allclose(np.reshape(then.data, (-1, 6)), under_way[:, :6], atol=1e-6)
 
 
+def test_while_a_human_has_the_arm_every_chunk_begins_with_its_own_frame(make) -> None:
+    bench = make(horizon=8, execute=3)
+
+    def horizons(count: int) -> list[int]:
+        """Of the next actions that answer frames from now on."""
+        since = bench.other.get_clock().now().nanoseconds * 1e-9
+
+        def newer() -> list[int]:
+            return [a.horizon for a in bench.actions if seconds(a.header.stamp) > since]
+
+        frames_until(bench, lambda: len(newer()) >= count)
+        return newer()[:count]
+
+    bench.begin()
+    assert horizons(2)[1] < 8, 'the second step of a chunk'
+    bench.say(EpisodeEvent.INTERVENTION_START)
+    bench.wait(lambda: bench.node._human)
+    assert horizons(4) == [8] * 4
+    bench.say(EpisodeEvent.INTERVENTION_END)
+    bench.wait(lambda: not bench.node._human)
+    assert horizons(2) == [8, 7]
+
+
+@pytest.mark.parametrize('call', ['act', 'set_instruction'])
+def test_what_breaks_in_the_policys_thread_ends_the_node(make, call: str) -> None:
+    bench = make()
+
+    def breaks(*given: object) -> None:
+        raise RuntimeError('out of memory')
+
+    setattr(bench.node._model, call, breaks)
+    bench.say(EpisodeEvent.START, 'fold')
+    with pytest.raises(RuntimeError, match='out of memory'):
+        frames_until(bench, lambda: bench.actions)
+
+
 @pytest.mark.parametrize(
     ('wrong', 'words'),
     [({'indicator': 'good'}, 'choose positive'), ({'candidates': 4}, 'has no Q function')],
