@@ -2,7 +2,8 @@
 """Strokes at a carton's flaps: way points of closed finger tips that point down.
 
 A way point is the phase it belongs to, then metres outward of the flap's crease and metres above
-it.
+it. Strokes come down from the crease and go straight up: on the same way, a camera could not tell
+whether the fingers are still coming or already leaving.
 """
 
 import math
@@ -15,15 +16,15 @@ FOLD: tuple[Point, ...] = (
     ('approach', 0.056, 0.014),
     ('sweep', 0.02, 0.02),
     ('sweep', -0.014, 0.03),
-    ('press', -0.03, 0.02),
-    ('press', -0.03, 0.001),
-    ('rise', -0.03, TRAVEL),
+    ('press', -0.016, 0.02),
+    ('press', -0.032, 0.001),
+    ('rise', -0.034, TRAVEL),
 )
 # For a flap that is bent inward already.
 PRESS: tuple[Point, ...] = (
-    ('approach', -0.026, TRAVEL),
-    ('press', -0.03, 0.001),
-    ('rise', -0.03, TRAVEL),
+    ('approach', -0.014, TRAVEL),
+    ('press', -0.032, 0.001),
+    ('rise', -0.034, TRAVEL),
 )
 # How much the gripper leans, rad, to come under a closed flap; upright it clears the open ones.
 LEAN = 0.55
