@@ -115,6 +115,8 @@ def train_lerobot(how: LerobotTraining, environment: Mapping[str, str]) -> bool:
         UserError: The trainer failed.
     """
     command = trainer_command(how)
+    if not how.began:  # stopped before its first save: LeRobot wants no folder there
+        shutil.rmtree(how.run, ignore_errors=True)
     try:
         status = subprocess.run(command, env=dict(environment), check=False).returncode
     except KeyboardInterrupt:  # which the trainer got, too
