@@ -54,7 +54,8 @@ def test_phases_follow_each_other_and_what_is_shared_is_trained_once():
     assert values(alone, '--data') == [sets]
     assert values(alone, '--init-encoder') == [['out/seed_0/video_icvf']]
     assert '--init-encoder' not in steps['out/seed_0/ptr/prior']
-    assert [trial.seed for trial in plan.trials].count(1) == 3 * 3
+    assert [trial.seed for trial in plan.trials].count(1) == 3 * 3 * 2
+    assert {trial.candidates for trial in planned(['bc']).trials} == {1}
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -75,7 +76,8 @@ def test_all_phases_run_and_the_same_command_again_has_nothing_to_do(tmp_path, c
     out = tmp_path / 'out'
     words = ['vptr', '--size', 'tiny', '--methods', 'vptr', '--seeds', '3', '--out', str(out)]
     assert main([*words, '--json', str(tmp_path / 'a.json')]) == 0
-    (result,) = read_results([out])
+    result, best = sorted(read_results([out]), key=lambda stored: stored.condition)
+    assert best.condition == 'scenario_1 best of 2'
     assert (result.method, result.condition, result.seed) == ('vptr', 'scenario_1', 3)
     assert (result.task, result.robot, result.episodes) == ('pick_place', 'wx250s', 2)
     assert result.seconds > 0

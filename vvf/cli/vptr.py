@@ -86,17 +86,18 @@ def run(args: argparse.Namespace) -> int:
     run_plan(plan, config, args.workers, args.only, command)
     stored = [trial.result for trial in plan.trials if trial.result.is_file()]
     results = read_results(stored) if stored else []
+    conditions = list(dict.fromkeys(trial.condition for trial in plan.trials))
     if results:
         console = Console()
         if not console.is_terminal:
             console.width = 200  # in a file nothing has to be wrapped
-        console.print(table_of(results, methods, config.scenarios))
+        console.print(table_of(results, methods, conditions))
         print(f'all tables: vvf report tables {args.out / "results"}')
     numbers = {
         method: {
-            scenario: dict(zip(('successes', 'episodes', 'wilson'), counted, strict=True))
-            for scenario in config.scenarios
-            if (counted := counts(results, method, scenario))[1]
+            condition: dict(zip(('successes', 'episodes', 'wilson'), counted, strict=True))
+            for condition in conditions
+            if (counted := counts(results, method, condition))[1]
         }
         for method in methods
     }

@@ -54,6 +54,8 @@ class VptrConfig:
         scenarios: to evaluate in.
         rollouts: in each of them.
         max_steps: of a rollout.
+        candidates: of policies with a Q function, also from how many draws they take the best; 1 is
+            the mean action.
         phases: by name, see `PHASES`.
         arm: whose data.
         cameras: of the policies.
@@ -76,6 +78,7 @@ class VptrConfig:
     phases: Mapping[str, Phase]
     arm: str = 'wx250s'
     cameras: tuple[str, ...] = ('shoulder', 'wrist')
+    candidates: tuple[int, ...] = (1,)
     actions: str = 'executed'
     seconds_per_clip: float = 1.0
     seconds_per_episode: float = 1.0
@@ -105,7 +108,7 @@ def load_config(size: str) -> VptrConfig:
         raise UserError(f'{path}: "phases" lacks {missing[0]}; add it.')
     counts = (
         *(config.clips, config.prior_episodes, config.demonstrations, config.rollouts),
-        *(config.max_steps, *(phase.steps for phase in config.phases.values())),
+        *(config.max_steps, *config.candidates, *(phase.steps for phase in config.phases.values())),
     )
     if min(counts) < 1:
         raise UserError(f'{path}: numbers of episodes and of steps must be at least 1.')

@@ -47,6 +47,7 @@ class Trial:
         method: of `METHODS`.
         seed: of its training.
         scenario: of `vvf_sim.worlds.scenarios`.
+        candidates: from how many draws it takes the best by its Q; 1: the mean action.
         runs: folders of all its phases, the policy last.
         result: file.
         minutes: expected, on one core.
@@ -55,9 +56,16 @@ class Trial:
     method: str
     seed: int
     scenario: str
+    candidates: int
     runs: tuple[Path, ...]
     result: Path
     minutes: float
+
+    @property
+    def condition(self) -> str:
+        """Of the stored result."""
+        best = '' if self.candidates == 1 else f' best of {self.candidates}'
+        return self.scenario + best
 
 
 @dataclass(frozen=True)
@@ -89,10 +97,11 @@ def make_plan(
                 if stage == 'target' or method.robot:
                     steps.append(planner.policy_step(stage, name, method, seed))
     trials = [
-        planner.trial(name, method, seed, scenario)
+        planner.trial(name, method, seed, scenario, candidates)
         for seed in seeds
         for name, method in chosen.items()
         for scenario in config.scenarios
+        for candidates in (config.candidates if method.kind == 'cql' else (1,))
     ]
     return Plan(tuple(steps), tuple(trials))
 
@@ -180,14 +189,15 @@ class _Planner:
     def _run(self, name: str, stage: str, seed: int) -> Path:
         return self.out / f'seed_{seed}' / name / stage
 
-    def trial(self, name: str, method: Method, seed: int, scenario: str) -> Trial:
+    def trial(self, name: str, method: Method, seed: int, scenario: str, candidates: int) -> Trial:
         """The policy of a method in a scenario."""
         runs = [self._video(method.video, seed)] if method.video else []
         runs += [self._run(name, 'prior', seed)] if method.robot else []
         runs += [self._run(name, 'target', seed)]
-        file = self.out / 'results' / f'{name}_{scenario}_seed_{seed}.json'
+        best = '' if candidates == 1 else f'_best_of_{candidates}'
+        file = self.out / 'results' / f'{name}_{scenario}{best}_seed_{seed}.json'
         minutes = self.config.rollouts * self.config.seconds_per_rollout / 60
-        return Trial(name, seed, scenario, tuple(runs), file, minutes)
+        return Trial(name, seed, scenario, candidates, tuple(runs), file, minutes)
 
 
 def _as_yaml(value: Any) -> str:

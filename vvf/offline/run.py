@@ -123,12 +123,12 @@ def evaluate(trial: Trial, config: VptrConfig, workers: int, command: str) -> No
         **scenario(trial.scenario),
     )
     jobs = [
-        RolloutJob(policy, TASK, world, seed, config.max_steps)
+        RolloutJob(policy, TASK, world, seed, config.max_steps, candidates=trial.candidates)
         for seed in range(FIRST_ROLLOUT, FIRST_ROLLOUT + config.rollouts)
     ]
     started, results = time.monotonic(), []
     with progress_bar('episodes') as bar:
-        row = bar.add_task(f'{trial.method}, seed {trial.seed}, {trial.scenario}', total=len(jobs))
+        row = bar.add_task(f'{trial.method}, seed {trial.seed}, {trial.condition}', total=len(jobs))
         for result in run_jobs(roll_out, jobs, workers):
             results.append(result)
             bar.update(row, advance=1)
@@ -142,7 +142,7 @@ def evaluate(trial: Trial, config: VptrConfig, workers: int, command: str) -> No
         StoredResult(
             experiment='vptr',
             method=trial.method,
-            condition=trial.scenario,
+            condition=trial.condition,
             seed=trial.seed,
             task=TASK,
             robot=config.arm,
