@@ -36,9 +36,9 @@ def trainer(kind='none', seeds=(0, 1), offline=None, reward=SPARSE, agent=AGENT,
     return OnlineTrainer(lambda rngs: Sac(agent, rngs, 1, 1), setting, run, seeds)
 
 
-def learned(steps=400, **options):
-    """Mean success of two seeds after so many steps."""
-    subject = trainer(**options)
+def learned(steps=300, **options):
+    """Success of a seed after so many steps."""
+    subject = trainer(seeds=(0,), **options)
     for step in range(steps):
         subject.step(step, 1.0)
     result = subject.evaluate()['success']
