@@ -61,8 +61,9 @@ def add_parser(subparsers: Any) -> None:
         help='of config/experiments, or a file [online_small; with images online_pixels]',
     )  # fmt: skip
     parser.add_argument(
-        '--set', action='append', default=[], metavar='SECTION.KEY=VALUE', help='change the configuration'
-    )
+        '--set', action='append', default=[], metavar='SECTION.KEY=VALUE',
+        help='change an entry of the configuration; may be repeated',
+    )  # fmt: skip
     parser.add_argument('--value', help='with images: an ICVF checkpoint that needs no state')
     parser.add_argument('--cameras', nargs='+', help="with images [the configuration's]")
     parser.add_argument('--out', type=Path, default=Path('runs/online'), help='[runs/online]')
