@@ -162,6 +162,14 @@ def test_a_value_model_judges_every_frame(tmp_path):
     last = store.done & ~np.roll(store.done, 1)
     rest = store_advantages(runtime, store, REST_OF_EPISODE)
     np.testing.assert_allclose(rest[last], advantages[last])
+    # The end of a failure that a time limit cut off is judged as the last whole window is.
+    opened = store_advantages(runtime, store, 3, open_failures=True)
+    failed = np.flatnonzero(store.outcome == -1)[0]
+    own = slice(store.starts[failed], store.starts[failed] + store.lengths[failed])
+    assert len(set(opened[own][-4:])) == 1
+    np.testing.assert_allclose(opened[own][:-4], advantages[own][:-4])
+    well = (store.outcome == 1)[store.episode_of]
+    np.testing.assert_array_equal(opened[well], advantages[well])
     other = replace(store, images={'top': store.images['front']})
     with pytest.raises(UserError, match='looks through front'):
         store_advantages(runtime, other, 3)

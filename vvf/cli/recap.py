@@ -103,6 +103,12 @@ def _add_diagnosis(parser: argparse.ArgumentParser) -> None:
         default=10,
         help='how far ahead an advantage looks; 0: to the end of the episode [10]',
     )
+    group.add_argument(
+        '--over',
+        action='store_true',
+        help='failures are over at their end, such as a broken cup; by default a time limit or '
+        'somebody cut them off',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -220,7 +226,13 @@ def _diagnose(args: argparse.Namespace) -> int:
     if not args.data or args.n_steps < 0:
         raise UserError('--diagnose needs --data, and --n-steps must not be negative.')
     episodes = ChainedEpisodes([open_data(path) for path in args.data])
-    _, seen = judge(checkpoint, episodes, positive_ratio=args.positive_ratio, n_steps=args.n_steps)
+    _, seen = judge(
+        checkpoint,
+        episodes,
+        positive_ratio=args.positive_ratio,
+        n_steps=args.n_steps,
+        open_failures=not args.over,
+    )
     for line in describe(seen):
         print(line)
     picture = draw_diagnosis(seen, f'{checkpoint.name}, {args.n_steps or "all"} steps ahead')

@@ -62,6 +62,8 @@ class LoopConfig:
         positive_ratio: the same of the rollouts in fine-tuning; the paper's 40 %.
         n_steps: frames that an advantage looks ahead in fine-tuning; in pre-training it looks to
             the end of the episode, as in the paper.
+        open_failures: whether failures are judged as cut off by the time limit, which they are in
+            simulation, and not as over; see `vvf_models.training.indicators.store_advantages`.
         shared_pretraining: whether the policy is pre-trained without a value, once for all.
         steps_per_episode: of a rollout, for `--dry-run`.
         seconds_per_rollout: measured, the same.
@@ -79,6 +81,7 @@ class LoopConfig:
     positive_ratio_pretraining: float
     positive_ratio: float
     n_steps: int
+    open_failures: bool
     shared_pretraining: bool
     steps_per_episode: float
     seconds_per_rollout: float

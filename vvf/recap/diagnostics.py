@@ -10,13 +10,13 @@ which episodes happened to be in the data.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from vvf.recap.doubts import doubts
 from vvf_models.data.frames import FAILURE, SUCCESS, FrameStore
 from vvf_models.evaluation.bootstrap import Bootstrap, Estimate
 from vvf_models.evaluation.events import window_frames
@@ -30,12 +30,7 @@ AROUND_S = 3.0  # seconds shown before and after an error
 BEFORE_S = 1.0  # frames so long before an error made it
 _REPEATS = 300
 _OUTCOMES = (('successes', SUCCESS), ('failures', FAILURE))
-# From where on a number is worth a warning.
-_TIES = 0.05  # more positives by >= than by >
-_UNSTABLE = 0.10  # of the frames, between the ends of the threshold's interval
-_CROWDED = 0.60  # of all positives in one quarter of the episodes
-_STARVED = 0.10  # of a quarter of the successes
-_LEAST = 5  # episodes, errors, or frames of a share
+_LEAST = 5  # frames that a share takes
 
 
 @dataclass
@@ -93,7 +88,7 @@ def diagnose(store: FrameStore, found: Indicators, positive_ratio: float) -> Dia
     _phases(seen, store, positive & judged, judged)
     _errors(seen, store, found, positive, boot)
     _thresholds(seen, store, found, positive_ratio, boot)
-    seen.warnings = _warnings(seen)
+    seen.warnings = doubts(numbers, seen.quarters)
     numbers['warnings'] = list(seen.warnings)
     return seen
 
@@ -228,50 +223,3 @@ def _thresholds(
 
 def _quantile(ratio: float) -> Any:
     return lambda samples: float(np.quantile(samples, 1.0 - ratio))
-
-
-def _warnings(seen: Diagnosis) -> list[str]:
-    numbers = seen.numbers
-    said = []
-    good, bad = numbers['share_in_successes'], numbers['share_in_failures']
-    if min(numbers['successes'], numbers['failures']) < _LEAST:
-        said.append(
-            f'There are {numbers["successes"]} successes and {numbers["failures"]} failures: too '
-            'few to say whether the indicator tells them apart.'
-        )
-    elif numbers['share_in_failures_high'] >= numbers['share_in_successes_low']:
-        said.append(
-            f'Positives are about as frequent in failures ({bad:.0%}) as in successes '
-            f'({good:.0%}): the indicator does not say what succeeds.'
-        )
-    if numbers['share'] - numbers['share_strict'] > _TIES:
-        said.append(
-            f'Many advantages are equal: {numbers["share"]:.0%} are positive by ">=" and '
-            f'{numbers["share_strict"]:.0%} by ">"; the value is flat.'
-        )
-    if numbers['share_between'] > _UNSTABLE:
-        said.append(
-            f'The threshold depends on the episodes: {numbers["share_between"]:.0%} of the frames '
-            'lie within its interval; collect more.'
-        )
-    if numbers['errors'] >= _LEAST and (
-        numbers['share_before_errors'] >= numbers['share_elsewhere']
-    ):
-        said.append(
-            f'Frames just before an error are as often positive '
-            f'({numbers["share_before_errors"]:.0%}) as others ({numbers["share_elsewhere"]:.0%}): '
-            'the policy is taught the mistakes.'
-        )
-    shares: Sequence[float] = numbers['positives_by_quarter']
-    if max(shares) > _CROWDED:
-        said.append(
-            f'{max(shares):.0%} of all positives lie in quarter {int(np.argmax(shares)) + 1} of '
-            'the episodes: the others are hardly taught.'
-        )
-    won = seen.quarters.get('successes', np.zeros(0))
-    if len(won) and numbers['successes'] >= _LEAST and np.nanmin(won) < _STARVED:
-        said.append(
-            f'In quarter {int(np.nanargmin(won)) + 1} of the successes only {np.nanmin(won):.0%} '
-            'are positive: what to do there is taught by demonstrations and corrections alone.'
-        )
-    return said

@@ -186,6 +186,7 @@ def _indicate(stage: Indicating, *, progress: bool) -> list[str]:
         opened(stage.data),
         positive_ratio=stage.positive_ratio,
         n_steps=stage.n_steps,
+        open_failures=stage.open_failures,
         demonstrations=shown,
         cache=stage.cache,
         progress=progress,
@@ -203,6 +204,7 @@ def judge(
     *,
     positive_ratio: float,
     n_steps: int,
+    open_failures: bool = True,
     demonstrations: npt.NDArray[np.bool_] | None = None,
     cache: Any = None,
     progress: bool = True,
@@ -215,6 +217,7 @@ def judge(
         episodes: to judge; every one must be good.
         positive_ratio: share of the judged frames that are to be positive.
         n_steps: how far ahead an advantage looks; 0: to the end of the episode.
+        open_failures: whether a time limit cut failures off; see `store_advantages`.
         demonstrations: (E,) episodes that are positive throughout, and not judged.
         cache: folder for decoded frames; None for memory.
         progress: whether to show a bar.
@@ -227,7 +230,8 @@ def judge(
     runtime = load_value(value, threads, 'torch')
     config: ValueConfig = runtime.model.config
     store = as_store(episodes, config, runtime.cameras, cache=cache, progress=progress)
-    advantages = store_advantages(runtime, store, n_steps or REST_OF_EPISODE)
+    steps = n_steps or REST_OF_EPISODE
+    advantages = store_advantages(runtime, store, steps, open_failures=open_failures)
     found = indicate(advantages, store, positive_ratio, demonstrations)
     return found, diagnose(store, found, positive_ratio)
 

@@ -96,7 +96,9 @@ class Places:
         minutes = frames * config.values[method].ms_per_frame / 60e3
         folder = self.folder / method / name
         title = f'{method}: {name.replace("_", " ")}'
-        return Indicating(folder, title, minutes, value, data, *how, self.cache)
+        return Indicating(
+            folder, title, minutes, value, data, *how, config.open_failures, self.cache
+        )
 
     def roll_out(self, method: str, k: int) -> RollingOut:
         """What the policy before iteration k does, alone and watched."""

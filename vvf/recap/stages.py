@@ -106,6 +106,7 @@ class Indicating(Stage):
         data: the same as of the policy that will learn from it.
         positive_ratio: share of the judged frames that are to be positive.
         n_steps: how far ahead an advantage looks; 0: to the end of the episode.
+        open_failures: whether a time limit cut failures off.
         cache: folder for decoded frames.
     """
 
@@ -113,6 +114,7 @@ class Indicating(Stage):
     data: tuple[Source, ...] = ()
     positive_ratio: float = 0.3
     n_steps: int = 10
+    open_failures: bool = True
     cache: Path | None = None
 
 

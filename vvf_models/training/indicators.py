@@ -49,8 +49,21 @@ class Indicators:
     judged: NDArray[np.bool_]
 
 
-def store_advantages(runtime: ValueRuntime, store: FrameStore, n_steps: int) -> NDArray[np.float64]:
+def store_advantages(
+    runtime: ValueRuntime, store: FrameStore, n_steps: int, *, open_failures: bool = False
+) -> NDArray[np.float64]:
     """Advantages (N,) of all frames over the next n steps, a frame counting as a step.
+
+    A failure that a time limit cut off is worth more in its last frame than the model expects, who
+    cannot know the limit: so little is left that can be lost. Its last n frames then look like
+    progress. With `open_failures` they are judged as the last whole window is, by the model's own
+    value at its end, as if the episode went on.
+
+    Args:
+        runtime: The value model.
+        store: What to judge.
+        n_steps: How far ahead; `REST_OF_EPISODE` for the paper's pre-training.
+        open_failures: Whether failures were cut off and not over.
 
     Raises:
         UserError: The value model looks through cameras, or at a size, that the store has not.
@@ -67,19 +80,22 @@ def store_advantages(runtime: ValueRuntime, store: FrameStore, n_steps: int) -> 
     parts = []
     for episode, value in zip(episodes, values, strict=True):
         failed = store.outcome[episode] == FAILURE
+        cut_off = failed and open_failures and n_steps < REST_OF_EPISODE
         done = store.success_index[episode] if store.outcome[episode] == SUCCESS else -1
-        parts.append(
-            advantage.lookahead(
-                np.arange(len(value), dtype=np.float64),
-                value.astype(np.float64),
-                gamma=model.discount,
-                rate_hz=1.0,
-                n_steps=n_steps,
-                step_cost=model.step_cost_of(store.instructions[episode]),
-                end_value=model.failure_value if failed else None,
-                done=int(done),
-            )
+        gained = advantage.lookahead(
+            np.arange(len(value), dtype=np.float64),
+            value.astype(np.float64),
+            gamma=model.discount,
+            rate_hz=1.0,
+            n_steps=n_steps,
+            step_cost=model.step_cost_of(store.instructions[episode]),
+            end_value=model.failure_value if failed and not cut_off else None,
+            done=int(done),
         )
+        if cut_off:
+            whole = max(0, len(gained) - 1 - n_steps)
+            gained[whole:] = gained[whole]
+        parts.append(gained)
     return np.concatenate(parts)
 
 
