@@ -17,6 +17,7 @@ from vvf_models.model_config import EncodedObservationConfig
 
 OWN_FEATURES = {
     'small': 1024,
+    'spatial': 96,
     'resnetv2-26': 2048,
     'resnetv2-50': 2048,
     'resnet34-ptr': 4096,
@@ -50,7 +51,7 @@ def test_encoders_that_hold_on_to_a_size_take_odd_ones(name):
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(UserError, match=r'no encoder "vgg"; choose one of small, resnetv2-26,'):
+    with pytest.raises(UserError, match=r'no encoder "vgg"; choose one of small, spatial,'):
         build_encoder('vgg', 64, 16)
 
 
