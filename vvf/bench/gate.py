@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vvf.rollouts import Rollout, RolloutJob
     from vvf.rollouts.store import RolloutStore
 
-DROPS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
+DROPS = (0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3)
 _ACTING = tuple(r for r in REACTIONS if r not in ('none', 'report'))
 _KINDS = ('slip', 'push', 'clean')
 # Seeds that choose the bound lie this far from those that it is judged on.
