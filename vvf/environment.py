@@ -150,8 +150,17 @@ def _remove_sourced_ros(env: dict[str, str]) -> None:
     env.pop('ROS_DISTRO', None)
 
 
+def own_profile(env: Mapping[str, str]) -> Path:
+    """The Fast DDS profile for how far the nodes of an environment are to be heard."""
+    alone = env.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '').upper() in ('LOCALHOST', 'OFF')
+    alone = alone or env.get('ROS_LOCALHOST_ONLY') == '1'
+    # Who names computers to talk to wants to be answered.
+    alone = alone and not env.get('ROS_STATIC_PEERS')
+    return config_path('fastdds_loopback.xml' if alone else 'fastdds.xml')
+
+
 def _set_profile(env: dict[str, str]) -> None:
     # Two names of one thing: the first is read by the Fast DDS of Jazzy, the second by newer ones.
     names = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
     if not any(name in env for name in names):
-        env.update(dict.fromkeys(names, str(config_path('fastdds.xml'))))
+        env.update(dict.fromkeys(names, str(own_profile(env))))

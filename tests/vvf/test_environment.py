@@ -93,9 +93,21 @@ def test_it_is_the_same_when_done_twice() -> None:
     assert ros_environment(once) == once
 
 
-def test_the_profile_is_named_and_says_what_images_need() -> None:
-    env = ros_environment(BARE)
-    assert {env[name] for name in PROFILES} == {str(config_path('fastdds.xml'))}
+@pytest.mark.parametrize(
+    ('reach', 'file'),
+    [
+        ({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}, 'fastdds_loopback.xml'),
+        ({'ROS_LOCALHOST_ONLY': '1'}, 'fastdds_loopback.xml'),
+        ({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}, 'fastdds.xml'),
+        (
+            {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'ROS_STATIC_PEERS': '192.0.2.7'},
+            'fastdds.xml',
+        ),
+    ],
+)
+def test_the_profile_is_named_and_says_what_images_need(reach: dict[str, str], file: str) -> None:
+    env = ros_environment({**BARE, **reach})
+    assert {env[name] for name in PROFILES} == {str(config_path(file))}
     root = ET.parse(env[PROFILES[0]]).getroot()
     text = {element.tag.rpartition('}')[2]: element.text for element in root.iter()}
     assert int(text['segment_size'] or 0) == 32 * 2**20
@@ -115,6 +127,26 @@ def test_nodes_are_found_on_this_computer_only_unless_the_user_says_otherwise() 
     assert ros_environment(BARE)[name] == 'LOCALHOST'
     assert ros_environment({**BARE, name: 'SUBNET'})[name] == 'SUBNET'
     assert name not in ros_environment({**BARE, 'ROS_LOCALHOST_ONLY': '0'})
+
+
+@only_wheels
+def test_nodes_of_this_computer_listen_on_loopback_alone() -> None:
+    code = (
+        'import psutil, rclpy\n'
+        'rclpy.init()\n'
+        "node = rclpy.create_node('listener')\n"
+        "for socket in psutil.Process().net_connections('udp'):\n"
+        '    print(socket.laddr.ip, socket.laddr.port)\n'
+    )
+    env = {**ros_environment(BARE), 'ROS_DOMAIN_ID': '93'}
+    done = subprocess.run(
+        [sys.executable, '-c', code], env=env, capture_output=True, text=True, check=True
+    )
+    sockets = [line.split() for line in done.stdout.splitlines()]
+    # Ports of the domain are listened on; others are of sockets that only send.
+    listening = [ip for ip, port in sockets if 7400 <= int(port) - 93 * 250 < 7650]
+    assert listening
+    assert set(listening) == {'127.0.0.1'}
 
 
 @only_wheels

@@ -200,7 +200,7 @@ def check_middleware() -> Check:
     if not profile.is_file():
         missing = f'{found}, {where}; the profile {profile} does not exist'
         return Check('middleware', missing, ok=False, mend='unset FASTRTPS_DEFAULT_PROFILES_FILE')
-    own = profile.samefile(config_path('fastdds.xml'))
+    own = profile.samefile(environment.own_profile(env))
     return Check('middleware', f'{found}, {where}, {"" if own else "your "}profile {profile}')
 
 
