@@ -125,12 +125,14 @@ class EpisodeLog:
         )
 
 
-def human_stand_in(env: TaskEnv, task: str, seed: int, patience: int | None) -> HumanStandIn:
+def human_stand_in(
+    env: TaskEnv, task: str, seed: int, patience: int | None, stalled: int = 0
+) -> HumanStandIn:
     """The person who watches an episode; arguments are those of `EpisodeLog` and `HumanStandIn`."""
     make = functools.partial(
         task_entry(task).make_expert, env.world, env.targets, ExpertConfig(), seed
     )
-    return HumanStandIn(env.world, make, patience)
+    return HumanStandIn(env.world, make, patience, stalled)
 
 
 def failure_kind(world: World[Any], success: bool) -> str:

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+import numpy as np
 import pytest
 
 from vvf_sim.collect import collect_episode
+from vvf_sim.episode_log import human_stand_in
 from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.experts.human import HumanStandIn
+from vvf_sim.worlds.env import TaskEnv
 from vvf_sim.worlds.layout import PickPlaceConfig
 from vvf_sim.worlds.pick_place import PickPlaceWorld
 
@@ -33,6 +36,23 @@ def test_nobody_meddles_with_what_goes_well():
     episode = collect_episode('pick_place', 0, SMALL, patience=1)
     assert episode.success
     assert not episode.interventions.any()
+
+
+def test_who_waits_in_vain_helps_once_for_each_thing_that_is_not_reached():
+    env = TaskEnv('pick_place', SMALL, stop_on_success=False)
+    env.reset(seed=0)
+    human = human_stand_in(env, 'pick_place', 0, 4, stalled=6)
+    rest = np.array([0, 0, 0, 0, 0, 0, 1], np.float32)
+    acted = []
+    for _ in range(60):
+        in_control = human.in_control()
+        acted.append(in_control)
+        env.step(human.expert.act()[0].astype(np.float32) if in_control else rest)
+    names = [event.name for event in env.world.events]
+    env.close()
+    assert acted.index(True) == 6
+    assert names[:3] == ['takeover', 'grasped', 'give_back']
+    assert names[-1] == 'success'
 
 
 def test_patience_has_an_end():

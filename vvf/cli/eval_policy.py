@@ -44,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of a policy with a Q function: draws, of which the best is taken [1]')  # fmt: skip
     add('--interventions', type=int, default=0, metavar='STEPS',
         help='an error may last before a human stand-in takes over [0: nobody]')  # fmt: skip
+    add('--stalled', type=int, default=0, metavar='STEPS',
+        help='without a milestone before the stand-in takes over, too [0: never]')  # fmt: skip
     add('--value', metavar='CHECKPOINT',
         help="value model that watches [with --gate: the task's]")  # fmt: skip
     add('--gate', choices=REACTIONS, default='none',
@@ -72,8 +74,10 @@ def run(args: argparse.Namespace) -> int:
     from vvf.task import load_task
 
     task = load_task(args.task)
-    if args.episodes < 1 or args.workers < 1 or args.execute < 0 or args.interventions < 0:
+    if args.episodes < 1 or args.workers < 1 or args.execute < 0:
         raise UserError('--episodes and --workers must be at least 1.')
+    if args.interventions < 0 or args.stalled < 0 or (args.stalled and not args.interventions):
+        raise UserError('--interventions and --stalled are steps; --stalled wants --interventions.')
     if args.candidates < 1 or args.reset_s < 0:
         raise UserError('--candidates must be at least 1, and --reset-s at least 0.')
     policies = [checkpoint_folder(name) for name in args.checkpoints]
@@ -134,6 +138,7 @@ def _job(args: argparse.Namespace, task: TaskSpec, policy: Path) -> RolloutJob:
         guidance=args.guidance,
         candidates=args.candidates,
         patience=args.interventions,
+        stalled=args.stalled,
         value=checkpoint_folder(value) if value else None,
         gate=GateConfig(args.gate, args.gate_drop, args.gate_window),
         disturbance=None if args.disturb == 'none' else Disturbance(args.disturb),
@@ -179,6 +184,7 @@ def _store(
     condition += [args.disturb] if args.disturb != 'none' else []
     condition += [f'gate {args.gate}'] if args.gate != 'none' else []
     condition += [f'interventions {job.patience}'] if job.patience else []
+    condition += [f'stalled {job.stalled}'] if job.stalled else []
     plain = {k: float(v) for k, v in numbers.items() if isinstance(v, int | float)}
     shares = {f'milestone_{k}': v for k, v in numbers['milestones'].items()}
     result = StoredResult(

@@ -57,6 +57,7 @@ class LoopConfig:
         autonomous: episodes that a policy collects alone in an iteration.
         corrected: episodes in an iteration that somebody watches, and corrects.
         patience: steps that an error may last before that person takes over.
+        stalled: steps without a milestone before that person does, too; 0: never.
         eval_episodes: that every policy is judged by, of the same seeds.
         positive_ratio_pretraining: share of frames that are positive; the paper's 30 %.
         positive_ratio: the same of the rollouts in fine-tuning; the paper's 40 %.
@@ -77,6 +78,7 @@ class LoopConfig:
     autonomous: int
     corrected: int
     patience: int
+    stalled: int
     eval_episodes: int
     positive_ratio_pretraining: float
     positive_ratio: float
@@ -90,7 +92,7 @@ class LoopConfig:
     values: Mapping[str, ModelPlan] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ('demonstrations', 'prior', 'autonomous', 'corrected'):
+        for name in ('demonstrations', 'prior', 'autonomous', 'corrected', 'stalled'):
             if getattr(self, name) < 0:
                 raise UserError(f'"{name}" must not be negative.')
         for name in ('patience', 'eval_episodes', 'n_steps'):

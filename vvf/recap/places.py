@@ -115,6 +115,7 @@ class Places:
                 max_steps=run.max_steps,
                 execute=run.execute,
                 patience=patience,
+                stalled=config.stalled,
                 record=folder / f'episode_{first + number}.npz',
             )
             for number, patience in enumerate(watched)

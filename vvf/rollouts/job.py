@@ -27,6 +27,7 @@ class RolloutJob:
         candidates: of a policy that has a Q, from how many draws it takes the best.
         patience: steps that an error may last before the human stand-in takes over; 0: nobody
             watches.
+        stalled: steps without a milestone before who watches takes over, too; 0: never.
         value: folder of a value model that watches, as a gate needs.
         gate: what is done when the progress falls.
         disturbance: what is done to the policy; None for nothing.
@@ -42,6 +43,7 @@ class RolloutJob:
     guidance: float | None = None
     candidates: int = 1
     patience: int = 0
+    stalled: int = 0
     value: Path | None = None
     gate: GateConfig = field(default_factory=GateConfig)
     disturbance: Disturbance | None = None

@@ -51,7 +51,9 @@ class _Run:
         self.policy.set_instruction(env.world.instruction)
         self.policy.reseed(job.seed)
         self.watch = Watch(job, env) if job.value is not None else None
-        self.human = human_stand_in(env, job.task, job.seed, job.patience or None)
+        self.human = human_stand_in(
+            env, job.task, job.seed, job.patience or None, job.stalled if job.patience else 0
+        )
         self.disturber = None
         if job.disturbance is not None:
             self.disturber = Disturber(job.disturbance, env.world, job.task, job.seed)

@@ -2,8 +2,8 @@
 """A stand-in for the person who watches a robot and takes over when it has gone wrong.
 
 RECAP learns from episodes in which a person corrects the policy (2511.14759, section IV-C). Here
-the scripted expert is that person: it looks on until an error has lasted for some steps, acts
-until the next milestone is reached, and gives back.
+the scripted expert is that person: it looks on until an error has lasted for some steps, or nothing
+has been reached for a while, acts until the next milestone is reached, and gives back.
 """
 
 from collections.abc import Callable
@@ -21,16 +21,24 @@ class HumanStandIn:
         make_expert: makes a script that starts from the world as it stands.
         patience: steps that an error may last before the person takes over; None for a person who
             does so only when called.
+        stalled: steps without a milestone before the person takes over, too; 0: never. A policy
+            that stands still makes no error.
 
     Raises:
-        ValueError: the patience is below 1.
+        ValueError: the patience is below 1, or `stalled` negative.
     """
 
     def __init__(
-        self, world: World[Any], make_expert: Callable[[], Script], patience: int | None = 4
+        self,
+        world: World[Any],
+        make_expert: Callable[[], Script],
+        patience: int | None = 4,
+        stalled: int = 0,
     ) -> None:
-        if patience is not None and patience < 1:
-            raise ValueError(f'patience is {patience}: use 1 or more steps')
+        if (patience is not None and patience < 1) or stalled < 0:
+            raise ValueError(f'patience is {patience}, stalled {stalled}: use 1 or more steps')
+        self.stalled = stalled
+        self._since = 0
         self.world = world
         self.patience = patience
         self.expert: Script | None = None
@@ -60,8 +68,10 @@ class HumanStandIn:
             self.expert = None
             self.world.event('give_back')
         self._wrong_for = self._wrong_for + 1 if self._wrong else 0
+        self._since = 0 if reached or self.expert is not None else self._since + 1
         tired = self.patience is not None and self._wrong_for > self.patience
-        if self.expert is None and (tired or self._called):
+        idle = 0 < self.stalled < self._since
+        if self.expert is None and (tired or idle or self._called):
             self.expert = self._make_expert()
             self._wrong = self._called = False
             self.world.event('takeover')
