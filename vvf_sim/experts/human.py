@@ -68,7 +68,9 @@ class HumanStandIn:
             self.expert = None
             self.world.event('give_back')
         self._wrong_for = self._wrong_for + 1 if self._wrong else 0
-        self._since = 0 if reached or self.expert is not None else self._since + 1
+        # After the success there is nothing left to reach.
+        done = any(event.name == 'success' for event in self.world.events)
+        self._since = 0 if reached or done or self.expert is not None else self._since + 1
         tired = self.patience is not None and self._wrong_for > self.patience
         idle = 0 < self.stalled < self._since
         if self.expert is None and (tired or idle or self._called):

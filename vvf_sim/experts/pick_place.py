@@ -42,8 +42,10 @@ class PickPlaceExpert(Script):
 
     def plan(self) -> None:
         """Decide what does not depend on how things go."""
-        self.enter('approach')
         self._index = 0
+        # Who takes over carries on from where things are.
+        placed = self.world.in_container(0)
+        self.enter('retreat' if placed else 'lift' if self.world.held == 0 else 'approach')
         self._home = self.tip()[:3, 3]
         self._lowest = self.world.arm_model.tip_reach + CLEARANCE
         if self.mistake == 'wrong_object' and len(self.world.layout.objects) < 2:
