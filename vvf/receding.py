@@ -5,7 +5,9 @@ A chunk's first step belongs to the moment of its observation. While the policy 
 the last chunk go on being executed, so as many steps of the new one are over when it comes: they
 are cut, and what follows is led into from the old chunk (`vvf.chunk_blend`). Steps are counted, not
 timed: where the arm had to hold, nothing was executed and nothing is cut, or a part of the way
-would be missing. (Black et al., arXiv 2506.07339, alg. 1; the delay is measured likewise.)
+would be missing. (Black et al., arXiv 2506.07339, alg. 1; the delay is measured likewise.) No step
+is executed later than a chunk lasts after what it was computed from was seen, and none after a gap
+in the observations: by then the world is another one.
 
 No ROS and no clock in here: the caller brings observations at the action rate (`tick`), asks what
 the policy should compute (`ask`) and hands over what it answered (`answer`).
@@ -26,6 +28,9 @@ from vvf.chunk_blend import Rows, blend
 _REMEMBERED = 5  # inferences whose time is remembered
 _MARGIN = 1.1  # an inference may take so much longer than those
 _PROMPT = 0.5  # of a step: an inference this short is waited for, if each chunk gives one step
+
+#: After a longer gap between two observations, in steps, nothing goes on of what was planned.
+GAP = 2.5
 
 
 @dataclass(frozen=True)
@@ -90,9 +95,11 @@ class RecedingHorizon:
         self._plan: Rows = np.zeros((0, len(self._grippers)), np.float32)
         self._plan_slot = 0  # the step that its first row belongs to
         self._until = 0  # the first step that it is not executed in any more
-        self._next: tuple[Rows, int] | None = None
+        self._over = math.inf  # the time at which all of it is too old
+        self._next: tuple[Rows, Ask] | None = None
         self._newest: _Tick | None = None
         self._waiting = False
+        self._in_vain: float | None = None  # when that was seen which it had no answer to
 
     @property
     def delay(self) -> int:
@@ -111,8 +118,10 @@ class RecedingHorizon:
             (N, A) what is executed from now on, its first row in this step; None where there is
             nothing yet: `answer` gives it then.
         """
+        if self._newest is not None and now - self._newest.now > GAP * self._dt:
+            self.reset()
         self._newest = _Tick(observation, self._slot, now)
-        rows = self._step()
+        rows = self._step(now)
         self._waiting = rows is None
         if self._waiting and self.busy:
             self.late += 1
@@ -121,7 +130,7 @@ class RecedingHorizon:
     def ask(self) -> Ask | None:
         """What the policy should compute now; None while it does, or need not yet."""
         tick = self._newest
-        if self.busy or tick is None or self._next is not None:
+        if self.busy or tick is None or self._next is not None or tick.now == self._in_vain:
             return None
         if self._until - tick.slot > self.delay:
             return None
@@ -140,19 +149,34 @@ class RecedingHorizon:
             now: time, s.
 
         Returns:
-            As of `tick`, where a step has been waited for.
+            As of `tick`, where a step has been waited for, and the question's observation is the
+            newest: to another one belongs the next step.
         """
         self.busy = False
         self._took.append(seconds)
-        if ask.generation != self._generation or chunk is None:
+        if ask.generation != self._generation:
             return None
-        if now - ask.seen_at > len(chunk) * self._dt or self._slot - ask.slot >= len(chunk):
+        if chunk is None:
+            self._in_vain = ask.seen_at
+            return None
+        if now > self._end(chunk, ask) or self._slot - ask.slot >= len(chunk):
             self.dropped += 1
             return None
-        self._next = chunk, ask.slot
-        return self._step() if self._waiting else None
+        self._next = chunk, ask
+        newest = self._newest is not None and self._newest.now == ask.seen_at
+        return self._step(now) if self._waiting and newest else None
 
-    def _step(self) -> Rows | None:
+    def _end(self, chunk: Rows, ask: Ask) -> float:
+        """The time at which a chunk is over."""
+        return ask.seen_at + len(chunk) * self._dt
+
+    def _step(self, now: float) -> Rows | None:
+        if now > self._over:
+            self._plan, self._plan_slot = self._plan[:0], self._slot
+            self._until, self._over = self._slot, math.inf
+        if self._next is not None and now > self._end(*self._next):
+            self._next = None
+            self.dropped += 1
         if self._slot >= self._until:
             self._take_over()
         if self._slot >= self._until:
@@ -166,12 +190,13 @@ class RecedingHorizon:
         """The next chunk, if there is one, from the step that is due."""
         if self._next is None:
             return
-        chunk, first = self._next
+        chunk, ask = self._next
         self._next = None
-        fresh = chunk[self._slot - first :]
+        fresh = chunk[self._slot - ask.slot :]
         count = min(max(self._execute, self.delay), len(fresh))
         left = self._plan[self._slot - self._plan_slot :]
         self._plan = blend(left, fresh, min(self._blend, count - 1), self._grippers)
         self._plan_slot = self._slot
         self._until = self._slot + count
+        self._over = self._end(chunk, ask)
         self.chunks += 1

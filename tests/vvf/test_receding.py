@@ -113,8 +113,8 @@ def test_one_step_of_each_chunk_becomes_as_many_as_an_inference_lasts() -> None:
 def test_what_is_late_is_counted_and_nothing_of_the_way_is_lost() -> None:
     loop = Loop(made(4), [0.02, 0.02, 0.5, 0.02]).run(20)
     assert loop.plan.late == 2, 'asked one step before the end, it took two and a half'
-    assert loop.waited() == [8], 'the second of them was made up for when the answer came'
-    assert loop.steps == list(range(19))
+    assert loop.waited() == [8, 9], 'the answer came when neither was the newest sight any more'
+    assert loop.steps == list(range(18))
 
 
 def test_a_chunk_all_of_whose_steps_are_over_is_dropped() -> None:
@@ -149,9 +149,70 @@ def test_a_policy_that_cannot_answer_is_asked_again() -> None:
     plan = made(2)
     plan.tick(0, 0.0)
     assert plan.answer(plan.ask(), None, 0.1, 0.1) is None
+    assert plan.ask() is None, 'but not about the same sight over and over'
     plan.tick(0, 0.2)
     ask = plan.ask()
     assert plan.answer(ask, numbered(ask, 8), 0.1, 0.3) is not None
+
+
+def test_after_a_gap_nothing_goes_on_of_what_was_planned_before() -> None:
+    plan = made(4, blend=3)
+    plan.tick(0, 0.0)
+    plan.answer(plan.ask(), numbered(Ask(0, None, 0, 0, 0.0, 0), 8), 0.02, 0.02)
+    assert plan.tick(1, DT)[0, 0] == 1
+    assert plan.tick(100, 4.0) is None, 'the plan was for what was seen seconds ago'
+    ask = plan.ask()
+    assert not len(ask.previous)
+    fresh = plan.answer(ask, numbered(ask, 8), 0.02, 4.02)
+    assert fresh[:, 0].tolist() == list(range(100, 108)), 'and it is led into from nothing'
+
+
+def test_an_answer_to_a_sight_from_before_a_gap_counts_no_more() -> None:
+    plan = made(4)
+    plan.tick(0, 0.0)
+    ask = plan.ask()
+    assert plan.tick(100, 0.6) is None
+    assert plan.answer(ask, numbered(ask, 8), 0.65, 0.65) is None
+    assert plan.tick(101, 0.8) is None
+    assert plan.ask().observation == 101
+
+
+def test_no_step_is_executed_after_the_time_of_its_chunk() -> None:
+    """Observations at less than the rate: the steps take longer than was planned."""
+    plan = made(8, horizon=8)
+    now, executed = 0.0, []
+    plan.tick(0, now)
+    ask = plan.ask()
+    executed.append(plan.answer(ask, numbered(ask, 8), 0.02, 0.02))
+    for _ in range(10):
+        now += 2 * DT
+        executed.append(plan.tick(0, now))
+    assert [rows is not None for rows in executed] == [True] * 5 + [False] * 6
+
+
+def test_a_chunk_that_waits_for_its_turn_grows_too_old() -> None:
+    plan = made(4)
+    plan.tick(0, 0.0)
+    first = plan.ask()
+    plan.answer(first, numbered(first, 8), 0.02, 0.02)
+    for number in (1, 2, 3):
+        plan.tick(number, number * DT)
+    second = plan.ask()
+    assert second.seen_at == pytest.approx(3 * DT)
+    short = numbered(second, 2)
+    assert plan.answer(second, short, 0.02, 3 * DT + 0.02) is None, 'its turn is the next step'
+    assert plan.tick(4, 5.4 * DT) is None
+    assert plan.dropped == 1
+
+
+def test_what_was_waited_for_belongs_to_the_newest_sight() -> None:
+    plan = made(1)
+    plan.tick(0, 0.0)
+    ask = plan.ask()
+    assert plan.tick(0, DT) is None
+    assert plan.answer(ask, numbered(ask, 8), 0.39, 0.39) is None, 'its sight is an old one'
+    assert plan.tick(0, 2 * DT)[0, 0] == 0, 'nothing of it has been executed yet'
+    assert plan.late == 1
 
 
 def test_a_chunk_takes_over_in_equal_parts_and_with_its_own_gripper() -> None:
