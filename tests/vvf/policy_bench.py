@@ -128,9 +128,9 @@ class PolicyBench:
         self.say(EpisodeEvent.START, instruction)
         self.wait(lambda: self.node._began is not None)
 
-    def see(self) -> None:
-        """Publish an image and the joints of this moment."""
-        stamp = self.other.get_clock().now().to_msg()
+    def see(self, stamp: object = None) -> None:
+        """Publish an image and the joints of a moment; of this one, if none is given."""
+        stamp = stamp or self.other.get_clock().now().to_msg()
         joints = JointState(name=self._joint_names, position=[0.02] * len(self._joint_names))
         joints.header.stamp = stamp
         self.joints.publish(joints)

@@ -90,7 +90,9 @@ def test_late_inference_is_counted_and_nothing_is_commanded_meanwhile(make) -> N
     # The node is not kept from its messages: it reports all along.
     bench.wait(lambda: any(r.get('late') == '3' for r in reports))
     slow.go.set()
-    bench.wait(lambda: bench.actions)
+    bench.wait(lambda: not bench.node._plan.busy)
+    assert not bench.actions, 'the frame that was asked about is not the newest any more'
+    frames_until(bench, lambda: bench.actions)
     assert bench.actions[0].horizon == 100, 'nothing was executed meanwhile, so nothing is cut'
     frames_until(bench, lambda: len(bench.actions) > 4)
     assert bench.node._plan.late == 3
@@ -157,6 +159,21 @@ def test_while_a_human_has_the_arm_every_chunk_begins_with_its_own_frame(make) -
     bench.say(EpisodeEvent.INTERVENTION_END)
     bench.wait(lambda: not bench.node._human)
     assert horizons(2) == [8, 7]
+
+
+@pytest.mark.parametrize('only_in_episodes', [True, False])
+def test_a_frame_from_before_a_human_gave_back_is_not_answered(make, only_in_episodes) -> None:
+    bench = make(only_in_episodes=only_in_episodes)
+    bench.begin()
+    bench.say(EpisodeEvent.INTERVENTION_START)
+    bench.wait(lambda: bench.node._human)
+    old = bench.other.get_clock().now().to_msg()
+    bench.say(EpisodeEvent.INTERVENTION_END)
+    bench.wait(lambda: not bench.node._human)
+    bench.see(old)
+    bench.wait(lambda: bench.node._observer.accepted == 1)
+    frames_until(bench, lambda: bench.actions)
+    assert seconds(bench.actions[0].header.stamp) >= bench.node._oldest > seconds(old)
 
 
 @pytest.mark.parametrize('call', ['act', 'set_instruction'])

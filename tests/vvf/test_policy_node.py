@@ -12,7 +12,7 @@ import pytest
 import rclpy
 import torch
 from geometry_msgs.msg import PoseStamped
-from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from vvf_msgs.msg import EpisodeEvent, ValueEstimate
 
 from tests.vvf.policy_bench import PolicyBench
@@ -64,6 +64,23 @@ def test_it_does_what_the_episode_asks_for(make) -> None:
     bench.begin('something else')
     bench.act()
     assert torch.equal(model.task, unfold), 'what it does not know changes nothing'
+
+
+@pytest.mark.parametrize('end', ['trigger_shutdown', 'on_error'])
+def test_a_node_that_is_shut_down_acts_no_more(make, end: str) -> None:
+    bench = make(1, only_in_episodes=False)
+    bench.act()
+    before = bench.node.latency.count
+    if end == 'on_error':
+        bench.node.on_error(LifecycleState(state_id=3, label='active'))
+    else:
+        assert bench.node.trigger_shutdown() == TransitionCallbackReturn.SUCCESS
+    for _ in range(3):
+        bench.see()
+        bench.executor.spin_once(timeout_sec=0.05)
+    assert bench.node.latency.count == before
+    assert not bench.other.count_subscribers('/cam/image_raw')
+    assert not bench.other.count_publishers('/vvf/action'), 'all that configuring made is gone'
 
 
 def progress(bench: PolicyBench, levels: list[float]) -> None:

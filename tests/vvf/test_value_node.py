@@ -135,6 +135,14 @@ def test_an_inactive_node_scores_nothing_and_a_cleaned_one_can_be_configured_aga
     assert len(set(stamps)) == len(stamps), 'no subscription is left over'
 
 
+def test_a_node_that_is_shut_down_scores_no_more(bench: Bench) -> None:
+    bench.start()
+    bench.see(90)
+    assert bench.node.trigger_shutdown() == TransitionCallbackReturn.SUCCESS
+    bench.wait(lambda: bench.camera.get_subscription_count() == 0)
+    bench.wait(lambda: bench.other.count_publishers('/vvf/value') == 0)
+
+
 def test_another_goal_gives_another_value_and_none_brings_the_old_one_back(bench: Bench) -> None:
     bench.start()
     before = bench.see(90).value

@@ -135,10 +135,32 @@ class ModelNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Undo what configuring made."""
-        for release in self._release:
-            release()
-        self._release.clear()
+        self._let_go()
         return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop observing, if it does, and undo what configuring made."""
+        self._stop(state)
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """As of `on_shutdown`; it may be configured again."""
+        self._stop(state)
+        return super().on_error(state)
+
+    def _stop(self, state: LifecycleState) -> None:
+        if self.observing:
+            self.on_deactivate(state)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        while self._release:
+            self._release.pop(0)()
+
+    @property
+    def observing(self) -> bool:
+        """Whether the node is active."""
+        return self._observer is not None
 
     @property
     def done(self) -> bool:

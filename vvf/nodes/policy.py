@@ -53,6 +53,7 @@ class PolicyNode(ModelNode):
         self._no_action = 0
         self._late_reported = 0
         self._began: float | None = None
+        self._oldest = -np.inf  # frames from before still show what was there before
         self._last_stamp = -np.inf
         self._progress = float('nan')
         self._human = False
@@ -114,9 +115,11 @@ class PolicyNode(ModelNode):
 
     def on_observation(self, seen: Seen) -> None:
         """Act, if it is time to."""
-        # A frame from before the start still shows the last episode's scene.
-        too_early = self._began is None or seen.stamp_s < self._began
-        if too_early and self.parameters['only_in_episodes']:
+        if self._began is None and self.parameters['only_in_episodes']:
+            return
+        # From before the start it still shows the last episode's scene, from before a human gave
+        # back the scene of before, and the arm refuses what answers it.
+        if seen.stamp_s < self._oldest:
             return
         if 0.0 <= seen.stamp_s - self._last_stamp < self._period * (1.0 - _EARLY):
             return
@@ -208,8 +211,9 @@ class PolicyNode(ModelNode):
             self._human = True
         elif event.event == EpisodeEvent.INTERVENTION_END:
             self._human = False
+            self._oldest = max(self._oldest, seconds(event.header.stamp))
         elif event.event == EpisodeEvent.START:
-            self._began = seconds(event.header.stamp)
+            self._began = self._oldest = seconds(event.header.stamp)
             self._ask_for(event.instruction)
         elif event.event == EpisodeEvent.END:
             self._began = None
