@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vvf.actions import DELTA_DIM
+from vvf.arm_state import STALE_TEXT
 from vvf.arm_unit import ArmUnit
 from vvf.drivers.base import ArmDriver
 from vvf.errors import UserError
@@ -29,13 +30,6 @@ _ORDER = (
     Mode.HOLDING,
     Mode.PARKED,
 )
-STALE_TEXT = {
-    Reason.STALE_ACTION: 'no new action',
-    Reason.STALE_IMAGE: 'no new image behind the actions',
-    Reason.STALE_JOINT_STATE: 'no new joint state',
-    Reason.STALE_VALUE: 'no new value',
-    Reason.STALE_RECORDER: 'the recorder is silent',
-}
 
 
 class ArmTeam:

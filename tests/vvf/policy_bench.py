@@ -16,6 +16,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
 from vvf_msgs.msg import Action, EpisodeEvent, ValueEstimate
 
 from vvf.images import fill_image
@@ -96,6 +97,7 @@ class PolicyBench:
         self.poses = publisher(PoseStamped, '/vvf/ee_pose', 10)
         self.values = publisher(ValueEstimate, '/vvf/value', qos_profile_sensor_data)
         self.events = publisher(EpisodeEvent, '/vvf/episode', LATCHED)
+        self.arm = publisher(String, '/vvf/arm/state', LATCHED)
         self.actions: list[Action] = []
         self.heard: list[EpisodeEvent] = []
         self.other.create_subscription(Action, '/vvf/action', self.actions.append, 10)

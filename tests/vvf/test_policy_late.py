@@ -15,6 +15,7 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import TransitionCallbackReturn
+from std_msgs.msg import String
 from vvf_msgs.msg import EpisodeEvent
 
 from tests.vvf.policy_bench import PolicyBench, write_policy, write_task
@@ -159,6 +160,26 @@ def test_while_a_human_has_the_arm_every_chunk_begins_with_its_own_frame(make) -
     bench.say(EpisodeEvent.INTERVENTION_END)
     bench.wait(lambda: not bench.node._human)
     assert horizons(2) == [8, 7]
+
+
+def test_while_the_arm_does_not_follow_nothing_counts_as_executed(make) -> None:
+    bench = make(horizon=8, execute=8)
+    node = bench.node
+    bench.begin()
+    frames_until(bench, lambda: len(bench.actions) >= 2)
+    assert bench.actions[-1].horizon < 8
+    bench.arm.publish(String(data='stopped: reset it with /vvf/estop_reset'))
+    bench.wait(lambda: not node._arm_follows)
+    count, seen = node.latency.count, node._observer.accepted
+    frames_until(bench, lambda: node._observer.accepted >= seen + 3)
+    assert node.latency.count == count
+    assert not node._plan.busy, 'nothing is computed in vain'
+    bench.arm.publish(String(data='waiting: no joint state yet'))
+    bench.arm.publish(String(data='holding'))
+    bench.wait(lambda: node._arm_follows)
+    bench.actions.clear()
+    frames_until(bench, lambda: bench.actions)
+    assert bench.actions[0].horizon == 8, 'a chunk of its own, not the rest of the old one'
 
 
 @pytest.mark.parametrize('only_in_episodes', [True, False])

@@ -13,6 +13,7 @@ import rclpy
 import torch
 from geometry_msgs.msg import PoseStamped
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from std_msgs.msg import String
 from vvf_msgs.msg import EpisodeEvent, ValueEstimate
 
 from tests.vvf.policy_bench import PolicyBench
@@ -128,6 +129,18 @@ def test_a_fall_stops_the_policy_until_the_next_episode(make) -> None:
     bench.act()
 
 
+def test_a_human_who_helps_does_not_end_a_stop(make) -> None:
+    bench = make(1, gate='stop')
+    fall(bench)
+    bench.say(EpisodeEvent.INTERVENTION_START)
+    bench.wait(lambda: bench.node._human)
+    bench.say(EpisodeEvent.INTERVENTION_END)
+    bench.wait(lambda: not bench.node._human)
+    assert bench.node._gate.waiting
+    bench.begin()
+    bench.wait(lambda: not bench.node._gate.waiting)
+
+
 def test_a_fall_makes_the_policy_wait_for_a_human(make) -> None:
     bench = make(1, gate='human')
     fall(bench)
@@ -148,6 +161,26 @@ def test_a_fall_leads_back_to_where_it_was_better(make) -> None:
     assert -0.012 < steps[0].data[0] < -0.002
     assert np.allclose(steps[0].data[1:], 0.0)
     assert bench.act().horizon == 2, 'then the policy acts again'
+
+
+@pytest.mark.parametrize('what', ['inactive', 'gap', 'stopped'])
+def test_nothing_is_left_of_a_retreat_that_was_interrupted(make, what: str) -> None:
+    bench = make(1, gate='retreat')
+    node = bench.node
+    fall(bench)
+    assert node._gate._way
+    if what == 'inactive':
+        assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+        node._gate._on_value(ValueEstimate(episode_id='e', progress=0.5))
+        assert not node._gate._gate._seen, 'what is seen meanwhile does not count'
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    elif what == 'stopped':
+        for said in ('stopped', 'holding'):
+            bench.arm.publish(String(data=said))
+        bench.wait(lambda: not node._gate._way)
+    else:
+        node._gate._way_at -= 1.0  # as if the frames had stopped for so long
+    assert bench.act().horizon == 2, 'the policy acts'
 
 
 def test_a_retreat_of_two_arms_is_refused_in_one_sentence(make) -> None:

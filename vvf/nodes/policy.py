@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from std_msgs.msg import String
 from vvf_msgs.msg import Action, EpisodeEvent, ValueEstimate
 
 from vvf.actions import delta_names, split_rows
+from vvf.arm_state import follows
 from vvf.diagnostics import Meter
 from vvf.errors import UserError
 from vvf.nodes.common import LATCHED, now_s, run, seconds, stream_qos
@@ -57,6 +59,7 @@ class PolicyNode(ModelNode):
         self._last_stamp = -np.inf
         self._progress = float('nan')
         self._human = False
+        self._arm_follows = True  # also where no arm says how it stands
         self._inference = Meter()
         self._end_thread: Callable[[], object] = lambda: None
         super().__init__('policy', PARAMETERS, **options)
@@ -103,12 +106,14 @@ class PolicyNode(ModelNode):
         for kind, topic, callback, qos in (
             (EpisodeEvent, '/vvf/episode', self._on_event, LATCHED),
             (ValueEstimate, '/vvf/value', self._on_value, stream_qos()),
+            (String, '/vvf/arm/state', self._on_arm_state, LATCHED),
         ):
             keep(self.create_subscription(kind, topic, callback, qos), self.destroy_subscription)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop acting."""
         self._plan.reset()
+        self._gate.forget()
         return super().on_deactivate(state)
 
     # -- acting ------------------------------------------------------------------------------
@@ -123,9 +128,10 @@ class PolicyNode(ModelNode):
             return
         if 0.0 <= seen.stamp_s - self._last_stamp < self._period * (1.0 - _EARLY):
             return
-        if self._gate.waiting:
+        # What an arm refuses must not count as executed.
+        if self._gate.waiting or not self._arm_follows:
             return
-        back = self._gate.next_step()
+        back = self._gate.next_step(time.monotonic())
         if back is not None:
             self._last_stamp = seen.stamp_s
             # Without a gripper: a retreat leaves it as it is.
@@ -223,6 +229,12 @@ class PolicyNode(ModelNode):
         if instruction:
             self._thread.tell(instruction, lambda error: self.get_logger().error(error))
 
+    def _on_arm_state(self, message: String) -> None:
+        if follows(message.data) != self._arm_follows:
+            self._arm_follows = not self._arm_follows
+            self._gate.end_retreat()
+            self.act_anew()
+
     def _on_value(self, message: ValueEstimate) -> None:
         self._progress = float(message.progress)
 
@@ -246,6 +258,7 @@ class PolicyNode(ModelNode):
             'delay_steps': plan.delay,
             'gate_falls': self._gate.falls,
             'gate_waits': self._gate.waiting,
+            'arm_follows': self._arm_follows,
         }
         return int(self._no_action > 0 or late), values
 

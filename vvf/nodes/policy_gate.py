@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import Any
 
@@ -13,6 +14,7 @@ from vvf_msgs.msg import EpisodeEvent, ValueEstimate
 from vvf.errors import UserError
 from vvf.nodes.common import LATCHED, seconds, stream_qos
 from vvf.parameters import Parameter
+from vvf.receding import GAP
 from vvf.task import ActionSpec
 from vvf.value_gate import Array, Fall, GateConfig, PoseMemory, ValueGate
 
@@ -54,6 +56,7 @@ class PolicyGate:
         self._gate = ValueGate(self._config)
         self._poses = PoseMemory(self._config.window_s + 1.0)
         self._way: deque[Array] = deque()
+        self._way_at = -np.inf  # when its last step was due, s of a steady clock
         self._episode = ''
         self.waiting = False
         self.falls = 0
@@ -77,14 +80,31 @@ class PolicyGate:
             self._episode = ''
         elif event.event != EpisodeEvent.INTERVENTION_END:
             return False
-        self.waiting = False
-        self._way.clear()
-        self._gate.reset()
-        self._poses.clear()
+        # A stop lasts until the next episode, whoever has helped meanwhile.
+        if self._config.reaction != 'stop' or event.event != EpisodeEvent.INTERVENTION_END:
+            self.waiting = False
+        self.forget()
         return True
 
-    def next_step(self) -> Array | None:
-        """The next displacement (6,) of a retreat; None where there is none under way."""
+    def forget(self) -> None:
+        """Forget what was seen, and the way of a retreat: what comes next is another situation."""
+        self.end_retreat()
+        self._gate.reset()
+        self._poses.clear()
+
+    def end_retreat(self) -> None:
+        """Go no farther back."""
+        self._way.clear()
+
+    def next_step(self, now: float) -> Array | None:
+        """The next displacement (6,) of a retreat; None where there is none under way.
+
+        Args:
+            now: s of a steady clock; after a gap nothing is left of the way.
+        """
+        if now - self._way_at > GAP / self._action.rate_hz:
+            self.end_retreat()
+        self._way_at = now
         return self._way.popleft() if self._way else None
 
     def _on_pose(self, message: PoseStamped) -> None:
@@ -92,7 +112,9 @@ class PolicyGate:
         self._poses.add(seconds(message.header.stamp), (p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
 
     def _on_value(self, message: ValueEstimate) -> None:
-        if not self._episode or message.episode_id != self._episode or self.waiting or self._way:
+        if not (self._node.observing and self._episode) or message.episode_id != self._episode:
+            return
+        if self.waiting or self._way:
             return
         fall = self._gate.see(seconds(message.header.stamp), float(message.progress))
         if fall is not None:
@@ -106,6 +128,7 @@ class PolicyGate:
         if reaction == 'retreat':
             way = self._poses.way_back(fall.best_stamp, self._action.low, self._action.high)
             self._way.extend(way if way is not None else np.empty((0, 6)))
+            self._way_at = time.monotonic()
         elif reaction in ('human', 'stop'):
             self.waiting = True
         detail = (
