@@ -129,7 +129,10 @@ def test_gains_are_counted_in_pairs():
     assert gain['points_gained'] == pytest.approx(25)
     assert (gain['seeds_won'], gain['seeds_lost']) == (3, 1)
     assert gain['points_low'] < 25 < gain['points_high']
-    assert paired(before, before)['points_high'] == 0
+    # As many points either way where nothing differs, and fewer the more episodes say so.
+    tied, longer = paired(before, before), paired(rollouts([1] * 99), rollouts([1] * 99))
+    assert tied['points_low'] == pytest.approx(-tied['points_high'])
+    assert tied['points_low'] < -10 < longer['points_low'] < 0
     with pytest.raises(ValueError, match='other seeds'):
         paired(before, after[1:])
     numbers = success_numbers(after, 5.0)
@@ -200,6 +203,16 @@ def test_the_loop_runs_is_stopped_and_goes_on(tmp_path, here, monkeypatch, capsy
     other = make_plan(replace(run, config=replace(run.config, patience=9)))
     with pytest.raises(UserError, match='holds a run with another "config"'):
         loop.execute(other, 1)
+    # The same task's file, edited: its evaluations are not those of before.
+    darker = replace(run.eval_world, axes=('lighting',))
+    for name, value in (
+        ('max_steps', 16),
+        ('execute', 2),
+        ('rate_hz', 4.0),
+        ('eval_world', darker),
+    ):
+        with pytest.raises(UserError, match=f'another "{name}"'):
+            loop.execute(make_plan(replace(run, **{name: value})), 1)
 
 
 def test_a_plan_and_a_diagnosis_by_the_command_line(tmp_path, capsys):

@@ -216,6 +216,26 @@ def test_lengths_are_per_task_or_one_for_all():
     assert one.config.longest('even') == one.config.longest('anything')
 
 
+def test_fine_tuning_keeps_the_unit_of_tasks_that_are_known():
+    def store_of(tasks, count):
+        episodes = toy_episodes(count)
+        for number, episode in enumerate(episodes):
+            episode.instruction = tasks[number % len(tasks)]
+        return FrameStore.from_episodes(episodes, ('front',), SIZE)
+
+    for per_task in (True, False):
+        earlier = learner_of(store_of(['old'], 12), per_task=per_task).config
+        known = replace(earlier, task_lengths=(500,))
+        config = small_distributional(per_task=per_task)
+        config = DistributionalLearner.continued(config, known)
+        learner = DistributionalLearner.create(config, store_of(['old', 'new'], 12), 0)
+        assert learner.config.longest('old') == 500
+        assert (learner.config.longest('new') == 500) != per_task
+        assert learner.longest.tolist() == [learner.config.longest(t) for t in ('new', 'old')]
+    # Of another kind of length nothing is taken over.
+    assert DistributionalLearner.continued(small_distributional(), known).task_lengths == ()
+
+
 def test_it_learns_time_outcome_and_instruction(tmp_path):
     config = small_distributional(
         learning_rate=2e-3, batch_size=64, evaluate_every=50, hidden=128, latent_dim=64, width=16

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -75,7 +76,8 @@ def _say(stage: Stage, lines: Sequence[str]) -> None:
 def claim(run: Run) -> None:
     """Note what a folder is made with, and refuse one that was made otherwise.
 
-    Methods, iterations and seeds may be added later.
+    Methods, iterations and seeds may be added later. Worlds, steps and rate come of the task's
+    file: if that changed, evaluations of before and after would not be comparable.
 
     Raises:
         UserError: the folder holds a run of other settings.
@@ -84,6 +86,11 @@ def claim(run: Run) -> None:
         'task': run.task,
         'config': run.config.mapping(),
         'arm': run.train_world.arm,
+        'train_world': asdict(run.train_world),
+        'eval_world': asdict(run.eval_world),
+        'max_steps': run.max_steps,
+        'execute': run.execute,
+        'rate_hz': run.rate_hz,
         'demonstrations': _name(run.demonstrations),
         'prior': _name(run.prior),
     }

@@ -91,6 +91,13 @@ class DistributionalLearner(ValueLearner):
         config = with_task_lengths(config, store, training)
         return cls(DistributionalValue(config), config, store, (training, held_out), seed)
 
+    @classmethod
+    def continued(cls, config: Any, earlier: Any) -> Any:
+        """The lengths of tasks that the earlier run knew: they are the unit of its values."""
+        if config.per_task != earlier.per_task:
+            return config
+        return replace(config, tasks=earlier.tasks, task_lengths=earlier.task_lengths)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Which episodes are left out, and what cannot be learned from the others."""
@@ -148,11 +155,17 @@ class DistributionalLearner(ValueLearner):
 def with_task_lengths(
     config: DistributionalConfig, store: FrameStore, episodes: Indices
 ) -> DistributionalConfig:
-    """The configuration with the longest of some episodes, for each instruction or for all."""
-    lengths: dict[str, int] = {}
+    """The configuration with the longest of some episodes, for each instruction or for all.
+
+    Lengths that it has already stay: with others, what a fine-tuned value learned before would be
+    in another unit. Returns of episodes that are longer still are cut off at -1.
+    """
+    known = dict(zip(config.tasks or ('',), config.task_lengths, strict=False))
+    lengths = dict(known)
     for episode in episodes:
         text = store.instructions[episode] if config.per_task else ''
-        lengths[text] = max(lengths.get(text, 0), int(store.lengths[episode]))
+        if text not in known:
+            lengths[text] = max(lengths.get(text, 0), int(store.lengths[episode]))
     tasks = tuple(sorted(lengths))
     return replace(
         config,
