@@ -132,6 +132,15 @@ def test_a_fall_is_reported_and_nothing_else(scripted: Rising) -> None:
     assert result.steps == scripted.asked == 16
 
 
+def test_a_policy_is_asked_for_what_the_job_says_and_else_for_what_the_world_says(
+    scripted: Rising,
+) -> None:
+    roll_out(job(policy=Path('up'), max_steps=1))
+    assert scripted.told == 'put the carrot in the bowl'
+    roll_out(job(policy=Path('up'), max_steps=1, instruction='target'))
+    assert scripted.told == 'target'
+
+
 def test_stop_ends_the_episode_at_once(scripted: Rising) -> None:
     result = roll_out(gated('stop'))
     assert result.steps == 9

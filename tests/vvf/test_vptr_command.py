@@ -17,6 +17,7 @@ from vvf.offline.plan import make_plan
 from vvf.offline.run import is_done, run_step
 from vvf.offline.table import counts, paper_numbers
 from vvf.paths import config_path
+from vvf.pool import run_jobs
 from vvf.stored_results import read_results
 from vvf_models.checkpoints import CONFIGS
 from vvf_models.config import from_mapping
@@ -72,13 +73,20 @@ def test_every_command_of_every_size_can_be_parsed_and_its_configuration_built(s
             from_mapping(CONFIGS[args.kind], entries, 'here', partial=True)
 
 
-def test_all_phases_run_and_the_same_command_again_has_nothing_to_do(tmp_path, capsys):
-    out = tmp_path / 'out'
+def test_all_phases_run_and_the_same_command_again_has_nothing_to_do(tmp_path, capsys, monkeypatch):
+    out, asked = tmp_path / 'out', []
+
+    def trying(function, jobs, workers):
+        asked.extend(job.instruction for job in jobs)
+        return run_jobs(function, jobs, workers)
+
+    monkeypatch.setattr('vvf.offline.run.run_jobs', trying)
     words = ['vptr', '--size', 'tiny', '--methods', 'vptr', '--seeds', '3', '--out', str(out)]
     assert main([*words, '--json', str(tmp_path / 'a.json')]) == 0
     result, best = sorted(read_results([out]), key=lambda stored: stored.condition)
     assert best.condition == 'scenario_1 best of 2'
     assert (result.method, result.condition, result.seed) == ('vptr', 'scenario_1', 3)
+    assert asked == ['target'] * 4  # though the worlds ask for what is in the prior data
     assert (result.task, result.robot, result.episodes) == ('pick_place', 'wx250s', 2)
     assert result.seconds > 0
     assert result.command.startswith('vvf vptr --size tiny --methods vptr --seeds 3')

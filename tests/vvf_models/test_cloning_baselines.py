@@ -15,6 +15,7 @@ from vvf_models.data.episode import Episode
 from vvf_models.data.frames import FrameStore
 from vvf_models.errors import UserError
 from vvf_models.policies.rwr import reward_weights, rwr_loss
+from vvf_models.policies.tasks import trained_target
 from vvf_models.runtime import load_policy
 from vvf_models.training import train
 from vvf_models.training.bc_task import BcTaskLearner
@@ -101,7 +102,10 @@ def test_tasks_keep_their_places_from_phase_to_phase_and_target_data_are_one(tmp
     config = small_bc_task(task_slots=3, target_task='target', mixing_ratio=0.75)
     start = {'init': tmp_path / 'first', 'progress': False}
     train('bc_task', second, config, tmp_path / 'second', steps=2, **start)
-    assert load_config(tmp_path / 'second')[1].tasks == ('a', 'b', 'target')
+    second_config = load_config(tmp_path / 'second')[1]
+    assert second_config.tasks == ('a', 'b', 'target')
+    assert trained_target(second_config) == 'target'
+    assert trained_target(config) == trained_target(load_config(tmp_path / 'first')[1]) == ''
     learner = BcTaskLearner.create(replace(config, held_out_fraction=0.0), second, 0)
     frames = learner.draw(np.random.default_rng(0), 'training', 40).frames
     assert second.target[second.episode_of[frames]].sum() == 10

@@ -108,6 +108,8 @@ def evaluate(trial: Trial, config: VptrConfig, workers: int, command: str) -> No
     """
     from vvf.task import load_task
     from vvf.worlds import world_config
+    from vvf_models.checkpoints import load_config
+    from vvf_models.policies.tasks import trained_target
     from vvf_sim.worlds.scenarios import scenario
 
     policy = trial.runs[-1]
@@ -122,8 +124,14 @@ def evaluate(trial: Trial, config: VptrConfig, workers: int, command: str) -> No
         image_size=config.image_size,
         **scenario(trial.scenario),
     )
+    # In all scenarios, as in the paper: a world's instruction may be one of the prior data.
+    asked = trained_target(load_config(policy)[1])
     jobs = [
-        RolloutJob(policy, TASK, world, seed, config.max_steps, candidates=trial.candidates)
+        RolloutJob(
+            *(policy, TASK, world, seed, config.max_steps),
+            candidates=trial.candidates,
+            instruction=asked,
+        )
         for seed in range(FIRST_ROLLOUT, FIRST_ROLLOUT + config.rollouts)
     ]
     started, results = time.monotonic(), []

@@ -32,6 +32,7 @@ class RolloutJob:
         gate: what is done when the progress falls.
         disturbance: what is done to the policy; None for nothing.
         record: file (.npz) to keep the episode in, for training.
+        instruction: what the policy is asked to do; '' for what the world asks for.
     """
 
     policy: Path
@@ -48,6 +49,7 @@ class RolloutJob:
     gate: GateConfig = field(default_factory=GateConfig)
     disturbance: Disturbance | None = None
     record: Path | None = None
+    instruction: str = ''
 
     def __post_init__(self) -> None:
         """Checks what only fits together.

@@ -48,7 +48,7 @@ class _Run:
         self.log = EpisodeLog(env, job.task, job.seed, observation)
         self.policy = _policy(job)
         self._check()
-        self.policy.set_instruction(env.world.instruction)
+        self.policy.set_instruction(job.instruction or env.world.instruction)
         self.policy.reseed(job.seed)
         self.watch = Watch(job, env) if job.value is not None else None
         self.human = human_stand_in(

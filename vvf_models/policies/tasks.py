@@ -24,6 +24,16 @@ def known_task(instruction: str, kind: str, tasks: Sequence[str], target_task: s
     return instruction
 
 
+def trained_target(config: object) -> str:
+    """The one task of all target data, of a policy that has learned it; '' of others.
+
+    Args:
+        config: of any policy.
+    """
+    target: str = getattr(config, 'target_task', '')
+    return target if target in getattr(config, 'tasks', ()) else ''
+
+
 def embed_tasks(instructions: Sequence[str], kind: str, tasks: Sequence[str], slots: int) -> Tensor:
     """Task vectors (N, T) of N instructions; a policy of one task takes every one for it.
 
