@@ -66,6 +66,15 @@ def test_a_policy_keeps_what_is_frozen_and_heeds_what_was_planned():
     assert soft < (plain[:, 2:4] - previous[:, 2:]).abs().mean()
 
 
+def test_no_more_is_frozen_than_was_planned():
+    torch.manual_seed(0)
+    noise, previous = torch.randn(1, 6, 2), torch.randn(1, 2, 2)
+    velocity = gaussian(torch.eye(6))
+    drawn = continue_chunk(velocity, noise, previous, 4, 10)
+    torch.testing.assert_close(drawn, continue_chunk(velocity, noise, previous, 2, 10))
+    assert drawn[:, 2:].abs().min() > 0
+
+
 def test_chunks_that_go_on_from_one_another_have_no_jump_at_the_seam():
     """Eighty chunks of a smooth process: at the seam the change is like that within a chunk."""
     horizon, execute, frozen = 12, 4, 2

@@ -87,9 +87,10 @@ def continue_chunk(
     horizon, overlap = noise.shape[1], previous.shape[1]
     if not overlap:
         return integrate(velocity, noise, steps)
+    frozen = min(frozen, overlap)  # beyond it nothing is known that could be held to
     known = torch.zeros_like(noise)
     known[:, :overlap] = previous
-    mask = soft_mask(horizon, min(frozen, overlap), overlap).to(noise.device)
+    mask = soft_mask(horizon, frozen, overlap).to(noise.device)
     drawn = integrate(steered(velocity, known, mask, most), noise, steps)
     held = torch.arange(horizon, device=noise.device) < frozen
     return torch.where(held[:, None], known, drawn)
