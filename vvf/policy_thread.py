@@ -21,6 +21,13 @@ from vvf.errors import is_user_error
 from vvf.receding import Ask
 
 
+def wrong(chunk: Any, horizon: int, width: int) -> str:
+    """What is wrong with what a policy answered, in words; '' if it is a chunk that can be used."""
+    if np.shape(chunk) != (horizon, width):
+        return f'the policy gave an array of shape {np.shape(chunk)}, not {(horizon, width)}'
+    return '' if np.isfinite(chunk).all() else 'the policy gave numbers that are not finite'
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came of a question: a chunk (H, A), or why there is none; and after how many seconds."""
@@ -47,6 +54,7 @@ class PolicyThread:
         self._wake = wake
         self._answer: Future[Answer] | None = None
         self._told: Future[None] | None = None
+        self._unknown = ''  # what is wrong with what it was last told; that thread's alone
         try:
             # In that thread, too: the number of threads that a library uses belongs to a thread.
             self.model: Any = self._pool.submit(load).result()
@@ -67,7 +75,7 @@ class PolicyThread:
             self._pool.submit(model.act, images, state).result()
 
     def tell(self, instruction: str, complain: Callable[[str], object]) -> None:
-        """Say what to do from the next chunk on; one that does not know it acts as it did before.
+        """Say what to do from the next chunk on; one that does not know it gives no chunks then.
 
         Args:
             instruction: in words.
@@ -75,12 +83,14 @@ class PolicyThread:
         """
 
         def tell() -> None:
+            self._unknown = ''
             try:
                 self.model.set_instruction(instruction)
             except Exception as error:
                 if not is_user_error(error):
                     raise
-                complain(str(error))
+                self._unknown = str(error)
+                complain(self._unknown)
 
         self._told = self._pool.submit(tell)
         self._told.add_done_callback(lambda _: self._wake())
@@ -98,11 +108,15 @@ class PolicyThread:
         def answer() -> Answer:
             began = time.monotonic()
             under_way = {'previous': ask.previous, 'frozen': ask.frozen} if goes_on else {}
-            try:
-                chunk, problem = self.model.act(images, state, **under_way), ''
-            except ValueError as error:
-                chunk, problem = None, str(error)
-            return Answer(ask, chunk, problem, time.monotonic() - began)
+            chunk, problem = None, self._unknown
+            if not problem:
+                try:
+                    chunk = self.model.act(images, state, **under_way)
+                    problem = wrong(chunk, self.model.horizon, self.model.action_dim)
+                except ValueError as error:
+                    problem = str(error)
+            usable = None if problem else chunk
+            return Answer(ask, usable, problem, time.monotonic() - began)
 
         self._answer = self._pool.submit(answer)
         self._answer.add_done_callback(lambda _: self._wake())

@@ -127,8 +127,9 @@ class PolicyBench:
         self.events.publish(message)
 
     def begin(self, instruction: str = 'fold') -> None:
+        before = self.node._began
         self.say(EpisodeEvent.START, instruction)
-        self.wait(lambda: self.node._began is not None)
+        self.wait(lambda: self.node._began not in (None, before))
 
     def see(self, stamp: object = None) -> None:
         """Publish an image and the joints of a moment; of this one, if none is given."""

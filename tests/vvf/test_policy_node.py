@@ -18,6 +18,7 @@ from vvf_msgs.msg import EpisodeEvent, ValueEstimate
 
 from tests.vvf.policy_bench import PolicyBench
 from vvf.actions import join_rows
+from vvf.policy_thread import wrong
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -62,9 +63,47 @@ def test_it_does_what_the_episode_asks_for(make) -> None:
     bench.begin('unfold')
     bench.act()
     assert torch.equal(model.task, unfold)
+    bench.actions.clear()
     bench.begin('something else')
+    bench.see()
+    bench.wait(lambda: bench.node._no_action == 1)
+    assert not bench.actions, 'it does not do what another episode asked for'
+    bench.begin('')
     bench.act()
-    assert torch.equal(model.task, unfold), 'what it does not know changes nothing'
+    assert torch.equal(model.task, model.embed('fold')), "the task's own, where none is given"
+
+
+@pytest.mark.parametrize(
+    ('chunk', 'words'),
+    [
+        (np.full((2, 7), np.nan, np.float32), 'not finite'),
+        (np.zeros((2, 6), np.float32), r'shape (2, 6), not (2, 7)'),
+        (np.zeros((3, 7), np.float32), r'shape (3, 7), not (2, 7)'),
+    ],
+)
+def test_what_is_no_chunk_is_not_executed(make, chunk: np.ndarray, words: str) -> None:
+    bench = make(1)
+    model = bench.node._model
+    act, model.act = model.act, lambda *given, **more: chunk
+    assert words in wrong(chunk, 2, 7)
+    bench.begin()
+    bench.see()
+    bench.wait(lambda: bench.node._no_action)
+    assert not bench.node._plan.busy
+    assert bench.node._no_action == 1, 'it is asked again about the next frame, not at once'
+    assert bench.node.report()[0] == 1
+    model.act = act
+    assert np.isfinite(bench.act().data).all()
+
+
+def test_a_policy_of_another_rate_is_refused_in_one_sentence(make, tmp_path: Path) -> None:
+    bench = make(1, start=False)
+    file = tmp_path / 'policy' / 'config.yaml'
+    text = file.read_text()
+    assert 'dt: 0.2' in text
+    file.write_text(text.replace('dt: 0.2', 'dt: 0.1'))
+    assert bench.node.trigger_configure() != TransitionCallbackReturn.SUCCESS
+    assert 'gives a step every 0.1 s, task task takes one every 0.2 s' in bench.node.failure
 
 
 @pytest.mark.parametrize('end', ['trigger_shutdown', 'on_error'])

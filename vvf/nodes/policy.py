@@ -23,6 +23,7 @@ from vvf.nodes.common import LATCHED, now_s, run, seconds, stream_qos
 from vvf.nodes.model_node import COMMON_PARAMETERS, ModelNode
 from vvf.nodes.observer import Seen
 from vvf.nodes.policy_gate import GATE_PARAMETERS, PolicyGate
+from vvf.pace import Pace
 from vvf.parameters import Parameter
 from vvf.policy_thread import PolicyThread
 from vvf.receding import RecedingHorizon
@@ -45,7 +46,7 @@ PARAMETERS = (
 )
 
 _KINDS = {'ee_delta': Action.KIND_EE_DELTA, 'joint_position': Action.KIND_JOINT_POSITION}
-_EARLY = 0.25  # part of a period by which a frame may come early and still count as the next
+_OFF = 0.05  # part of a period by which a policy's may differ from the task's
 
 
 class PolicyNode(ModelNode):
@@ -56,7 +57,6 @@ class PolicyNode(ModelNode):
         self._late_reported = 0
         self._began: float | None = None
         self._oldest = -np.inf  # frames from before still show what was there before
-        self._last_stamp = -np.inf
         self._progress = float('nan')
         self._human = False
         self._arm_follows = True  # also where no arm says how it stands
@@ -71,6 +71,7 @@ class PolicyNode(ModelNode):
             raise UserError(f'task {self.task.name} has no action for a policy to give.')
         self._spec = self.task.action
         self._period = 1.0 / self._spec.rate_hz
+        self._pace = Pace(self._period)
         self._sides = sides_of(self.task)
         answered = self.create_guard_condition(self._on_answer)
         self._thread = PolicyThread(
@@ -85,6 +86,12 @@ class PolicyNode(ModelNode):
             raise UserError(
                 f'policy {self._model.name} gives {self._model.action_dim} numbers, an action of '
                 f'task {self.task.name} has {self._spec.dim}.'
+            )
+        if np.isfinite(self._model.dt) and abs(self._model.dt / self._period - 1.0) > _OFF:
+            raise UserError(
+                f'policy {self._model.name} gives a step every {self._model.dt:g} s, task '
+                f'{self.task.name} takes one every {self._period:g} s: give it a policy of that '
+                "rate, or change rate_hz of the task's action."
             )
         self._model.ask_for(
             indicator=p['indicator'],
@@ -126,14 +133,14 @@ class PolicyNode(ModelNode):
         # back the scene of before, and the arm refuses what answers it.
         if seen.stamp_s < self._oldest:
             return
-        if 0.0 <= seen.stamp_s - self._last_stamp < self._period * (1.0 - _EARLY):
+        if not self._pace.due(seen.stamp_s):
             return
         # What an arm refuses must not count as executed.
         if self._gate.waiting or not self._arm_follows:
             return
         back = self._gate.next_step(time.monotonic())
         if back is not None:
-            self._last_stamp = seen.stamp_s
+            self._pace.took(seen.stamp_s)
             # Without a gripper: a retreat leaves it as it is.
             self._publish(seen, back.astype(np.float32), np.zeros(0, np.float32), 1)
             return
@@ -142,7 +149,7 @@ class PolicyNode(ModelNode):
             if self._plan.busy:
                 return
             self._plan.reset()
-        self._last_stamp = seen.stamp_s
+        self._pace.took(seen.stamp_s)
         late = self._plan.late
         self._execute(seen, self._plan.tick(seen, time.monotonic()))
         if self._plan.late > late:
@@ -205,7 +212,7 @@ class PolicyNode(ModelNode):
 
     def act_anew(self) -> None:
         """Act on the next frame, whatever was planned or is computed now."""
-        self._last_stamp = -np.inf
+        self._pace.restart()
         self._plan.reset()
 
     # -- messages ----------------------------------------------------------------------------
@@ -220,14 +227,18 @@ class PolicyNode(ModelNode):
             self._oldest = max(self._oldest, seconds(event.header.stamp))
         elif event.event == EpisodeEvent.START:
             self._began = self._oldest = seconds(event.header.stamp)
-            self._ask_for(event.instruction)
+            self._ask_for(event.instruction or self.task.instruction)
         elif event.event == EpisodeEvent.END:
             self._began = None
 
     def _ask_for(self, instruction: str) -> None:
-        """Tell the policy what to do."""
+        """Tell the policy what to do; it does nothing, if it does not know it."""
+
+        def complain(error: str) -> None:
+            self.get_logger().error(f'{error} Until it is told what it knows, it does not act.')
+
         if instruction:
-            self._thread.tell(instruction, lambda error: self.get_logger().error(error))
+            self._thread.tell(instruction, complain)
 
     def _on_arm_state(self, message: String) -> None:
         if follows(message.data) != self._arm_follows:

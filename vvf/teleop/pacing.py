@@ -9,7 +9,8 @@ is recorded; there the arm may be moved without a camera, and a step is stamped 
 
 from __future__ import annotations
 
-_EARLY = 0.25  # part of a period by which a frame may come early, as for policies
+from vvf.pace import Pace
+
 _FRESH_NS = 500_000_000
 
 
@@ -23,7 +24,7 @@ class Pacing:
     def __init__(self, rate_hz: float) -> None:
         self.period = 1.0 / rate_hz
         self._frame = -1
-        self._last_stamp = -1
+        self._pace = Pace(self.period)
         self._last_sent = -float('inf')
 
     def saw_frame(self, stamp_ns: int) -> None:
@@ -46,11 +47,8 @@ class Pacing:
         Returns:
             In ns; `None` while no step is due.
         """
-        soonest = self.period * (1.0 - _EARLY)
         if self.frames_flow(now_ns):
-            passed = (self._frame - self._last_stamp) * 1e-9
-            # A clock that was set back begins anew.
-            due = self._frame > after_ns and not 0.0 <= passed < soonest
+            due = self._frame > after_ns and self._pace.due(self._frame * 1e-9)
             return self._frame if due else None
         if in_episode or now - self._last_sent < self.period:
             return None
@@ -58,4 +56,5 @@ class Pacing:
 
     def sent(self, now: float, stamp_ns: int) -> None:
         """A step was sent."""
-        self._last_sent, self._last_stamp = now, stamp_ns
+        self._last_sent = now
+        self._pace.took(stamp_ns * 1e-9)
