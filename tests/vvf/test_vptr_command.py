@@ -4,17 +4,20 @@
 import argparse
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from vvf.cli.main import main
 from vvf.errors import UserError
 from vvf.offline.config import SIZES, load_config
+from vvf.offline.data import make
 from vvf.offline.methods import METHODS
 from vvf.offline.plan import make_plan
-from vvf.offline.run import is_done, run_step
+from vvf.offline.run import is_done, run_plan, run_step
 from vvf.offline.table import counts, paper_numbers
 from vvf.paths import config_path
 from vvf.pool import run_jobs
@@ -136,3 +139,53 @@ def test_sizes_that_are_none_are_named(tmp_path):
     file.write_text(yaml.safe_dump(entries), 'utf-8')
     with pytest.raises(UserError, match='lacks vip'):
         load_config(str(file))
+
+
+def test_demonstrations_are_without_accidents_and_those_that_fail_are_replaced(tmp_path):
+    (step,) = (s for s in planned(['bc']).steps if s.out.name == 'targets')
+    assert values(step.argv, '--expert') == [['noisy']]
+    assert values(step.argv, '--noise') == [['0']]
+    argv = (*step.argv[: step.argv.index('--episodes')], '--episodes', '3', '--out', str(tmp_path))
+    step = replace(step, argv=argv, out=tmp_path)
+    assert step.successes_only
+    asked = []
+
+    def collecting(argv):
+        seed, count = (int(values(argv, name)[0][0]) for name in ('--seed', '--episodes'))
+        asked.append((seed - 100_000, count))
+        for each in range(seed, seed + count):  # every second one fails
+            file = tmp_path / f'episode_{each:07d}.npz'
+            np.savez(file, success=each % 2 == 1)
+
+    make(step, collecting)
+    assert asked == [(0, 3), (3, 2), (5, 1)]
+    kept = sorted(int(file.stem[-2:]) for file in tmp_path.glob('*.npz'))
+    assert kept == [1, 3, 5]
+    assert len(list((tmp_path / 'failed').iterdir())) == 3
+
+
+def test_data_that_were_made_otherwise_are_refused(tmp_path):
+    config = replace(load_config('tiny'), prior_episodes=1, clips=1)
+
+    def steps(**changes):
+        plan = make_plan(replace(config, **changes), ['vptr'], (0,), tmp_path, tmp_path / 'o', 1)
+        return {step.out.name: step for step in plan.steps if step.stage == 'data'}
+
+    for name in ('clips', 'prior'):
+        run_step(steps()[name])
+        assert is_done(steps()[name])
+    for changes, words in (
+        ({'noise': 0.5}, r'noise: 0\.0, wanted 0\.5'),
+        ({'cameras': ('wrist',)}, 'cameras'),
+        ({'arm': 'fr3'}, 'arm: wx250s'),
+        ({'image_size': 24}, 'image_size: 16'),
+    ):
+        with pytest.raises(UserError, match=words):
+            is_done(steps(**changes)['prior'])
+    with pytest.raises(UserError, match='choose another --data'):
+        is_done(steps(image_size=24)['clips'])
+    (tmp_path / 'prior' / 'collect.json').unlink()
+    with pytest.raises(UserError, match=r'no collect\.json'):
+        run_plan(
+            make_plan(config, ['ptr'], (0,), tmp_path, tmp_path, 1), config, 1, 'training', str
+        )

@@ -50,7 +50,7 @@ class VptrConfig:
         prior_episodes: of the noisy expert with the six source targets, for phase 2.
         noise: of that expert, see `vvf collect`; 1 makes 30 % succeed.
         target_sets: scenarios that the small target data are of, for phase 3.
-        demonstrations: in each of these.
+        demonstrations: in each of these, all of them successes of the expert without noise.
         scenarios: to evaluate in.
         rollouts: in each of them.
         max_steps: of a rollout.

@@ -31,12 +31,14 @@ class Step:
         argv: of `vvf`.
         out: its folder.
         minutes: expected, on one core.
+        successes_only: of data: episodes that fail are set aside, and others made instead.
     """
 
     stage: str
     argv: tuple[str, ...]
     out: Path
     minutes: float
+    successes_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,15 +132,19 @@ class _Planner:
         for number, name in enumerate(config.target_sets):
             first = _FIRST_DEMONSTRATION + number * _SEEDS_OF_SET
             argv = (*collect, '--scenario', name, '--seed', str(first))
+            # Without noise, what is executed is what was meant: no accident is cloned.
+            argv += ('--expert', 'noisy', '--noise', '0')
             argv += ('--episodes', str(config.demonstrations))
             seconds = config.demonstrations * config.seconds_per_episode
-            steps.append(self._data_step(name, argv, seconds))
+            steps.append(self._data_step(name, argv, seconds, successes_only=True))
         return steps
 
-    def _data_step(self, name: str, argv: tuple[str, ...], seconds: float) -> Step:
+    def _data_step(
+        self, name: str, argv: tuple[str, ...], seconds: float, *, successes_only: bool = False
+    ) -> Step:
         out = self.data / name
         argv += ('--workers', str(self.workers), '--out', str(out))
-        return Step('data', argv, out, seconds / 60)
+        return Step('data', argv, out, seconds / 60, successes_only)
 
     def video_step(self, video: str, seed: int) -> Step:
         """Phase 1."""

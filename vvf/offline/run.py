@@ -15,6 +15,7 @@ from pathlib import Path
 from vvf.cli.output import progress_bar
 from vvf.errors import UserError
 from vvf.offline.config import VptrConfig
+from vvf.offline.data import check_made_alike, is_there, make
 from vvf.offline.plan import FIRST_ROLLOUT, STAGES, TASK, Plan, Step, Trial
 from vvf.pool import run_jobs
 from vvf.rollouts import RolloutJob, roll_out, wilson
@@ -24,14 +25,16 @@ _LOG = 'output.txt'
 
 
 def is_done(step: Step) -> bool:
-    """Whether a step is done to its end."""
+    """Whether a step is done to its end.
+
+    Raises:
+        UserError: its data are there, but were made otherwise.
+    """
     from vvf_models.training.loop import is_unfinished
 
-    if step.stage != 'data':
-        return (step.out / 'config.yaml').is_file() and not is_unfinished(step.out)
-    wanted = int(step.argv[step.argv.index('--episodes') + 1])
-    ending = '*.mp4' if step.argv[0] == 'clips' else '*.npz'
-    return len(list(step.out.glob(ending))) >= wanted
+    if step.stage == 'data':
+        return is_there(step)
+    return (step.out / 'config.yaml').is_file() and not is_unfinished(step.out)
 
 
 def run_plan(
@@ -50,6 +53,10 @@ def run_plan(
         UserError: a step cannot be done.
         KeyboardInterrupt: Ctrl-C; a training in this process has saved its state.
     """
+    if only == 'training':
+        for step in plan.steps:
+            if step.stage == 'data':
+                check_made_alike(step)
     for stage in STAGES[:-1]:
         if (only and (only == 'data') != (stage == 'data')) or only == 'evaluation':
             continue
@@ -72,12 +79,19 @@ def run_step(step: Step) -> None:
     Raises:
         KeyboardInterrupt: a training was stopped.
     """
-    module = importlib.import_module(f'vvf.cli.{step.argv[0]}')
-    parser = argparse.ArgumentParser(prog='vvf')
-    module.add_parser(parser.add_subparsers())
-    module.run(parser.parse_args(step.argv))
+    if step.stage == 'data':
+        make(step, _run_command)
+    else:
+        _run_command(step.argv)
     if not is_done(step):
         raise KeyboardInterrupt
+
+
+def _run_command(argv: tuple[str, ...]) -> None:
+    module = importlib.import_module(f'vvf.cli.{argv[0]}')
+    parser = argparse.ArgumentParser(prog='vvf')
+    module.add_parser(parser.add_subparsers())
+    module.run(parser.parse_args(argv))
 
 
 def run_quietly(step: Step) -> Path:
