@@ -185,7 +185,7 @@ class ArmTeam:
     def end_motion(self) -> None:
         """Hold, and miss no action any more."""
         for unit in self.units:
-            unit.gate.end_motion()
+            unit.end_motion()
 
     def move_home(self, *, opens: bool = False, way: PlannedPath | None = None) -> None:
         """Send all arms home; with `opens`, grippers open on the way. A `way` is for one arm."""

@@ -132,6 +132,15 @@ class ArmUnit:
         if sent is not None:
             self.driver.write(sent, dt)
 
+    def end_motion(self) -> None:
+        """Hold, and miss no action any more."""
+        self.gate.end_motion()
+        # At once: an action that comes before the next tick must not count from where a step led
+        # that is not gone to its end.
+        position = self.gate.position
+        if position is not None:
+            self.player.hold(np.append(position, self.player.joints[-1]))
+
     def prepare(self) -> str | None:
         """Let the driver make ready for an episode, see `ArmDriver`; a dry run moves no motor."""
         if self._dry_run and not self.driver.simulated:

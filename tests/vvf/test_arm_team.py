@@ -66,6 +66,20 @@ def test_changing_hands_brakes_and_sets_out_without_a_jerk() -> None:
     smooth(motors.commands)
 
 
+def test_an_action_right_after_a_change_of_hands_counts_from_where_the_arm_is() -> None:
+    table = Table()
+    unit = table.team.units[0]
+    table.tick()
+    assert table.play(UP) is None
+    table.tick(5)
+    held = unit.gate.position
+    table.team.end_motion()
+    assert table.play(UP * [0, 0, 0, 0, 0, 0, 1]) is None, 'before the next tick: no displacement'
+    table.tick(25)
+    np.testing.assert_allclose(unit.gate.position, held, atol=1e-3)
+    smooth(table.motors[0].commands)
+
+
 # -- two arms ------------------------------------------------------------------------------------
 
 
