@@ -106,6 +106,20 @@ def test_milestones_part_an_episode():
     assert after < 0.1
 
 
+def test_humans_part_no_episode_and_batches_have_their_own_threshold():
+    store = store_with_events()
+    store.interventions[store.starts + 1] = True
+    batches = [f'iteration {1 + (n >= 12)}' for n in range(24)]
+    advantages = noise(store) + 5 * np.repeat(np.arange(24) >= 12, store.lengths)
+    found = indicate(advantages, store, 0.4, None, batches)
+    seen = diagnose(store, found, 0.4)
+    assert seen.numbers['frames'] == found.judged.sum()
+    assert len(seen.thresholds) == 2
+    assert all(e.low <= e.value <= e.high for e in seen.thresholds.values())
+    assert seen.numbers['share'] == pytest.approx(0.4, abs=0.01)
+    assert np.abs(seen.quarters['successes'] - 0.4).max() < 0.2
+
+
 def test_without_failures_nobody_can_say():
     store = toy_store(6)
     seen = seen_of(replace(store, outcome=np.ones_like(store.outcome)), noise(store))

@@ -11,8 +11,9 @@ import pytest
 from tests.vvf_models.toy import small_icvf, toy_store
 from vvf.cli.main import main
 from vvf.errors import UserError
-from vvf.recap import acting, loop
+from vvf.recap import acting, learning, loop
 from vvf.recap.config import METHODS, SIZES, load_loop_config
+from vvf.recap.learning import batches, roles
 from vvf.recap.plan import make_plan
 from vvf.recap.results import paired, success_numbers
 from vvf.recap.run import Run
@@ -117,6 +118,15 @@ def test_what_a_configuration_lacks_is_one_sentence(tmp_path):
     file.write_text('demonstrations: 3\n')
     with pytest.raises(UserError, match='"policy" and "values"'):
         load_loop_config(str(file))
+
+
+def test_each_iterations_rollouts_are_a_batch(tmp_path, monkeypatch):
+    run = run_of(tmp_path)
+    indicating = stages_of(make_plan(run), Indicating)
+    data = next(stage.data for stage in indicating if stage.folder.name == 'indicators_2')
+    monkeypatch.setattr(learning, '_counted', lambda sources: [(s, 2) for s in sources])
+    assert roles(data) == ['rollouts'] * 4 + ['demonstrations'] * 2
+    assert batches(data)[:4] == ['iteration 1'] * 2 + ['iteration 2'] * 2
 
 
 def rollouts(outcomes, steps=20):

@@ -151,6 +151,41 @@ def test_humans_and_demonstrations_are_positive_whatever_their_advantage():
         indicate(np.zeros(store.n_frames), store, 1.0)
 
 
+def test_thresholds_are_of_what_the_policy_did_alone():
+    store = toy_store(6)
+    advantages = np.random.default_rng(0).normal(size=store.n_frames)
+    plain = indicate(advantages, store, 0.4)
+    # Somebody took over in every episode, and did far better than the policy.
+    store.interventions[store.starts + 2] = store.interventions[store.starts + 3] = True
+    helped = indicate(advantages + 100 * store.interventions, store, 0.4)
+    alone = helped.judged
+    assert not alone[store.interventions].any()
+    assert helped.improving[store.interventions].all()
+    assert helped.improving[alone].mean() == pytest.approx(0.4, abs=0.02)
+    (name,) = helped.thresholds
+    assert helped.thresholds[name] == np.quantile(advantages[alone], 0.6)
+    assert (plain.judged & ~store.interventions == alone).all()
+
+
+def test_every_iteration_has_its_own_share_of_positives():
+    store = toy_store(12)
+    batch = np.repeat(['iteration 1', 'iteration 2', 'demonstrations'], 4)
+    later = (batch == 'iteration 2')[store.episode_of]
+    advantages = np.random.default_rng(0).normal(size=store.n_frames) + 10 * later
+    shown = batch == 'demonstrations'
+    found = indicate(advantages, store, 0.4, shown, list(batch))
+    for part in (later, (batch == 'iteration 1')[store.episode_of]):
+        assert found.improving[part & found.judged].mean() == pytest.approx(0.4, abs=0.03)
+    assert [name.split(', ')[-1] for name in found.thresholds] == ['iteration 1', 'iteration 2']
+    assert np.isnan(found.limits).tolist() == shown.tolist()
+    # All in one, the first iteration had none.
+    pooled = indicate(advantages, store, 0.4, shown)
+    assert not pooled.improving[~later & pooled.judged].any()
+    # A single batch is the task's.
+    one = indicate(advantages, store, 0.4, None, ['iteration 2'] * 12)
+    assert set(one.thresholds) == set(store.instructions)
+
+
 def test_a_value_model_judges_every_frame(tmp_path):
     train('icvf', toy_store(12), small_icvf(), tmp_path / 'value', steps=10, progress=False)
     runtime = load_value(tmp_path / 'value', 1, 'torch')

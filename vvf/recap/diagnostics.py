@@ -41,7 +41,8 @@ class Diagnosis:
         numbers: For `--json`, with stable snake_case keys.
         warnings: One sentence for each reason to distrust the indicator.
         advantages: By outcome, those of the judged frames.
-        thresholds: By instruction: the threshold and its 95 % interval over episodes.
+        thresholds: By instruction, and by batch where there are several: the threshold and its
+            95 % interval over episodes.
         quarters: By outcome, the share of positives in each quarter of the episodes.
         reached: By outcome, the share of positives after 0, 1, 2, ... milestones; NaN for few.
         around_errors: Seconds, the share of positives there, and how many errors.
@@ -59,16 +60,16 @@ class Diagnosis:
 def diagnose(store: FrameStore, found: Indicators, positive_ratio: float) -> Diagnosis:
     """Looks at an indicator.
 
-    Frames after the one in which the task is done, and demonstrations, count nowhere: they take no
-    part in the threshold. What a human did counts by its advantage here, although it is positive
-    in training whatever that is.
+    Frames after the one in which the task is done, demonstrations and what a human did count
+    nowhere: they take no part in the threshold.
 
     Args:
         store: Whose frames they are.
         found: Their advantages and thresholds.
         positive_ratio: The share that was asked for.
     """
-    judged, positive = found.judged, _by_advantage(store, found)
+    judged = found.judged
+    positive = np.asarray(found.advantages >= found.limits[store.episode_of])
     boot = Bootstrap([str(outcome) for outcome in store.outcome], _REPEATS)
     seen = Diagnosis()
     numbers = seen.numbers
@@ -91,11 +92,6 @@ def diagnose(store: FrameStore, found: Indicators, positive_ratio: float) -> Dia
     seen.warnings = doubts(numbers, seen.quarters)
     numbers['warnings'] = list(seen.warnings)
     return seen
-
-
-def _by_advantage(store: FrameStore, found: Indicators) -> Mask:
-    limits = np.array([found.thresholds[name] for name in store.instructions])
-    return np.asarray(found.advantages >= limits[store.episode_of])
 
 
 def _per_episode(store: FrameStore, frames: Mask) -> Numbers:
@@ -135,7 +131,9 @@ def _auc(good: Numbers, bad: Numbers) -> float:
 
 def _phases(seen: Diagnosis, store: FrameStore, positive: Mask, judged: Mask) -> None:
     offset = np.arange(store.n_frames) - np.repeat(store.starts, store.lengths)
-    length = np.repeat(_per_episode(store, judged), store.lengths)
+    # To the last frame that is judged: those of humans may lie between.
+    last = np.maximum.reduceat(np.where(judged, offset + 1, 0), store.starts)
+    length = np.repeat(last, store.lengths)
     quarter = np.minimum(QUARTERS * offset / np.maximum(length, 1), QUARTERS - 1).astype(int)
     reached = _milestones_before(store)
     outcome = store.outcome[store.episode_of]
@@ -206,10 +204,10 @@ def _thresholds(
     seen: Diagnosis, store: FrameStore, found: Indicators, ratio: float, boot: Bootstrap
 ) -> None:
     """How far the threshold moves with the episodes, and how many frames lie in between."""
-    of_task = np.array(store.instructions)[store.episode_of]
+    group = np.array(found.groups)[store.episode_of]
     between = total = 0
     for name, threshold in found.thresholds.items():
-        frames = found.judged & (of_task == name)
+        frames = found.judged & (group == name)
         advantages = found.advantages[frames]
         estimate = Estimate(threshold)
         if len(advantages):

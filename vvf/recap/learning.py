@@ -92,7 +92,20 @@ class _First(LazyEpisodes):
 
 def roles(sources: Sequence[Source]) -> list[str]:
     """The role of each episode of some sources."""
-    return [s.role for s in sources for _ in range(len(_First(open_data(s.path), s.count)))]
+    return [source.role for source, count in _counted(sources) for _ in range(count)]
+
+
+def batches(sources: Sequence[Source]) -> list[str]:
+    """Which batch each episode of some sources is of: each source of rollouts is an iteration's."""
+    names, iteration = [], 0
+    for source, count in _counted(sources):
+        iteration += source.role == 'rollouts'
+        names += [f'iteration {iteration}' if source.role == 'rollouts' else source.role] * count
+    return names
+
+
+def _counted(sources: Sequence[Source]) -> list[tuple[Source, int]]:
+    return [(source, len(_First(open_data(source.path), source.count))) for source in sources]
 
 
 def _train(stage: Training, *, progress: bool) -> list[str]:
@@ -188,6 +201,7 @@ def _indicate(stage: Indicating, *, progress: bool) -> list[str]:
         n_steps=stage.n_steps,
         open_failures=stage.open_failures,
         demonstrations=shown,
+        batches=batches(stage.data),
         cache=stage.cache,
         progress=progress,
     )
@@ -206,6 +220,7 @@ def judge(
     n_steps: int,
     open_failures: bool = True,
     demonstrations: npt.NDArray[np.bool_] | None = None,
+    batches: Sequence[str] | None = None,
     cache: Any = None,
     progress: bool = True,
     threads: int = 1,
@@ -219,6 +234,7 @@ def judge(
         n_steps: how far ahead an advantage looks; 0: to the end of the episode.
         open_failures: whether a time limit cut failures off; see `store_advantages`.
         demonstrations: (E,) episodes that are positive throughout, and not judged.
+        batches: (E,) names; each batch has thresholds of its own.
         cache: folder for decoded frames; None for memory.
         progress: whether to show a bar.
         threads: CPU threads.
@@ -232,7 +248,7 @@ def judge(
     store = as_store(episodes, config, runtime.cameras, cache=cache, progress=progress)
     steps = n_steps or REST_OF_EPISODE
     advantages = store_advantages(runtime, store, steps, open_failures=open_failures)
-    found = indicate(advantages, store, positive_ratio, demonstrations)
+    found = indicate(advantages, store, positive_ratio, demonstrations, batches)
     return found, diagnose(store, found, positive_ratio)
 
 

@@ -2,15 +2,15 @@
 """RECAP's improvement indicator for every frame of a store (arXiv 2511.14759, sec. IV-A, app. F).
 
     I_t = 1[A_t >= eps],     eps per task, so that a given share of its frames is positive:
-                             30 % in pre-training, 40 % of the rollouts in fine-tuning.
+                             30 % in pre-training, 40 % of each iteration's rollouts afterwards.
 
 The advantage A looks N steps ahead (50 in the paper at 50 Hz, a second; the rest of the episode in
-pre-training). What a human did counts as positive, and so does a demonstration in fine-tuning. The
-paper writes `>`, Evo-RL and RLinf `>=`: both shares are reported, as values that repeat make them
-differ.
+pre-training). What a human did counts as positive, and so does a demonstration in fine-tuning; no
+threshold is taken of either. The paper writes `>`, Evo-RL and RLinf `>=`: both shares are reported,
+as values that repeat make them differ.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,21 +32,29 @@ class Indicators:
     Attributes:
         improving: (N,) int8, 1 or 0.
         advantages: (N,) in the value model's unit.
-        thresholds: By instruction; NaN where no frame of it was judged.
+        thresholds: By group: an instruction, and the batch of rollouts if there are several; NaN
+            where no frame of it was judged.
+        groups: (E,) the group of each episode; demonstrations may be in one that has no threshold.
         share: Of the judged frames that are positive, by `>=`.
         share_strict: The same by `>`.
         forced: Frames that are positive whatever their advantage.
-        judged: (N,) bool, frames that thresholds are taken of: no demonstrations, and none after
-            the first in which the task is done.
+        judged: (N,) bool, frames that thresholds are taken of: what a policy did alone, up to the
+            first frame in which the task is done.
     """
 
     improving: NDArray[np.int8]
     advantages: NDArray[np.float64]
     thresholds: Mapping[str, float]
+    groups: tuple[str, ...]
     share: float
     share_strict: float
     forced: int
     judged: NDArray[np.bool_]
+
+    @property
+    def limits(self) -> NDArray[np.float64]:
+        """The threshold of each episode (E,); NaN for demonstrations that have none."""
+        return np.array([self.thresholds.get(name, np.nan) for name in self.groups])
 
 
 def store_advantages(
@@ -104,8 +112,9 @@ def indicate(
     store: FrameStore,
     positive_ratio: float,
     demonstrations: NDArray[np.bool_] | None = None,
+    batches: Sequence[str] | None = None,
 ) -> Indicators:
-    """Compares advantages with the threshold of each task.
+    """Compares advantages with the threshold of each task, and of each batch of rollouts.
 
     Args:
         advantages: (N,) of `store_advantages`.
@@ -113,6 +122,9 @@ def indicate(
         positive_ratio: Share of each task's frames that are to be positive.
         demonstrations: (E,) bool, episodes that are positive throughout and take no part in the
             threshold.
+        batches: (E,) names, such as of RECAP's iterations, each of which has thresholds of its own:
+            with one for all, a policy that got better has most of the positives, and the rollouts
+            of the one before it hardly any. None, or equal names: one for all.
 
     Raises:
         UserError: The ratio is no share.
@@ -121,26 +133,35 @@ def indicate(
         raise UserError(f'The share of positives must lie between 0 and 1, not {positive_ratio}.')
     shown = np.zeros(store.n_episodes, bool) if demonstrations is None else demonstrations
     episode_of = store.episode_of
-    # As in the paper's data, where an episode ends with its success.
-    judged = ~shown[episode_of] & ~(store.done & ~_first_done(store))
-    names = np.array(store.instructions)
-    limit = np.full(store.n_frames, np.nan)
-    thresholds = {}
-    for name in sorted(set(store.instructions)):
-        here = (names == name)[episode_of]
-        thresholds[name] = advantage.threshold(advantages[here & judged], positive_ratio)
-        limit[here] = thresholds[name]
-    at_least, above = advantages >= limit, advantages > limit
     forced = shown[episode_of] | store.interventions
+    # As in the paper's data, an episode ends with its success.
+    judged = ~forced & ~(store.done & ~_first_done(store))
+    groups = _groups(store.instructions, batches, shown)
+    names = np.array(groups)
+    thresholds = {
+        name: advantage.threshold(advantages[(names == name)[episode_of] & judged], positive_ratio)
+        for name in sorted({group for group, given in zip(groups, shown, strict=True) if not given})
+    }
+    limit = np.array([thresholds.get(name, np.nan) for name in groups])[episode_of]
+    at_least, above = advantages >= limit, advantages > limit
     return Indicators(
         improving=(at_least | forced).astype(np.int8),
         advantages=advantages,
         thresholds=thresholds,
+        groups=groups,
         share=float(at_least[judged].mean()) if judged.any() else float('nan'),
         share_strict=float(above[judged].mean()) if judged.any() else float('nan'),
         forced=int(forced.sum()),
         judged=judged,
     )
+
+
+def _groups(
+    instructions: Sequence[str], batches: Sequence[str] | None, shown: NDArray[np.bool_]
+) -> tuple[str, ...]:
+    if batches is None or len({b for b, s in zip(batches, shown, strict=True) if not s}) < 2:
+        return tuple(instructions)
+    return tuple(f'{text}, {name}' for text, name in zip(instructions, batches, strict=True))
 
 
 def _first_done(store: FrameStore) -> NDArray[np.bool_]:
