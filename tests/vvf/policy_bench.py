@@ -141,17 +141,21 @@ class PolicyBench:
         image.header.stamp = stamp
         self.camera.publish(image)
 
-    def act(self) -> Action:
-        """Show images and joints until there is an action."""
-        self.actions.clear()
+    def see_until(self, done: Callable[[], object], every: float = 0.2) -> None:
+        """Show images and joints, so many s apart."""
         due = 0.0
 
-        def answered() -> bool:
+        def seen() -> bool:
             nonlocal due
             if time.monotonic() >= due:
                 self.see()
-                due = time.monotonic() + 0.2
-            return bool(self.actions)
+                due = time.monotonic() + every
+            return bool(done())
 
-        self.wait(answered)
+        self.wait(seen)
+
+    def act(self) -> Action:
+        """Show images and joints until there is an action."""
+        self.actions.clear()
+        self.see_until(lambda: self.actions)
         return self.actions[-1]

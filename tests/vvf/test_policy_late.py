@@ -6,7 +6,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,16 +60,7 @@ class SlowPolicy:
 
 def frames_until(bench: PolicyBench, done) -> None:
     """Show frames, a little faster than actions are due."""
-    due = 0.0
-
-    def seen() -> bool:
-        nonlocal due
-        if time.monotonic() >= due:
-            bench.see()
-            due = time.monotonic() + 0.17
-        return bool(done())
-
-    bench.wait(seen)
+    bench.see_until(done, 0.17)
 
 
 def test_late_inference_is_counted_and_nothing_is_commanded_meanwhile(make) -> None:
@@ -185,16 +175,24 @@ def test_while_the_arm_does_not_follow_nothing_counts_as_executed(make) -> None:
 @pytest.mark.parametrize('only_in_episodes', [True, False])
 def test_a_frame_from_before_a_human_gave_back_is_not_answered(make, only_in_episodes) -> None:
     bench = make(only_in_episodes=only_in_episodes)
+    node = bench.node
+    frames_until(bench, lambda: node._observer.accepted)
     bench.begin()
     bench.say(EpisodeEvent.INTERVENTION_START)
-    bench.wait(lambda: bench.node._human)
-    old = bench.other.get_clock().now().to_msg()
+    bench.wait(lambda: node._human)
+    old = []
+    for _ in range(3):  # as long as a camera takes
+        old.append(bench.other.get_clock().now().to_msg())
+        bench.executor.spin_once(timeout_sec=0.01)
     bench.say(EpisodeEvent.INTERVENTION_END)
-    bench.wait(lambda: not bench.node._human)
-    bench.see(old)
-    bench.wait(lambda: bench.node._observer.accepted == 1)
+    bench.wait(lambda: not node._human)
+    bench.actions.clear()
+    before = node._observer.accepted
+    for stamp in old:
+        bench.see(stamp)
+    bench.wait(lambda: node._observer.accepted > before)
     frames_until(bench, lambda: bench.actions)
-    assert seconds(bench.actions[0].header.stamp) >= bench.node._oldest > seconds(old)
+    assert seconds(bench.actions[0].header.stamp) >= node._oldest > seconds(old[-1])
 
 
 @pytest.mark.parametrize('call', ['act', 'set_instruction'])
