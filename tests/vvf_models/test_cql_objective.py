@@ -68,7 +68,8 @@ def test_losses_are_means_over_batch_and_critics():
     loss, info = critic_loss(data_q, target, torch.tensor(0.5), alpha=10.0)
     assert info['bellman_error'] == pytest.approx((0 + 1 + 4 + 4) / 4)
     assert loss.item() == pytest.approx(9 / 4 + 5)
-    improved, _ = actor_loss(data_q, torch.tensor([2.0, 4.0]), torch.tensor(0.5))
+    log_prob, certain = torch.tensor([2.0, 4.0]), torch.zeros(1, 2)
+    improved, _ = actor_loss(data_q[:, None], log_prob, certain, torch.tensor(0.5))
     assert improved.item() == pytest.approx(((1 - 1) + (2 - 2)) / 2)
 
 
@@ -144,7 +145,9 @@ def test_encoders_begin_alike_are_apart_and_deviations_are_limited():
     assert not {id(p) for p in mine.values()} & {id(p) for p in theirs.values()}
     with torch.no_grad():
         model.actor.log_std.weight.mul_(1e9)
-        _, log_std = model.actor(torch.randn(50, model.actor.encoder.output_dim), torch.ones(50, 1))
+        _, log_std, _ = model.actor(
+            torch.randn(50, model.actor.encoder.output_dim), torch.ones(50, 1)
+        )
     assert (log_std.min().item(), log_std.max().item()) == LOG_STD_LIMITS
 
 
@@ -245,13 +248,15 @@ def test_the_actor_may_clone_first_and_then_heeds_the_critics():
         for last in learner.model.critic.heads.lasts:
             last.weight.zero_()
     trainer = LearnerTrainer(learner)
+    temperature = learner.model.log_temperature.item()
     assert trainer.step(0, 1.0)['actor_loss'] != 0
+    assert learner.model.log_temperature.item() == temperature  # nothing heeds it yet
     assert any(not torch.equal(before[name], weight) for name, weight in actor.items())
     assert int(learner.updates) == 1
     assert 'updates' in learner.state_dict()  # or a resumed run would clone again
     trainer.close()
     log_prob, data = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 5.0])
-    assert cloning_loss(data, log_prob, torch.tensor(2.0))[0].item() == pytest.approx(3 - 4)
+    assert cloning_loss(data, log_prob)[0].item() == -4
 
 
 def test_on_a_chain_the_backups_come_to_the_discounted_steps_and_the_last_reward():
@@ -278,3 +283,4 @@ def test_the_defaults_are_ptrs():
     assert rates == (3e-4, 1e-4, 3e-4)
     assert (config.hidden, config.batch_size, config.mixing_ratio) == ((256, 256, 256), 64, 0.9)
     assert (config.target_entropy_factor, config.cloning_steps) == (1.0, 0)
+    assert (config.gripper, config.critic_layer_norm) == ('continuous', False)

@@ -26,6 +26,8 @@ Where this differs from the authors' code:
   target data one task, as V-PTR does in simulation, and whatever else is asked for then is that;
 - the actor may begin by cloning the data's actions, as in CQL's own code (`policy_eval_start`):
   off by default, as PTR and V-PTR have no such steps;
+- the gripper may be shut or open (`gripper: binary`) instead of an entry of the Gaussian, and the
+  critics' layers normalised (`critic_layer_norm`): both off by default, and see cql_actions.py;
 - actions are scaled by the largest of the training data instead of by the robot's limits;
 - AdamW without weight decay, with warm-up and cosine where `hold` says so; theirs is constant.
 
@@ -41,10 +43,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from vvf_models.encoders.observation import Normaliser, ObservationEncoder
 from vvf_models.model_config import EncodedObservationConfig, TrainingConfig, require
+from vvf_models.policies.cql_actions import (
+    GRIPPERS,
+    ActionDistribution,
+    grip_log_prob,
+    shut_or_open,
+    with_grips,
+)
 from vvf_models.policies.cql_networks import Actor, Critic, Heads, tanh_gaussian
 from vvf_models.policies.tasks import TASK_VECTORS, embed_tasks, known_task, task_dim
 
@@ -68,6 +76,8 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
     # Network.
     hidden: tuple[int, ...] = (256, 256, 256)
     ensemble: int = 2
+    critic_layer_norm: bool = False  # before each ReLU of the critics
+    gripper: str = 'continuous'  # an entry of the Gaussian; or 'binary': shut or open, see above
     # Reward.
     reward_steps: int = 3  # last steps of a success that are labelled, and terminal
     reward_scale: float = 11.0
@@ -81,7 +91,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
     max_backup: bool = True  # else the mean over the actions of the target
     target_rate: float = 0.005
     initial_temperature: float = 1.0
-    target_entropy_factor: float = 1.0  # times minus `action_dim`
+    target_entropy_factor: float = 1.0  # times minus the entries that are drawn
     # Training.
     cloning_steps: int = 0  # the first so many, in which the actor clones the data's actions
     mixing_ratio: float = 0.9  # share of a batch that is prior data, where there is target data
@@ -115,6 +125,11 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
         require(0 <= self.discount < 1, '"discount" must lie in [0, 1)')
         require(min(self.hidden, default=0) >= 1, '"hidden" must have sizes of at least 1')
         require(self.min_q_version in (1, 2, 3), '"min_q_version" must be 1, 2 or 3')
+        require(self.gripper in GRIPPERS, f'"gripper" must be one of {", ".join(GRIPPERS)}')
+        require(
+            not self.binary_gripper or self.action_dim > 1,
+            '"action_dim" must be at least 2 where the gripper is binary: something has to move',
+        )
         require(
             self.task_vector in TASK_VECTORS,
             f'"task_vector" must be one of {", ".join(TASK_VECTORS)}',
@@ -134,6 +149,16 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
         return 1
 
     @property
+    def binary_gripper(self) -> bool:
+        """Whether the gripper is apart from the Gaussian."""
+        return self.gripper == 'binary'
+
+    @property
+    def drawn_dim(self) -> int:
+        """Entries of an action that the Gaussian draws."""
+        return self.action_dim - self.binary_gripper
+
+    @property
     def task_dim(self) -> int:
         """Length of the task vector."""
         return task_dim(self.task_vector, self.tasks, self.task_slots)
@@ -150,8 +175,9 @@ class Cql(nn.Module):
         self.config = config
         seen = ObservationEncoder(replace(config, state_dim=0, state_mean=(), state_std=()))
         dims = config.task_dim, config.action_dim, config.hidden
-        self.critic = Critic(seen, Heads(seen.output_dim, *dims, config.ensemble))
-        self.actor = Actor(ObservationEncoder(config), *dims)
+        heads = Heads(seen.output_dim, *dims, config.ensemble, layer_norm=config.critic_layer_norm)
+        self.critic = Critic(seen, heads)
+        self.actor = Actor(ObservationEncoder(config), *dims, binary_gripper=config.binary_gripper)
         self.actor.encoder.cameras.load_state_dict(seen.cameras.state_dict())
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))
         self.normalise = Normaliser(config)
@@ -176,9 +202,11 @@ class Cql(nn.Module):
         ]
         return embed_tasks(known, config.task_vector, config.tasks, config.task_slots)
 
-    def policy(self, latent: Tensor, task: Tensor) -> Distribution:
+    def policy(self, latent: Tensor, task: Tensor) -> ActionDistribution:
         """Of scaled actions, given (B, L) of the actor's encoder and (B, T)."""
-        return tanh_gaussian(*self.actor(latent, task))
+        mean, log_std, logit = self.actor(latent, task)
+        grips = torch.zeros_like(mean[:, 0])[None] if logit is None else grip_log_prob(logit)
+        return ActionDistribution(tanh_gaussian(mean, log_std), grips)
 
     def forward(self, images: list[Tensor], state: Tensor | None, task: Tensor) -> Tensor:
         """The most usual scaled action of each observation.
@@ -191,9 +219,11 @@ class Cql(nn.Module):
         Returns:
             (B, 1, A) in [-1, 1], a chunk of one.
         """
-        mean, _ = self.actor(self.actor.encoder(images, state), task)
+        mean, _, logit = self.actor(self.actor.encoder(images, state), task)
         chunk: Tensor = mean.tanh()[:, None]
-        return chunk
+        if logit is None:
+            return chunk
+        return shut_or_open(torch.cat([chunk, logit[:, None, None]], -1))
 
     def best_of(
         self,
@@ -205,6 +235,8 @@ class Cql(nn.Module):
     ) -> Tensor:
         """Of so many actions that the actor draws, the one with the largest of the smaller Q.
 
+        A binary gripper is not drawn: each motion is judged with it shut and open.
+
         Args:
             images: Per camera, (B, 3, S, S) float in [-1, 1].
             state: (B, D) normalised, or None for a model of images only.
@@ -215,9 +247,10 @@ class Cql(nn.Module):
         Returns:
             (B, 1, A) in [-1, 1], a chunk of one.
         """
-        mean, log_std = self.actor(self.actor.encoder(images, state), task)
+        mean, log_std, _ = self.actor(self.actor.encoder(images, state), task)
         noise = torch.randn((candidates, *mean.shape), generator=generator).to(mean)
         drawn = (mean + log_std.exp() * noise).tanh()
+        drawn = with_grips(drawn, binary=self.config.binary_gripper).flatten(0, 1)
         best = self.q_values(images, task, drawn).argmax(0)
         chunk: Tensor = drawn[best, torch.arange(len(best), device=best.device)][:, None]
         return chunk
@@ -309,18 +342,28 @@ def critic_loss(
 
 
 def actor_loss(
-    q: Tensor, log_prob: Tensor, temperature: Tensor
+    q: Tensor, log_prob: Tensor, grip_log_prob: Tensor, temperature: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Entropy-regularised improvement: (E, B) Q of the policy's actions, (B,) log densities."""
-    loss = (temperature * log_prob - q.amin(0)).mean()
+    """Entropy-regularised improvement, exact over grippers.
+
+    Args:
+        q: (E, G, B), of what the policy drew with each gripper.
+        log_prob: (B,), log densities of what it drew.
+        grip_log_prob: (G, B), log probabilities of the grippers.
+        temperature: Weight of the entropy, that of the gripper, too.
+    """
+    each = temperature * (log_prob + grip_log_prob) - q.amin(0)
+    loss = (grip_log_prob.exp() * each).sum(0).mean()
     return loss, {'actor_loss': loss.detach(), 'entropy': -log_prob.detach().mean()}
 
 
-def cloning_loss(
-    data_log_prob: Tensor, log_prob: Tensor, temperature: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Instead of `actor_loss`: (B,) log densities of the data's actions, and of the policy's."""
-    loss = (temperature * log_prob - data_log_prob).mean()
+def cloning_loss(data_log_prob: Tensor, log_prob: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Instead of `actor_loss`: (B,) log densities of the data's actions, and of the policy's.
+
+    There is no term of entropy, which would make the policy wider than the data: a Gaussian that
+    clones a deviation s with temperature T comes to s / sqrt(1 - T). The policy's are for logging.
+    """
+    loss = -data_log_prob.mean()
     return loss, {'actor_loss': loss.detach(), 'entropy': -log_prob.detach().mean()}
 
 

@@ -27,7 +27,15 @@ class ToldMlp(nn.Module):
     The context is the same for many rows of `told`, so its part of each product is computed once.
     """
 
-    def __init__(self, context: int, told: int, first: int, hidden: Sequence[int]) -> None:
+    def __init__(
+        self,
+        context: int,
+        told: int,
+        first: int,
+        hidden: Sequence[int],
+        *,
+        layer_norm: bool = False,
+    ) -> None:
         """Builds the layers.
 
         Args:
@@ -35,6 +43,7 @@ class ToldMlp(nn.Module):
             told: Size of what every layer is told, several for each observation; may be 0.
             first: Size of what only the first layer gets; may be 0.
             hidden: Sizes of the layers.
+            layer_norm: Whether each product is normalised before its ReLU.
         """
         super().__init__()
         self.context = context
@@ -42,17 +51,20 @@ class ToldMlp(nn.Module):
             nn.Linear(context + told + inputs, outputs)
             for inputs, outputs in pairwise((first, *hidden))
         )
+        self.norms = nn.ModuleList(
+            nn.LayerNorm(size) if layer_norm else nn.Identity() for size in hidden
+        )
         xavier(self)
 
     def forward(self, context: Tensor, told: Tensor | None, first: Tensor | None) -> Tensor:
         """Features (..., B, H) of a context (B, C), (..., B, T) and (B, F)."""
         features = first
-        for layer in self.layers:
+        for layer, norm in zip(self.layers, self.norms, strict=True):
             linear = cast(nn.Linear, layer)
             common, own = linear.weight.tensor_split((self.context,), 1)
             inputs = [part for part in (told, features) if part is not None]
             product = F.linear(context, common, linear.bias)
-            features = F.relu(product + F.linear(torch.cat(inputs, -1), own))
+            features = F.relu(norm(product + F.linear(torch.cat(inputs, -1), own)))
         assert features is not None
         return features
 
@@ -61,11 +73,20 @@ class Heads(nn.Module):
     """Q functions that share nothing but what they are told."""
 
     def __init__(
-        self, latent: int, task: int, action: int, hidden: Sequence[int], count: int
+        self,
+        latent: int,
+        task: int,
+        action: int,
+        hidden: Sequence[int],
+        count: int,
+        *,
+        layer_norm: bool = False,
     ) -> None:
         """Builds `count` of them."""
         super().__init__()
-        self.bodies = nn.ModuleList(ToldMlp(latent + task, action, 0, hidden) for _ in range(count))
+        self.bodies = nn.ModuleList(
+            ToldMlp(latent + task, action, 0, hidden, layer_norm=layer_norm) for _ in range(count)
+        )
         self.lasts = nn.ModuleList(_last(hidden[-1], 1) for _ in range(count))
 
     def forward(self, latent: Tensor, task: Tensor, action: Tensor) -> Tensor:
@@ -89,22 +110,40 @@ class Critic(nn.Module):
 
 
 class Actor(nn.Module):
-    """An encoder of its own and a Gaussian that a tanh squeezes into [-1, 1]."""
+    """An encoder of its own and a Gaussian that a tanh squeezes into [-1, 1].
+
+    A binary gripper is apart from the Gaussian, see `cql_actions`.
+    """
 
     def __init__(
-        self, encoder: ObservationEncoder, task: int, action: int, hidden: Sequence[int]
+        self,
+        encoder: ObservationEncoder,
+        task: int,
+        action: int,
+        hidden: Sequence[int],
+        *,
+        binary_gripper: bool = False,
     ) -> None:
         """Builds the layers."""
         super().__init__()
         self.encoder = encoder
         self.body = ToldMlp(task, 0, encoder.output_dim, hidden)
-        self.mean = _last(hidden[-1], action)
-        self.log_std = _last(hidden[-1], action)
+        drawn = action - binary_gripper
+        self.mean = _last(hidden[-1], drawn)
+        self.log_std = _last(hidden[-1], drawn)
+        self.gripper = _last(hidden[-1], 1) if binary_gripper else None
 
-    def forward(self, latent: Tensor, task: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and logarithm of the deviation before the tanh, (B, A) each."""
+    def forward(self, latent: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What is done, of (B, L) latents and (B, T) tasks.
+
+        Returns:
+            Mean and logarithm of the deviation before the tanh, (B, D) each, and (B,) log odds of
+            an open gripper, or None where the gripper is the last of the D.
+        """
         features = self.body(task, None, latent)
-        return self.mean(features), self.log_std(features).clamp(*LOG_STD_LIMITS)
+        log_std = self.log_std(features).clamp(*LOG_STD_LIMITS)
+        logit = None if self.gripper is None else self.gripper(features)[:, 0]
+        return self.mean(features), log_std, logit
 
 
 def tanh_gaussian(mean: Tensor, log_std: Tensor) -> Distribution:

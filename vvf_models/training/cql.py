@@ -2,6 +2,7 @@
 """Trains a policy by CQL: its steps, its delayed critics, batches of prior and target data."""
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -26,6 +27,7 @@ from vvf_models.policies.cql import (
     scaled_actions,
     temperature_loss,
 )
+from vvf_models.policies.cql_actions import expected_q, shut_or_open, soft_q, with_grips
 from vvf_models.policies.cql_networks import Critic
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, Learner
@@ -87,6 +89,8 @@ class CqlLearner(Learner):
         assert store.actions is not None
         self.target = copy.deepcopy(model.critic).requires_grad_(False).eval()
         self.actions = torch.from_numpy(scaled_actions(store.actions, config))
+        if config.binary_gripper:
+            self.actions = shut_or_open(self.actions)
         found = transitions(store, config)
         self.label = torch.from_numpy(found.label)
         self.last = store.last
@@ -214,42 +218,61 @@ class CqlLearner(Learner):
                 next_seen = model.actor.encoder(*_part(images, state, hide, there))
         task = self.task_vectors[data['task']]
         policy = model.policy(seen, task)
-        n = config.n_actions
+        n, binary = config.n_actions, config.binary_gripper
         with torch.no_grad():
-            next_actions = model.policy(next_seen, task).sample((n,))
+            following = model.policy(next_seen, task)
+            next_actions = with_grips(following.drawn.sample((n,)), binary=binary)
+            next_q = self.target.heads(next_latent, task, next_actions).amin(0)
             target = backup_target(
                 data['reward'],
                 data['mask'],
-                self.target.heads(next_latent, task, next_actions),
+                expected_q(next_q, following.grip_log_prob)[None],
                 config.discount,
                 max_backup=config.max_backup,
             )
-            proposed = policy.sample((n,))
-            log_prob = policy.log_prob(proposed)
+            proposed = policy.drawn.sample((n,))
+            log_prob = policy.drawn.log_prob(proposed)
             random = 2 * torch.rand_like(proposed) - 1
-        candidates = torch.cat([data['action'][None], proposed, random])
-        data_q, policy_q, random_q = model.critic.heads(latent, task, candidates).split(
-            (1, n, n), 1
-        )
+            judged = with_grips(torch.cat([proposed, random]), binary=binary)
+        candidates = torch.cat([data['action'][None], judged.flatten(0, 1)])
+        q = model.critic.heads(latent, task, candidates)
+        data_q, (policy_q, random_q) = q[:, 0], q[:, 1:].unflatten(1, (-1, 2, n)).unbind(2)
+        grips = policy.grip_log_prob.detach()
+        evenly = torch.full_like(grips, -math.log(len(grips)))
+        version = config.min_q_version
         conservative, info = conservative_loss(
-            data_q[:, 0], policy_q, log_prob, random_q, config.action_dim, config.min_q_version
+            data_q,
+            soft_q(policy_q, grips, version),
+            log_prob,
+            soft_q(random_q, evenly, version),
+            config.drawn_dim,
+            version,
         )
-        of_critic, more = critic_loss(data_q[:, 0], target, conservative, config.alpha)
+        info['q_policy'] = expected_q(policy_q.detach(), grips).mean()
+        info['q_random'] = random_q.detach().mean()
+        of_critic, more = critic_loss(data_q, target, conservative, config.alpha)
         info |= more
-        action = policy.rsample()
-        log_prob = policy.log_prob(action)
+        drawn = policy.drawn.rsample()
+        log_prob = policy.drawn.log_prob(drawn)
         temperature = model.log_temperature.exp()
-        if self.updates < config.cloning_steps:
-            inside = data['action'].clamp(-_INSIDE, _INSIDE)
-            of_actor, more = cloning_loss(policy.log_prob(inside), log_prob, temperature.detach())
-        else:
-            q = q_of_action(model.critic, latent.detach(), task, action)
-            of_actor, more = actor_loss(q, log_prob, temperature.detach())
+        of_temperature, more = temperature_loss(
+            temperature, -log_prob.mean(), -config.target_entropy_factor * config.drawn_dim
+        )
         info |= more
-        entropy_wanted = -config.target_entropy_factor * config.action_dim
-        of_temperature, more = temperature_loss(temperature, -log_prob.mean(), entropy_wanted)
+        if self.updates < config.cloning_steps:
+            of_actor, more = cloning_loss(policy.log_prob(self._inside(data['action'])), log_prob)
+            of_temperature = 0 * of_temperature  # it is not in use, and would run away
+        else:
+            actions = with_grips(drawn, binary=binary)
+            q = q_of_action(model.critic, latent.detach(), task, actions)
+            of_actor, more = actor_loss(q, log_prob, policy.grip_log_prob, temperature.detach())
         loss = of_critic + of_actor + of_temperature
         return loss, {'loss': loss.detach(), **info, **more}
+
+    def _inside(self, action: Tensor) -> Tensor:
+        """Actions that the policy's density is finite at."""
+        inside = action.clamp(-_INSIDE, _INSIDE)
+        return shut_or_open(inside) if self.config.binary_gripper else inside
 
     @torch.no_grad()
     def after_update(self, step: int) -> None:
