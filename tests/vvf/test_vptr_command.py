@@ -62,6 +62,17 @@ def test_phases_follow_each_other_and_what_is_shared_is_trained_once():
     assert {trial.candidates for trial in planned(['bc']).trials} == {1}
 
 
+@pytest.mark.parametrize('size', ['small', 'full'])
+def test_who_has_no_prior_data_gets_the_steps_and_the_cloning_of_both_phases(size):
+    phases = load_config(size).phases
+    alone, both = phases['cql_alone'], (phases['cql_prior'], phases['cql_target'])
+    assert alone.steps == sum(phase.steps for phase in both)
+    cloning = [phase.settings.get('cloning_steps', 0) for phase in (alone, *both)]
+    assert cloning[0] == sum(cloning[1:])
+    (step,) = (s for s in planned(['vptr_no_phase2'], size=size).steps if s.stage == 'target')
+    assert values(step.argv, '--steps') == [[str(alone.steps)]]
+
+
 @pytest.mark.parametrize('size', SIZES)
 def test_every_command_of_every_size_can_be_parsed_and_its_configuration_built(size):
     for step in planned(list(METHODS), size=size).steps:

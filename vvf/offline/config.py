@@ -17,8 +17,8 @@ from vvf.schema import build
 SIZES = ('tiny', 'small', 'full')
 #: Phases of training that a file has to describe.
 PHASES = (
-    *('icvf', 'vip', 'cql_prior', 'cql_target', 'bc_task_prior', 'bc_task_target'),
-    *('rwr_prior', 'rwr_target'),
+    *('icvf', 'vip', 'cql_prior', 'cql_target', 'cql_alone'),
+    *('bc_task_prior', 'bc_task_target', 'rwr_prior', 'rwr_target'),
 )
 
 
@@ -56,7 +56,7 @@ class VptrConfig:
         max_steps: of a rollout.
         candidates: of policies with a Q function, also from how many draws they take the best; 1 is
             the mean action.
-        phases: by name, see `PHASES`.
+        phases: by name, see `PHASES`; `cql_alone` is of CQL without prior data, in place of both.
         arm: whose data.
         cameras: of the policies.
         actions: what the policies learn from, see `vvf train`.

@@ -168,7 +168,8 @@ class _Planner:
             settings['vip'] = str(self._video(method.video, seed))
         given += ('--cameras', *config.cameras, '--actions', config.actions)
         run = self._run(name, stage, seed)
-        return self._train(stage, f'{method.kind}_{stage}', method.kind, given, settings, run, seed)
+        phase = f'{method.kind}_{stage if robot else "alone"}'
+        return self._train(stage, phase, method.kind, given, settings, run, seed)
 
     def _train(
         self,
