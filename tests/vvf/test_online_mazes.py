@@ -9,11 +9,12 @@ import pytest
 
 from vvf.cli.main import main
 from vvf.errors import UserError
-from vvf.online.curves import steps_to, summarise
+from vvf.online.curves import steps_to, student, summarise
 from vvf.online.experiment import MazeExperiment, PixelExperiment
 from vvf.online.mazes import MazeTask, offline_transitions, reached
 from vvf.online.pixels import PixelTask, pixel_value
 from vvf.online.runs import read_experiment
+from vvf.online.value_path import stored_value_path, value_path
 from vvf.paths import checkpoint_path, config_path
 from vvf.stored_results import StoredResult, read_results
 from vvf_models.errors import UserError as ModelError
@@ -74,8 +75,49 @@ def test_steps_to_success_are_those_of_the_first_trial_that_has_it():
 
 def test_a_seed_that_never_came_there_counts_with_all_its_steps():
     summary = summarise([result(0, [0.0, 0.9, 1.0]), result(1, [0.0, 0.0, 0.5])])
-    assert (summary.steps.value, summary.steps.low, summary.steps.high) == (25, 20, 30)
+    # Of two seeds, Student's interval is wider than what steps can be.
+    assert (summary.steps.value, summary.steps.low, summary.steps.high) == (25, 0, 30)
     assert (summary.reached, summary.seeds, summary.last.value) == (1, 2, 0.75)
+
+
+def test_intervals_over_seeds_are_students():
+    found = student(np.array([0.2, 0.3, 0.4, 0.5, 0.6]))
+    # t of 4 degrees of freedom at 97.5 % is 2.776; the standard error is sqrt(.025 / 5).
+    assert found.value == pytest.approx(0.4)
+    assert (found.low, found.high) == pytest.approx((0.4 - 0.1963, 0.4 + 0.1963), abs=1e-4)
+    assert student(np.array([0.0, 0.1])).low == 0
+    assert math.isnan(student(np.array([0.3])).low)
+    rng = np.random.default_rng(0)
+    draws = [student(rng.normal(0.5, 0.05, 5)) for _ in range(2000)]
+    covered = np.mean([e.low <= 0.5 <= e.high for e in draws])
+    assert covered == pytest.approx(0.95, abs=0.015)
+
+
+class Ramp:
+    """A value that rises along the U-maze, apart from a dip."""
+
+    def __init__(self, dip=0.0):
+        self.dip = dip
+
+    def values(self, states, goal):
+        # From (1, 1) over the right side to (3, 1), by the angle around the middle.
+        x, y = states[..., 0], states[..., 1]
+        rise = -np.arctan2(y, x + 1.01)
+        return (rise - self.dip * (abs(y) < 0.3)).astype(np.float32)
+
+
+def test_a_value_is_looked_at_along_the_way_to_the_goal(task, tmp_path):
+    good, bad = value_path(task, Ramp()), value_path(task, Ramp(0.9))
+    assert (good.cells[0], good.cells[-1]) == (task.start_cell, task.goal_cell)
+    assert good.rank_correlation == pytest.approx(1)
+    assert good.fall == 0
+    assert len(good.in_words()) == 1
+    assert bad.rank_correlation < 0.99
+    assert 0.5 < bad.fall < 0.9
+    assert good.cells[round(bad.trough)] == (2, 3)
+    assert 'warning: from cell (1, 3) to (2, 3)' in bad.in_words()[1]
+    assert stored_value_path(tmp_path, task, Ramp(0.9)) == bad
+    assert stored_value_path(tmp_path, task, Ramp()) == bad, 'read, and not judged again'
 
 
 @pytest.mark.parametrize('name', ['tiny', 'small', 'full', 'pixels'])
@@ -122,11 +164,18 @@ def test_the_command_trains_stores_draws_and_reads(tmp_path, capsys):
     capsys.readouterr()
     assert main([*command, '--set', 'agent.batch_size=4']) == 2
     assert 'holds another run' in capsys.readouterr().err
+    assert (tmp_path / 'runs/point_umaze_corrupted/value/path.json').is_file()
+    # Nor is a folder taken for one of other data.
+    (tmp_path / 'runs/point_umaze_corrupted').rename(tmp_path / 'runs/point_umaze_clean')
+    command[command.index('corrupted')] = 'clean'
+    assert main(command) == 2
+    assert 'holds another run' in capsys.readouterr().err
 
 
 def test_a_value_of_images_judges_what_an_agent_sees():
     folder = checkpoint_path('icvf_bridge')
-    value = pixel_value(folder, ['image_0'])
+    value, discount = pixel_value(folder, ['image_0'])
+    assert discount == 0.98
     pictures = np.random.default_rng(0).integers(0, 255, (2, 3, 3, 48, 48), np.uint8)
     given = value(pictures)
     assert given.shape == (2, 3)

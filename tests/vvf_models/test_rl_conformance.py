@@ -21,7 +21,7 @@ from vvf_models.rl.sac import (
     squashed,
     temperature_loss,
 )
-from vvf_models.rl.shaping import RewardConfig, bonus, learner_reward
+from vvf_models.rl.shaping import RewardConfig, bonus, learner_reward, rediscounted
 
 
 def generators(*seeds):
@@ -135,21 +135,54 @@ def test_a_seed_learns_alone_what_it_learns_in_company():
 def test_shaped_rewards_are_the_papers_and_the_authors():
     here, there = np.array([-10.0]), np.array([-9.0])
     config = RewardConfig(reward_scale=10.0)
-    added = bonus('viva', here, there, config, 0.99)
+    added = bonus('viva', here, there, config, 0.99, 0.99)
     # The authors' AntMaze: (r + .001 V(s', g)) 10 - 1.
     np.testing.assert_allclose(learner_reward(np.array([1.0]), added, config), 10 - 0.09 - 1)
-    np.testing.assert_allclose(bonus('potential', here, there, config, 0.99), 0.1 * (10 - 8.91))
+    shaped = bonus('potential', here, there, config, 0.99, 0.99)
+    np.testing.assert_allclose(shaped, 0.1 * (10 - 8.91))
     theirs = RewardConfig(potential_discounted=False)
-    np.testing.assert_allclose(bonus('potential', here, there, theirs, 0.99), 0.1)
-    assert bonus('none', here, there, config, 0.99) == bonus('rnd', here, there, config, 0.99) == 0
+    np.testing.assert_allclose(bonus('potential', here, there, theirs, 0.99, 0.999), 0.1)
+    for kind in ('none', 'rnd'):
+        assert bonus(kind, here, there, config, 0.99, 0.99) == 0
 
 
 def test_a_potential_changes_returns_by_its_ends_alone():
-    values, gamma = np.random.default_rng(0).normal(size=9), 0.9
+    values, gamma = -np.random.default_rng(0).uniform(0, 9, 9), 0.9
     config = RewardConfig(potential_scale=1.0)
-    added = bonus('potential', values[:-1], values[1:], config, gamma)
+    added = bonus('potential', values[:-1], values[1:], config, gamma, gamma)
     total = (gamma ** np.arange(8) * added).sum()
     np.testing.assert_allclose(total, gamma**8 * values[-1] - values[0])
+
+
+def value_of(steps, discount):
+    return -(1 - discount**steps) / (1 - discount)
+
+
+@pytest.mark.parametrize('theirs', [0.95, 0.99, 0.999, 1.0])
+def test_another_discount_keeps_the_steps(theirs):
+    steps = np.array([0.0, 1.0, 10.0, 250.0])
+    given = -steps if theirs == 1 else value_of(steps, theirs)
+    found = rediscounted(given, theirs, 0.99)
+    np.testing.assert_allclose(found, value_of(steps, 0.99), rtol=1e-6)
+    # What no number of steps gives is cut off.
+    assert rediscounted(np.array([5.0, -1e6]), theirs, 0.99) == pytest.approx([0.0, -100.0])
+
+
+def test_a_potential_leaves_the_unknown_as_good_as_what_does_not_reach_the_goal():
+    config = RewardConfig(reward_scale=10.0)  # the authors' AntMaze; critics begin at 0
+
+    def rewards(steps):
+        values = value_of(np.asarray(steps, float), 0.999)
+        added = bonus('potential', values[:-1], values[1:], config, 0.99, 0.999)
+        return learner_reward(np.zeros(len(added)), added, config)
+
+    # The shortest way costs nothing, standing still does, far and near, and so does any detour.
+    np.testing.assert_allclose(rewards(np.arange(400, 0, -1)), 0, atol=1e-9)
+    for steps in (5, 250, 900):
+        assert rewards([steps, steps]) < 0
+        assert rewards([steps, steps + 1]) < rewards([steps, steps])
+    walk = 500 + np.cumsum(np.random.default_rng(0).integers(-1, 2, 5000)) % 400
+    assert (0.99 ** np.arange(4999) * rewards(walk)).sum() < 0
 
 
 def test_what_was_seen_is_not_new_any_more():

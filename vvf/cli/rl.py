@@ -97,6 +97,7 @@ def _mazes(args: argparse.Namespace) -> _Results:
     from vvf.online.experiment import MazeExperiment, maze_run, maze_value
     from vvf.online.mazes import MazeTask, maze_data
     from vvf.online.runs import read_experiment, train_run
+    from vvf.online.value_path import stored_value_path
 
     experiment = read_experiment(MazeExperiment, _file(args, 'online_small'), _changes(args))
     task = MazeTask(args.env)
@@ -113,6 +114,8 @@ def _mazes(args: argparse.Namespace) -> _Results:
             if value is None:
                 yield data, None
                 return
+            for line in stored_value_path(folder / 'value', task, value).in_words():
+                print(line)
         for kind in args.reward:
             planned = maze_run(
                 folder / kind, args.env, data, kind, experiment, episodes, value, args.seeds,

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from vvf.stored_results import StoredResult
 from vvf.viz.canvas import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SOFT, Colour, Figure
 from vvf.viz.chart import Panel
-from vvf_models.evaluation.bootstrap import Bootstrap, Estimate
+from vvf_models.evaluation.bootstrap import Estimate
 
 _COLOURS: Mapping[str, Colour] = {
     'viva': BLUE, 'potential': GREEN, 'rnd': ORANGE, 'none': GREY,
@@ -29,7 +30,7 @@ def steps_to(share: float, steps: Sequence[float], success: Sequence[float]) -> 
 
 @dataclass(frozen=True)
 class Summary:
-    """A reward over its seeds.
+    """A reward over its seeds; intervals are those of `student`.
 
     Attributes:
         steps: mean over seeds of the steps until success, a seed that never came there counted
@@ -57,18 +58,32 @@ class Summary:
         }
 
 
+def student(samples: npt.NDArray[np.float64], highest: float = 1.0) -> Estimate:
+    """Mean over seeds and Student's 95 % interval, clipped to 0 and the highest that can be.
+
+    A bootstrap's percentiles cover the mean of five seeds in 85 % of the cases only. A single seed
+    has no interval, and seeds that all agree have one without width.
+    """
+    from scipy.stats import t
+
+    mean, count = float(np.mean(samples)), len(samples)
+    if count < 2:
+        return Estimate(mean)
+    half = float(t.ppf(0.975, count - 1) * np.std(samples, ddof=1) / math.sqrt(count))
+    return Estimate(mean, max(0.0, mean - half), min(highest, mean + half))
+
+
 def summarise(results: Sequence[StoredResult]) -> Summary:
     """One reward, one kind of data, several seeds."""
     steps = np.array([r.numbers['steps_to_80'] for r in results], float)
     limits = np.array([_curve(r)[0][-1] for r in results])
     curves = [_curve(r)[1] for r in results]
-    resample = Bootstrap(['seed'] * len(results))
     return Summary(
-        steps=resample.mean(np.where(np.isfinite(steps), steps, limits)),
+        steps=student(np.where(np.isfinite(steps), steps, limits), float(limits.max())),
         reached=int(np.isfinite(steps).sum()),
         seeds=len(results),
-        last=resample.mean(np.array([curve[-1] for curve in curves])),
-        area=resample.mean(np.array([curve.mean() for curve in curves])),
+        last=student(np.array([curve[-1] for curve in curves])),
+        area=student(np.array([curve.mean() for curve in curves])),
     )
 
 
@@ -78,7 +93,7 @@ def draw_curves(results: Sequence[StoredResult]) -> Figure:
     width = 2 * _MARGIN + len(conditions) * (_WIDTH + _MARGIN) - _MARGIN
     figure = Figure(width, _HEAD + _HEIGHT + 2 * _MARGIN)
     figure.text(_MARGIN, _MARGIN + 20, 'Online RL: success over steps', 20.0, INK)
-    note = 'Mean and 95 % interval over seeds (bootstrap).'
+    note = "Mean and Student's 95 % interval over seeds."
     figure.text(_MARGIN, _MARGIN + 41, note, 13.0, SOFT)
     for number, condition in enumerate(conditions):
         left = _MARGIN + number * (_WIDTH + _MARGIN)
@@ -101,8 +116,7 @@ def _draw(panel: Panel, method: str, results: Sequence[StoredResult]) -> None:
     count = min(len(_curve(result)[0]) for result in results)
     thousands = _curve(results[0])[0][:count] / 1000
     curves = np.array([_curve(result)[1][:count] for result in results])
-    resample = Bootstrap(['seed'] * len(curves))
-    means = [resample.mean(column) for column in curves.T]
+    means = [student(column) for column in curves.T]
     colour = _COLOURS.get(method, PURPLE)
     low, high = [m.low for m in means], [m.high for m in means]
     panel.band(thousands, low, high, colour)

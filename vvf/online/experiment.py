@@ -158,10 +158,13 @@ def maze_run(
         kind=kind,
         reward=experiment.reward,
         value=None if frozen is None else partial(frozen.values, goal=goal),
+        value_discount=experiment.value.discount,
         offline=offline_transitions(episodes, task.goal) if config.offline_ratio else None,
     )
     state_dim, action_dim = task.observation_space.shape[0], task.action_space.shape[0]
     identity = {
+        'maze': maze,
+        'data': data,
         'agent': to_mapping(config),
         'reward': to_mapping(experiment.reward),
         'run': to_mapping(experiment.run),
@@ -202,12 +205,16 @@ def pixel_run(
     images, config = experiment.images, experiment.agent
     task = PixelTask(env_id, images.cameras, images.image_size)
     task.close()
+    judge, discount = None, 1.0
+    if value is not None and kind in _WITH_VALUE:
+        judge, discount = pixel_value(value, images.cameras)
     setting = Setting(
         make=lambda: PixelTask(env_id, images.cameras, images.image_size),
         max_steps=images.max_steps,
         kind=kind,
         reward=experiment.reward,
-        value=pixel_value(value, images.cameras) if value and kind in _WITH_VALUE else None,
+        value=judge,
+        value_discount=discount,
     )
     shape, action_dim = task.observation_space.shape, task.action_space.shape[0]
     sections: dict[str, Any] = {

@@ -83,8 +83,8 @@ def make_world(env_id: str, image_size: int) -> Any:
     return gym.make(f'vvf_sim:{env_id}', config=entry.make_config(image_size=image_size)).unwrapped
 
 
-def pixel_value(checkpoint: Path, cameras: Sequence[str]) -> ValueFunction:
-    """V(s, g) of images against the checkpoint's own goals.
+def pixel_value(checkpoint: Path, cameras: Sequence[str]) -> tuple[ValueFunction, float]:
+    """V(s, g) of images against the checkpoint's own goals, and its discount.
 
     Args:
         checkpoint: of a value that looks at images alone, at these cameras.
@@ -111,4 +111,4 @@ def pixel_value(checkpoint: Path, cameras: Sequence[str]) -> ValueFunction:
         images = {camera: flat[:, number] for number, camera in enumerate(cameras)}
         return runtime.value(runtime.encode(images)).value.reshape(batch)
 
-    return value
+    return value, runtime.model.discount

@@ -87,6 +87,7 @@ class Setting:
         reward: scales.
         value: needed for `viva` and `potential`.
         offline: transitions with their own rewards, or None.
+        value_discount: that the value was trained with; 1 where it counts steps.
     """
 
     make: Callable[[], gym.Env[Any, Any]]
@@ -95,6 +96,7 @@ class Setting:
     reward: RewardConfig
     value: ValueFunction | None = None
     offline: OfflineData | None = None
+    value_discount: float = 1.0
 
 
 class OnlineTrainer:
@@ -189,8 +191,8 @@ class OnlineTrainer:
         value, kind = self.setting.value, self.setting.kind
         if value is not None and kind in ('viva', 'potential'):
             here, there = value(np.stack([rows['observation'], rows['next_observation']]))
-            discount = self.agent.config.discount
-            added = bonus(kind, here, there, self.setting.reward, discount).astype(np.float32)
+            discounts = self.agent.config.discount, self.setting.value_discount
+            added = bonus(kind, here, there, self.setting.reward, *discounts).astype(np.float32)
         return {**rows, 'reward': learner_reward(reward, added, self.setting.reward)}
 
     def _shaped_data(self, data: OfflineData) -> OfflineData:
