@@ -18,10 +18,11 @@ from vvf.offline.data import make
 from vvf.offline.methods import METHODS
 from vvf.offline.plan import make_plan
 from vvf.offline.run import is_done, run_plan, run_step
-from vvf.offline.table import counts, paper_numbers
+from vvf.offline.table import LAYOUTS, Counts, counts, layout_interval, paper_numbers
 from vvf.paths import config_path
 from vvf.pool import run_jobs
-from vvf.stored_results import read_results
+from vvf.rollouts import wilson
+from vvf.stored_results import StoredResult, read_results
 from vvf_models.checkpoints import CONFIGS
 from vvf_models.config import from_mapping
 
@@ -138,7 +139,31 @@ def test_the_papers_numbers_are_those_of_its_totals():
         48,
     )
     assert ('bc', 'scenario_1') not in numbers
-    assert counts([], 'bc', 'scenario_1') == (0, 0, (0.0, 1.0))
+    assert counts([], 'bc', 'scenario_1') == Counts(0, 0, (), (0.0, 1.0))
+
+
+def test_seeds_that_meet_the_same_layouts_count_for_what_they_add():
+    easy = [1.0] * 12 + [0.0] * 8
+
+    def interval(*seeds):
+        some = [
+            StoredResult('vptr', 'vptr', 'x', seed, '', '', 20, int(sum(row)), {LAYOUTS: row})
+            for seed, row in enumerate(seeds)
+        ]
+        counted = counts(some, 'vptr', 'x')
+        assert counted.by_seed == tuple(sum(row) for row in seeds)
+        assert counted.interval == layout_interval(some)
+        return counted.interval
+
+    assert interval(easy) == pytest.approx(wilson(12, 20))
+    assert interval(easy, easy) == pytest.approx(wilson(12, 20))  # the second adds nothing
+    other = easy[::-1]  # four layouts succeed with both, all others with one
+    between = interval(easy, [*easy[:6], *easy[14:], *easy[6:14]])
+    assert wilson(12, 20)[0] < between[0] <= wilson(24, 40)[0]
+    assert interval(easy, other) == pytest.approx(wilson(24, 40))  # never more than there are
+    assert interval([1.0] * 20, [1.0] * 20) == pytest.approx(wilson(20, 20))
+    old = [StoredResult('vptr', 'vptr', 'x', seed, '', '', 20, 12) for seed in (0, 1)]
+    assert layout_interval(old) == pytest.approx(wilson(12, 20))
 
 
 def test_sizes_that_are_none_are_named(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +95,9 @@ def run(args: argparse.Namespace) -> int:
         print(f'all tables: vvf report tables {args.out / "results"}')
     numbers = {
         method: {
-            condition: dict(zip(('successes', 'episodes', 'wilson'), counted, strict=True))
+            condition: asdict(counted)
             for condition in conditions
-            if (counted := counts(results, method, condition))[1]
+            if (counted := counts(results, method, condition)).episodes
         }
         for method in methods
     }

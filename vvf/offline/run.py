@@ -17,6 +17,7 @@ from vvf.errors import UserError
 from vvf.offline.config import VptrConfig
 from vvf.offline.data import check_made_alike, is_there, make
 from vvf.offline.plan import FIRST_ROLLOUT, STAGES, TASK, Plan, Step, Trial
+from vvf.offline.table import LAYOUTS
 from vvf.pool import run_jobs
 from vvf.rollouts import RolloutJob, roll_out, wilson
 from vvf.stored_results import StoredResult, this_machine, write_result
@@ -173,6 +174,7 @@ def evaluate(trial: Trial, config: VptrConfig, workers: int, command: str) -> No
             numbers={
                 'wilson_low': low,
                 'wilson_high': high,
+                LAYOUTS: [float(result.success) for result in results],
                 'steps_mean': sum(result.steps for result in results) / len(results),
                 **{f'failed_{kind}': float(count) for kind, count in failures.items()},
                 **{f'reached_{name}': float(count) for name, count in reached.items()},

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 from rich.table import Table as RichTable
 
 from vvf.offline.methods import METHODS
@@ -13,16 +15,69 @@ from vvf.stored_results import StoredResult
 from vvf.viz.result_tables.cells import Theirs, parse_theirs
 from vvf.viz.result_tables.papers import read_papers
 
+#: Of a stored result: whether each layout succeeded, 1 or 0, in the order of their seeds.
+LAYOUTS = 'success_by_layout'
 _TABLE = 'vptr_table_1'
 
 
-def counts(
-    results: Sequence[StoredResult], method: str, scenario: str
-) -> tuple[int, int, tuple[float, float]]:
-    """Successes and episodes of all seeds, and Wilson's interval (0, 1 without episodes)."""
+@dataclass(frozen=True)
+class Counts:
+    """How a method did in a scenario, with all its seeds.
+
+    Attributes:
+        successes: of all seeds.
+        episodes: of all seeds.
+        by_seed: successes of each seed, in their order.
+        interval: of the rate, 95 %, see `layout_interval`; (0, 1) without episodes.
+    """
+
+    successes: int
+    episodes: int
+    by_seed: tuple[int, ...]
+    interval: tuple[float, float]
+
+
+def counts(results: Sequence[StoredResult], method: str, scenario: str) -> Counts:
+    """Of those results that are of the method and the scenario."""
     some = [r for r in results if (r.method, r.condition) == (method, scenario)]
-    successes, episodes = sum(r.successes for r in some), sum(r.episodes for r in some)
-    return successes, episodes, wilson(successes, episodes)
+    some.sort(key=lambda result: result.seed)
+    return Counts(
+        successes=sum(r.successes for r in some),
+        episodes=sum(r.episodes for r in some),
+        by_seed=tuple(r.successes for r in some),
+        interval=layout_interval(some),
+    )
+
+
+def layout_interval(results: Sequence[StoredResult]) -> tuple[float, float]:
+    """A 95 % interval of the success rate over layouts, for the policies that were trained.
+
+    All seeds meet the same layouts, and a hard one is hard for all of them, so that episodes of
+    several seeds tell less than as many on layouts of their own. It is Wilson's interval of the
+    effective number of episodes, p (1 - p) / v, where v is the variance of the mean over layouts
+    (Korn and Graubard 1998, "Confidence intervals for proportions with small expected number of
+    positive counts"): at least the layouts, at most the episodes. Of one seed it is Wilson's.
+    Results that do not say how each layout went count as if all seeds had gone alike.
+
+    Returns:
+        Its ends; (0, 1) without results.
+    """
+    if not results:
+        return 0.0, 1.0
+    episodes = sum(r.episodes for r in results)
+    rate = sum(r.successes for r in results) / episodes if episodes else 0.0
+    layouts = max(r.episodes for r in results)
+    rows = [r.numbers.get(LAYOUTS) for r in results]
+    effective = float(layouts)
+    if all(isinstance(row, list) and len(row) == layouts for row in rows) and layouts > 1:
+        of_layout = np.mean(rows, axis=0)
+        variance = float(of_layout.var(ddof=1)) / layouts
+        of_one = rate * (1 - rate)
+        if of_one > variance * episodes:
+            effective = float(episodes)
+        elif variance:
+            effective = max(effective, of_one / variance)
+    return wilson(rate * effective, effective)
 
 
 def paper_numbers() -> Mapping[tuple[str, str], Theirs]:
@@ -50,8 +105,12 @@ def table_of(
     for method in methods:
         cells = []
         for scenario in scenarios:
-            successes, episodes, (low, high) = counts(results, method, scenario)
-            said = f'{successes} of {episodes}, {low:.2f} to {high:.2f}' if episodes else '-'
+            ours = counts(results, method, scenario)
+            low, high = ours.interval
+            said = f'{ours.successes} of {ours.episodes}, {low:.2f} to {high:.2f}'
+            if len(ours.by_seed) > 1:
+                said += f' (seeds: {" ".join(str(count) for count in ours.by_seed)})'
+            said = said if ours.episodes else '-'
             paper = theirs.get((method, scenario))
             if paper:
                 said += f' [{paper.successes} of {paper.trials}]'

@@ -6,8 +6,11 @@ from __future__ import annotations
 import math
 
 
-def wilson(successes: int, episodes: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval of a success rate, 95 % by default; (0, 1) without episodes."""
+def wilson(successes: float, episodes: float, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval of a success rate, 95 % by default; (0, 1) without episodes.
+
+    Numbers that are not whole are of episodes that count as fewer, since they are alike.
+    """
     if episodes == 0:
         return 0.0, 1.0
     p = successes / episodes
