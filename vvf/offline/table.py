@@ -67,9 +67,10 @@ def layout_interval(results: Sequence[StoredResult]) -> tuple[float, float]:
     episodes = sum(r.episodes for r in results)
     rate = sum(r.successes for r in results) / episodes if episodes else 0.0
     layouts = max(r.episodes for r in results)
-    rows = [r.numbers.get(LAYOUTS) for r in results]
+    found = [r.numbers.get(LAYOUTS) for r in results]
+    rows = [row for row in found if isinstance(row, list) and len(row) == layouts]
     effective = float(layouts)
-    if all(isinstance(row, list) and len(row) == layouts for row in rows) and layouts > 1:
+    if len(rows) == len(results) and layouts > 1:
         of_layout = np.mean(rows, axis=0)
         variance = float(of_layout.var(ddof=1)) / layouts
         of_one = rate * (1 - rate)
