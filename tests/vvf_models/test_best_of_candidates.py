@@ -50,7 +50,7 @@ def test_each_observation_of_a_batch_gets_its_own_best(monkeypatch):
     images = [torch.zeros(5, 3, SIZE, SIZE)]
     state, task = torch.zeros(5, STATE_DIM), torch.ones(5, 1)
     chunk = model.best_of(images, state, task, 8, torch.Generator().manual_seed(3))
-    mean, log_std = model.actor(model.actor.encoder(images, state), task)
+    mean, log_std, _ = model.actor(model.actor.encoder(images, state), task)
     noise = torch.randn((8, 5, 7), generator=torch.Generator().manual_seed(3))
     drawn = (mean + log_std.exp() * noise).tanh()
     assert chunk.shape == (5, 1, 7)
