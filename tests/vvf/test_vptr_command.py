@@ -18,11 +18,12 @@ from vvf.offline.data import make
 from vvf.offline.methods import METHODS
 from vvf.offline.plan import make_plan
 from vvf.offline.run import is_done, run_plan, run_step
-from vvf.offline.table import LAYOUTS, Counts, counts, layout_interval, paper_numbers
+from vvf.offline.table import Counts, counts, paper_numbers
 from vvf.paths import config_path
 from vvf.pool import run_jobs
 from vvf.rollouts import wilson
 from vvf.stored_results import StoredResult, read_results
+from vvf.success_interval import LAYOUTS, layout_interval
 from vvf_models.checkpoints import CONFIGS
 from vvf_models.config import from_mapping
 

@@ -17,10 +17,10 @@ from vvf.errors import UserError
 from vvf.offline.config import VptrConfig
 from vvf.offline.data import check_made_alike, is_there, make
 from vvf.offline.plan import FIRST_ROLLOUT, STAGES, TASK, Plan, Step, Trial
-from vvf.offline.table import LAYOUTS
 from vvf.pool import run_jobs
 from vvf.rollouts import RolloutJob, roll_out, wilson
 from vvf.stored_results import StoredResult, this_machine, write_result
+from vvf.success_interval import LAYOUTS
 
 _LOG = 'output.txt'
 

@@ -16,6 +16,7 @@ from vvf.recap.stages import RollingOut
 from vvf.rollouts import Rollout, wilson
 from vvf.rollouts.summary import compare
 from vvf.stored_results import StoredResult, this_machine, write_result
+from vvf.success_interval import LAYOUTS
 
 RESULT = 'result.json'
 
@@ -78,6 +79,7 @@ def _result(
     rollouts = rollouts_of(stage)
     training = plan.trainings[seed, method, k].numbers()
     numbers: dict[str, Any] = {'iteration': k, **success_numbers(rollouts, run.rate_hz)}
+    numbers[LAYOUTS] = [float(r.success) for r in rollouts]
     if k:
         before = plan.imitation[seed, method]
         numbers |= paired(rollouts_of(before), rollouts)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands in a cell: the paper's number, and ours over all training seeds.
 
-Success rates are those of the pooled episodes of all seeds with Wilson's interval, which takes
-episodes for independent: seeds that differ widen the truth beyond it, so their least and largest
-rate stand beside. Other numbers are means over seeds, with the least and the largest.
+Success rates are those of the pooled episodes of all seeds, with an interval that knows that all
+seeds meet the same layouts (`vvf.success_interval`). It does not know how much trainings differ, so
+the least and the largest rate stand beside. Other numbers are means over seeds, with the least and
+the largest.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vvf.rollouts import wilson
 from vvf.stored_results import StoredResult
+from vvf.success_interval import layout_interval
 from vvf.viz.result_tables.papers import KEYS, SUCCESS, Column, Figure, Paper, Row, Table
 
 #: Standard normal quantile of the 95 % intervals.
@@ -69,7 +70,7 @@ class Ours:
     def interval(self) -> tuple[float, float]:
         """Of the pooled success rate in percent; of a number, the least and the largest seed."""
         if self.measure == SUCCESS:
-            low, high = wilson(self.successes, self.episodes, Z)
+            low, high = layout_interval(self.results)
             return 100 * low, 100 * high
         return (min(self.known), max(self.known)) if self.known else (math.nan, math.nan)
 

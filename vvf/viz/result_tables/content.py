@@ -23,8 +23,8 @@ from vvf.viz.result_tables.papers import KEYS, SUCCESS, Figure, Paper, Table, co
 
 INTRODUCTION = (
     "Each cell has the paper's number above and ours below. Success rates are those of the pooled "
-    'episodes of all training seeds, with the 95 % interval of Wilson, which takes episodes for '
-    'independent; the least and the largest seed stand beside. Other numbers are means over seeds. '
+    'episodes of all training seeds, with a 95 % interval for seeds that all met the same layouts; '
+    'the least and the largest seed stand beside. Other numbers are means over seeds. '
     "The papers' robots, tasks, data and trainings are larger than ours: compare methods within a "
     'row, not ours with theirs.'
 )
