@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vvf_models.data.frames import FAILURE, FrameStore
-from vvf_models.errors import UserError
+from vvf_models.data.frames import FrameStore
 from vvf_models.policies.bc import BcConfig, BcPolicy, bc_loss
 from vvf_models.policies.chunks import chunk_targets
+from vvf_models.training.actions import check_actions, split_of_successes
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, Learner
 
@@ -45,20 +45,8 @@ class BcLearner(Learner):
         Raises:
             UserError: There is no action, no success, or actions of another length.
         """
-        if store.actions is None:
-            raise UserError('The episodes have no actions; a policy cannot be cloned from them.')
-        if store.actions.shape[1] != config.action_dim:
-            raise UserError(
-                f'The episodes have actions of {store.actions.shape[1]} numbers, the '
-                f'configuration says {config.action_dim}; set "action_dim", "arms" and '
-                '"action_scale".'
-            )
-        training, held_out = store.split(config.held_out_fraction, seed)
-        if config.successes_only:
-            training = training[store.outcome[training] != FAILURE]
-            held_out = held_out[store.outcome[held_out] != FAILURE]
-        if not len(training):
-            raise UserError('No episode succeeded; collect demonstrations that do.')
+        check_actions(store, config)
+        training, held_out = split_of_successes(store, config, seed)
         config = with_state_statistics(config, store, store.frames_of(training))
         return cls(BcPolicy(config), config, store, (training, held_out), seed)
 

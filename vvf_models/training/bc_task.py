@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains a policy of several tasks by behaviour cloning, in phases as CQL's."""
 
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vvf_models.data.frames import FAILURE, FrameStore
-from vvf_models.errors import UserError
+from vvf_models.data.frames import FrameStore
 from vvf_models.policies.bc import bc_loss
 from vvf_models.policies.bc_task import BcTaskConfig, BcTaskPolicy
 from vvf_models.policies.chunks import chunk_targets
+from vvf_models.training.actions import check_actions, split_of_successes, with_meaning_of
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, Learner
 from vvf_models.training.phases import draw_mixed, prior_and_target, task_names, with_tasks
@@ -57,20 +56,8 @@ class BcTaskLearner(Learner):
             UserError: There is no action, no success, an action of another length, or a task too
                 many for the one-hot vector of the checkpoint to start from.
         """
-        if store.actions is None:
-            raise UserError('The episodes have no actions; a policy cannot be cloned from them.')
-        if store.actions.shape[1] != config.action_dim:
-            raise UserError(
-                f'The episodes have actions of {store.actions.shape[1]} numbers, the '
-                f'configuration says {config.action_dim}; set "action_dim", "arms" and '
-                '"action_scale".'
-            )
-        training, held_out = store.split(config.held_out_fraction, seed)
-        if config.successes_only:
-            training = training[store.outcome[training] != FAILURE]
-            held_out = held_out[store.outcome[held_out] != FAILURE]
-        if not len(training):
-            raise UserError('No episode succeeded; collect demonstrations that do.')
+        check_actions(store, config)
+        training, held_out = split_of_successes(store, config, seed)
         if not config.state_mean:
             config = with_state_statistics(config, store, store.frames_of(training))
         config = with_tasks(config, store)
@@ -84,16 +71,7 @@ class BcTaskLearner(Learner):
     @classmethod
     def continued(cls, config: Any, earlier: Any) -> Any:
         """What the network of an earlier run means: tasks, their places, and units."""
-        same_state = earlier.state_dim == config.state_dim
-        return replace(
-            config,
-            tasks=earlier.tasks,
-            task_slots=earlier.task_slots,
-            action_scale=earlier.action_scale,
-            arms=earlier.arms,
-            state_mean=earlier.state_mean if same_state else (),
-            state_std=earlier.state_std if same_state else (),
-        )
+        return with_meaning_of(config, earlier)
 
     def draw(self, rng: np.random.Generator, split: str, count: int) -> Draw:
         """Frames of prior and target data, and the chunks that start there."""

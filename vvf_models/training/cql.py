@@ -29,6 +29,7 @@ from vvf_models.policies.cql import (
 )
 from vvf_models.policies.cql_actions import expected_q, shut_or_open, soft_q, with_grips
 from vvf_models.policies.cql_networks import Critic
+from vvf_models.training.actions import check_actions, with_meaning_of
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, Learner
 from vvf_models.training.phases import draw_mixed, prior_and_target, task_names, with_tasks
@@ -115,13 +116,8 @@ class CqlLearner(Learner):
             UserError: There is no action, no success to be rewarded, an action of another length,
                 or a task too many for the one-hot vector of the checkpoint to start from.
         """
-        if store.actions is None:
-            raise UserError('The episodes have no actions; no Q function can be learned from them.')
-        if store.actions.shape[1] != config.action_dim:
-            raise UserError(
-                f'The episodes have actions of {store.actions.shape[1]} numbers, the '
-                f'configuration says {config.action_dim}; set "action_dim".'
-            )
+        check_actions(store, config)
+        assert store.actions is not None
         rewarded = store.outcome == SUCCESS
         known = rewarded | (store.outcome == FAILURE)
         if config.unlabelled_as_success:
@@ -149,14 +145,7 @@ class CqlLearner(Learner):
     @classmethod
     def continued(cls, config: Any, earlier: Any) -> Any:
         """What the networks of an earlier run mean: tasks, their places, and units."""
-        return replace(
-            config,
-            tasks=earlier.tasks,
-            task_slots=earlier.task_slots,
-            action_scale=earlier.action_scale,
-            state_mean=earlier.state_mean if earlier.state_dim == config.state_dim else (),
-            state_std=earlier.state_std if earlier.state_dim == config.state_dim else (),
-        )
+        return with_meaning_of(config, earlier)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -20,11 +20,12 @@ def task_names(store: FrameStore, config: Any) -> list[str]:
 
     Without any episode marked as target data, all are meant by `target_task`.
     """
-    if not config.target_task or config.task_vector != 'one-hot':
+    own_task = getattr(config, 'target_task', '')
+    if not own_task or config.task_vector != 'one-hot':
         return store.instructions
     target = store.target if store.target.any() else np.ones_like(store.target)
     own = zip(target, store.instructions, strict=True)
-    return [config.target_task if of_target else text for of_target, text in own]
+    return [own_task if of_target else text for of_target, text in own]
 
 
 def with_tasks(config: Any, store: FrameStore) -> Any:

@@ -2,7 +2,6 @@
 """Trains RECAP's policy: flow matching on every action, told which of them improve."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -14,8 +13,10 @@ from vvf_models.errors import UserError
 from vvf_models.policies.chunks import chunk_targets
 from vvf_models.policies.flow import draw_time, flow_loss, interpolate
 from vvf_models.policies.recap import DROPPED, POSITIVE, RecapConfig, RecapPolicy
+from vvf_models.training.actions import check_actions, with_meaning_of
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, Learner
+from vvf_models.training.phases import with_tasks
 
 
 class RecapLearner(Learner):
@@ -61,14 +62,7 @@ class RecapLearner(Learner):
             UserError: There is no action, nothing to learn from, actions of another length, or no
                 indicator for a policy that is told one.
         """
-        if store.actions is None:
-            raise UserError('The episodes have no actions; no policy can be learned from them.')
-        if store.actions.shape[1] != config.action_dim:
-            raise UserError(
-                f'The episodes have actions of {store.actions.shape[1]} numbers, the '
-                f'configuration says {config.action_dim}; set "action_dim", "arms" and '
-                '"action_scale".'
-            )
+        check_actions(store, config)
         wants_to_know = config.is_told or config.learn_from == 'positive'
         if wants_to_know and (store.improving < 0).all():
             raise UserError(
@@ -88,29 +82,13 @@ class RecapLearner(Learner):
             )
         if not config.state_mean:
             config = with_state_statistics(config, store, usable)
-        tasks = (*config.tasks, *sorted(set(store.instructions) - set(config.tasks)))
-        slots = config.task_slots or len(tasks)
-        if config.task_vector == 'one-hot' and len(tasks) > slots:
-            raise UserError(
-                f'There are {len(tasks)} tasks, but the one-hot vector has {slots} places; set '
-                f'"task_slots" to {len(tasks)} or more, already in the run to start from.'
-            )
-        config = replace(config, tasks=tasks, task_slots=slots)
+        config = with_tasks(config, store)
         return cls(RecapPolicy(config), config, store, (training, held_out), seed)
 
     @classmethod
     def continued(cls, config: Any, earlier: Any) -> Any:
         """What the network of an earlier run means: tasks, their places, and units."""
-        same_state = earlier.state_dim == config.state_dim
-        return replace(
-            config,
-            tasks=earlier.tasks,
-            task_slots=earlier.task_slots,
-            action_scale=earlier.action_scale,
-            arms=earlier.arms,
-            state_mean=earlier.state_mean if same_state else (),
-            state_std=earlier.state_std if same_state else (),
-        )
+        return with_meaning_of(config, earlier)
 
     @property
     def notes(self) -> tuple[str, ...]:
