@@ -42,7 +42,7 @@ def make(tmp_path: Path) -> Iterator[object]:
 
 
 def test_a_chunk_for_two_arms_has_their_grippers_apart(make) -> None:
-    bench = make(2, guidance=2.0)
+    bench = make(2, guidance=2.0, temperature=0.5)
     bench.begin()
     action = bench.act()
     assert (action.horizon, action.dim) == (2, 12)
@@ -53,6 +53,7 @@ def test_a_chunk_for_two_arms_has_their_grippers_apart(make) -> None:
     assert rows is not None
     assert rows.shape == (2, 14)
     assert bench.node._model.guidance == 2.0
+    assert bench.node._model.temperature == 0.5
 
 
 def test_it_does_what_the_episode_asks_for(make) -> None:

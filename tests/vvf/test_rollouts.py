@@ -179,6 +179,7 @@ def test_a_retreat_goes_back_to_where_it_was_better(scripted: Rising, tmp_path: 
         ({'config': scene(arm='fr3')}, 'a state of 16 numbers'),
         ({'gate': GateConfig('stop')}, 'needs a value model'),
         ({'guidance': 2.0}, 'guidance'),
+        ({'temperature': 0.0}, 'temperature'),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(changes: dict[str, Any], words: str) -> None:

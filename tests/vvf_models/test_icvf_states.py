@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An ICVF of states learns how far it is, and is a checkpoint like any other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from vvf_models.training.icvf_states import (
     store_of_states,
     with_statistics,
 )
+from vvf_models.values.goal_sampling import Transitions
 from vvf_models.values.icvf_states import StateIcvfConfig
 
 LENGTH = 13
@@ -51,6 +54,21 @@ def test_values_are_minus_the_discounted_steps(trained):
     value = trained.target.values(states, goal)
     assert np.abs(value - exact).max() < 1.5
     assert (np.diff(value) > 0).all()
+
+
+def test_goals_beside_the_way_are_those_of_one_draw(trained):
+    """Blurred by as much as is said, in the states' unit; a goal that is the intent stays so."""
+    config = replace(trained.config, goal_noise=0.5)
+    trainer = StateIcvfTrainer(config, store_of_states([np.zeros((9, 2), np.float32)] * 3), 0)
+    index = np.arange(4000)
+    drawn = Transitions(index, index, index, np.where(index % 2, index, 0), *[index] * 4)
+    still = torch.zeros(len(index), 2)
+    goal, intent = trainer._blurred(still, still, drawn, np.random.default_rng(0))
+    np.testing.assert_allclose((goal * trainer.model.std).std(0), 0.5, rtol=0.05)
+    same = (goal == intent).all(1).numpy()
+    np.testing.assert_array_equal(same[1:], (index % 2 == 1)[1:])
+    unchanged = trained._blurred(still, still, drawn, np.random.default_rng(0))
+    assert unchanged == (still, still)
 
 
 def test_entries_that_are_no_goal_are_not_looked_at(trained):

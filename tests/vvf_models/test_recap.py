@@ -77,6 +77,18 @@ def test_guidance_of_one_is_the_plain_conditional():
     assert guided(torch.tensor(3.0), torch.tensor(1.0), 1.0) == 3.0
 
 
+def test_without_temperature_all_noise_is_the_same():
+    torch.manual_seed(0)
+    policy = RecapPolicy(small(state_dim=0)).eval()
+    context = torch.randn(1, policy.norm.normalized_shape[0]).expand(2, -1)
+    noise = torch.randn(2, 6, 7)
+    one, other = policy.sample(context, noise, temperature=0.0)
+    torch.testing.assert_close(one, other)
+    torch.testing.assert_close(
+        policy.sample(context, noise, temperature=0.5), policy.sample(context, noise / 2)
+    )
+
+
 def test_asking_for_better_actions_gives_them():
     """Two chunks for one sight: a mean of them is neither, and the indicator chooses."""
     torch.manual_seed(0)

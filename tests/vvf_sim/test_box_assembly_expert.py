@@ -96,3 +96,21 @@ def test_equal_seeds_give_equal_episodes():
 
 def test_things_beside_the_carton_do_not_hinder():
     assert episode(5, axes=('distractors', 'objects')).success
+
+
+def test_accidents_leave_flaps_half_bent_and_the_labels_lead_back():
+    """Without them no demonstration shows a flap half bent and no finger at it."""
+    half_bent = {0.0: 0, 1.0: 0}
+    for probability in half_bent:
+        expert = replace(ExpertConfig(), accident_probability=probability)
+        for seed in range(3):
+            done = episode(seed, expert)
+            assert done.success, (seed, list(done.event_names))
+            astray = np.abs(done.executed_action - done.action).max(1) > 0
+            assert astray.any() == (probability > 0)
+            assert np.abs(done.action[:, :3]).max() < 0.046
+            # Strokes are so short that a flap is let go of where it springs open.
+            half_bent[probability] += errors(done).count('flap_sprang_open')
+            half_bent[probability] += errors(done).count('flap_missed')
+    assert half_bent[0.0] == 0
+    assert half_bent[1.0] > 0

@@ -40,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--execute', type=int, default=0, metavar='STEPS', help="of each chunk [the task's]")
     add('--guidance', type=float, metavar='B',
         help="how far beyond its data RECAP's policy goes [the checkpoint's]")  # fmt: skip
+    add('--temperature', type=float, metavar='T',
+        help="of the noise that RECAP's policy draws from; 0: none [the checkpoint's]")  # fmt: skip
     add('--candidates', type=int, default=1, metavar='N',
         help='of a policy with a Q function: draws, of which the best is taken [1]')  # fmt: skip
     add('--interventions', type=int, default=0, metavar='STEPS',
@@ -136,6 +138,7 @@ def _job(args: argparse.Namespace, task: TaskSpec, policy: Path) -> RolloutJob:
         args.seed,
         {'renderer': args.renderer, **scene_of(args, task)},
         guidance=args.guidance,
+        temperature=args.temperature,
         candidates=args.candidates,
         patience=args.interventions,
         stalled=args.stalled,

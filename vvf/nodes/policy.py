@@ -39,6 +39,9 @@ PARAMETERS = (
     Parameter(
         'guidance', -1.0, "how far beyond its data RECAP's policy goes; -1: its own", -1.0, 10.0
     ),
+    Parameter(
+        'temperature', -1.0, 'RECAP: of the noise that it draws from; -1: its own', -1.0, 10.0
+    ),
     Parameter('candidates', 1, 'CQL: chunks that are drawn, the best by Q is taken', 1, 1000),
     Parameter('only_in_episodes', True, 'act only between the start and the end of an episode'),
     Parameter('queue_depth', 2, 'frames that may wait', 1, 100),
@@ -96,6 +99,7 @@ class PolicyNode(ModelNode):
         self._model.ask_for(
             indicator=p['indicator'],
             guidance=p['guidance'] if p['guidance'] >= 0.0 else None,
+            temperature=p['temperature'] if p['temperature'] >= 0.0 else None,
             candidates=p['candidates'],
             goes_on=p['rtc'],
         )

@@ -24,6 +24,7 @@ class RolloutJob:
         max_steps: upper bound on actions.
         execute: steps that are executed of each chunk.
         guidance: how far beyond its data RECAP's policy goes; None for the checkpoint's.
+        temperature: of the noise that its chunks are drawn from; the same.
         candidates: of a policy that has a Q, from how many draws it takes the best.
         patience: steps that an error may last before the human stand-in takes over; 0: nobody
             watches.
@@ -42,6 +43,7 @@ class RolloutJob:
     max_steps: int
     execute: int = 1
     guidance: float | None = None
+    temperature: float | None = None
     candidates: int = 1
     patience: int = 0
     stalled: int = 0

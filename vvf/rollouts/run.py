@@ -21,7 +21,7 @@ from vvf_sim.worlds.env import TaskEnv
 if TYPE_CHECKING:
     from vvf_models.runtime import Policy
 
-_policies: dict[tuple[Path, float | None, int], Policy] = {}
+_policies: dict[tuple[Path, float | None, float | None, int], Policy] = {}
 
 
 def roll_out(job: RolloutJob) -> Rollout:
@@ -144,9 +144,11 @@ class _Run:
 def _policy(job: RolloutJob) -> Policy:
     from vvf_models.runtime import load_policy
 
-    key = job.policy, job.guidance, job.candidates
+    key = job.policy, job.guidance, job.temperature, job.candidates
     if key not in _policies:
         policy = load_policy(job.policy)
-        policy.ask_for(guidance=job.guidance, candidates=job.candidates)
+        policy.ask_for(
+            guidance=job.guidance, temperature=job.temperature, candidates=job.candidates
+        )
         _policies[key] = policy
     return _policies[key]

@@ -168,7 +168,8 @@ class LerobotPolicy:
         self.image_size = max((max(size) for size in spec.cameras.values()), default=8)
         self.state_dim, self.action_dim = spec.state_dim, spec.action_dim
         self.horizon, self.dt = spec.horizon, spec.dt
-        self.indicator, self.guidance, self.candidates = 'positive', 1.0, 1
+        self.indicator, self.guidance, self.temperature = 'positive', 1.0, 1.0
+        self.candidates = 1
         self.task: Tensor | None = None
         self._instruction = ''
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -198,6 +199,7 @@ class LerobotPolicy:
         *,
         indicator: str = 'positive',
         guidance: float | None = None,
+        temperature: float | None = None,
         candidates: int = 1,
         goes_on: bool = False,
     ) -> None:
@@ -210,10 +212,10 @@ class LerobotPolicy:
             raise UserError(f'indicator {indicator!r}: choose {", ".join(INDICATORS)}.')
         if indicator != 'positive' and not self.spec.told:
             raise UserError(f'policy {self.name} was trained without an indicator.')
-        if guidance is not None or candidates > 1 or goes_on:
+        if guidance is not None or temperature is not None or candidates > 1 or goes_on:
             raise UserError(
-                f'policy {self.name} is one of LeRobot: guidance, candidates and rtc are for our '
-                'own.'
+                f'policy {self.name} is one of LeRobot: guidance, temperature, candidates and rtc '
+                'are for our own.'
             )
         self.indicator = indicator
 

@@ -48,6 +48,7 @@ class RecapConfig(TrainingConfig, ChunkConfig, ObservationConfig):
     tasks: tuple[str, ...] = ()  # from the training data
     indicator_dropout: float = 0.3  # 1: a policy without an indicator
     guidance: float = 1.0  # beta at run time; 1.5 to 2.5 where it helps
+    temperature: float = 1.0  # of the noise at run time; 0: the same chunk each time
     # Objective: what is learned from; 'positive' and 'successes' are filtered cloning.
     learn_from: str = 'all'
     # Network.
@@ -84,7 +85,8 @@ class RecapConfig(TrainingConfig, ChunkConfig, ObservationConfig):
             '"flow_steps" and "flow_draws" must be at least 1',
         )
         require(0 <= self.indicator_dropout <= 1, '"indicator_dropout" must lie in [0, 1]')
-        require(self.guidance >= 0, '"guidance" must not be negative')
+        for name in ('guidance', 'temperature'):
+            require(getattr(self, name) >= 0, f'"{name}" must not be negative')
         for name, known in (('task_vector', TASK_VECTORS), ('learn_from', LEARN_FROM)):
             require(getattr(self, name) in known, f'"{name}" must be one of {", ".join(known)}')
 
@@ -186,6 +188,7 @@ class RecapPolicy(nn.Module):
         *,
         indicator: int = POSITIVE,
         guidance: float | None = None,
+        temperature: float | None = None,
         previous: Tensor | None = None,
         frozen: int = 0,
     ) -> Tensor:
@@ -196,11 +199,14 @@ class RecapPolicy(nn.Module):
             noise: Standard normal.
             indicator: What is asked for.
             guidance: Beta; None: the configuration's.
+            temperature: What the noise is scaled by; None: the configuration's. A small network
+                leaves some of the noise in the chunk; from 0 on it finds the middle.
             previous: (B, K, A) scaled steps of the last chunk to go on from, see `rtc`.
             frozen: How many of them are executed in any case.
         """
         config = self.config
         beta = config.guidance if guidance is None else guidance
+        noise = noise * (config.temperature if temperature is None else temperature)
         wanted = indicator if config.is_told else DROPPED
         both = wanted != DROPPED and beta != 1.0
         asked = torch.tensor([wanted, DROPPED] if both else [wanted], device=noise.device)

@@ -31,6 +31,7 @@ class PolicyRuntime:
     Attributes:
         kind: 'bc', 'bc_task', 'rwr', 'cql' or 'recap'.
         guidance: Of a RECAP policy, how far beyond the plain conditional it goes; 1: not at all.
+        temperature: Of a RECAP policy, of the noise that its chunks are drawn from.
         indicator: Of a RECAP policy, which actions it is asked for, of `INDICATORS`.
         candidates: Of a policy with a Q function, how many actions are drawn for the best of them.
         name: The checkpoint's name.
@@ -59,6 +60,7 @@ class PolicyRuntime:
         self.dt = config.dt
         self.task: Tensor | None = None
         self.guidance = config.guidance if isinstance(config, RecapConfig) else 1.0
+        self.temperature = config.temperature if isinstance(config, RecapConfig) else 1.0
         self.indicator = 'positive'
         self.candidates = 1
         # Draws are repeatable, but differ from one observation to the next.
@@ -79,6 +81,7 @@ class PolicyRuntime:
         *,
         indicator: str = 'positive',
         guidance: float | None = None,
+        temperature: float | None = None,
         candidates: int = 1,
         goes_on: bool = False,
     ) -> None:
@@ -87,6 +90,7 @@ class PolicyRuntime:
         Args:
             indicator: As of the attributes.
             guidance: As of the attributes; None: the checkpoint's.
+            temperature: The same.
             candidates: As of the attributes.
             goes_on: Whether `act` will be given what to go on from.
 
@@ -95,11 +99,11 @@ class PolicyRuntime:
         """
         if indicator not in INDICATORS:
             raise UserError(f'indicator {indicator!r}: choose {", ".join(INDICATORS)}.')
-        of_recap = indicator != 'positive' or guidance is not None or goes_on
-        if of_recap and not isinstance(self._model, RecapPolicy):
+        flow = guidance is not None or temperature is not None or goes_on
+        if (flow or indicator != 'positive') and not isinstance(self._model, RecapPolicy):
             raise UserError(
-                f'policy {self.name} ({self.kind}) knows no indicator, guidance or rtc: these are '
-                "for RECAP's policies."
+                f'policy {self.name} ({self.kind}) knows no indicator, guidance, temperature or '
+                "rtc: these are for RECAP's policies."
             )
         if candidates > 1 and not isinstance(self._model, Cql):
             raise UserError(
@@ -109,6 +113,8 @@ class PolicyRuntime:
         self.indicator, self.candidates = indicator, candidates
         if guidance is not None:
             self.guidance = guidance
+        if temperature is not None:
+            self.temperature = temperature
 
     def reseed(self, seed: int) -> None:
         """Begins the draws anew, as for an episode that is to be the same each time it is run."""
@@ -168,6 +174,7 @@ class PolicyRuntime:
                 noise,
                 indicator=INDICATORS[self.indicator],
                 guidance=self.guidance,
+                temperature=self.temperature,
                 previous=None if previous is None else self._scaled(previous),
                 frozen=frozen,
             )

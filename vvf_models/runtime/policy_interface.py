@@ -23,6 +23,7 @@ class Policy(Protocol):
     task: Tensor | None
     indicator: str
     guidance: float
+    temperature: float
     candidates: int
 
     def set_instruction(self, instruction: str) -> None:
@@ -36,6 +37,7 @@ class Policy(Protocol):
         *,
         indicator: str = 'positive',
         guidance: float | None = None,
+        temperature: float | None = None,
         candidates: int = 1,
         goes_on: bool = False,
     ) -> None:

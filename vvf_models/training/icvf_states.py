@@ -18,7 +18,7 @@ from vvf_models.training.loop import (
     prefixed,
     step_generators,
 )
-from vvf_models.values.goal_sampling import GoalProbabilities, GoalSampler
+from vvf_models.values.goal_sampling import GoalProbabilities, GoalSampler, Transitions
 from vvf_models.values.icvf import icvf_loss, update_target
 from vvf_models.values.icvf_states import StateIcvf, StateIcvfConfig
 
@@ -99,6 +99,7 @@ class StateIcvfTrainer:
             self.model.encode(self._state[torch.from_numpy(index)])
             for index in (drawn.current, drawn.next, drawn.goal, drawn.intent)
         )
+        goal, intent = self._blurred(goal, intent, drawn, rng)
         with torch.no_grad():
             next_goal = self.target(following, goal, intent)
             next_intent = self.target(following, intent, intent)
@@ -114,6 +115,20 @@ class StateIcvfTrainer:
             torch.from_numpy(drawn.goal_steps),
             torch.from_numpy(drawn.intent_steps),
         )
+
+    def _blurred(
+        self, goal: Tensor, intent: Tensor, drawn: Transitions, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Encoded goals and intents (B, D) beside the ways; one that is the other stays so."""
+        if not self.config.goal_noise:
+            return goal, intent
+        noise = (
+            self.config.goal_noise
+            / self.model.std
+            * torch.from_numpy(rng.standard_normal((2, *goal.shape), np.float32))
+        )
+        same = torch.from_numpy(drawn.goal == drawn.intent)[:, None]
+        return goal + noise[0], intent + torch.where(same, noise[0], noise[1])
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:

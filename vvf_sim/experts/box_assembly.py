@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from vvf_sim.experts.box_assembly_accidents import Accident
 from vvf_sim.experts.box_assembly_strokes import (
     FOLD,
     LEAN,
@@ -25,11 +26,14 @@ from vvf_sim.experts.box_assembly_strokes import (
 )
 from vvf_sim.experts.script import Script
 from vvf_sim.rotations import Array, rotation_exp, rotation_log
+from vvf_sim.worlds.box_assembly import CLOSED
 from vvf_sim.worlds.box_assembly_layout import FLAPS
 from vvf_sim.worlds.mount import gripper_down
 
 # How near to a point above the flaps is near enough, m: no camera shows when it is reached.
 PASSED = 0.02
+# Fingers that are higher than this above a crease, m, pass over its flap when that is bent.
+CLEAR = 0.045
 # A flap bent further inward than this, rad, needs no sweep.
 PRESS_BELOW = 0.75
 # A flap that is still higher than this, rad, and resists with more than this, N, is blocked.
@@ -72,6 +76,10 @@ class BoxAssemblyExpert(Script):
         # Where the crease was, for a stroke that pushes it away; a fold follows it.
         self._aim: tuple[Array, Array] | None = None
         self._flap = 0
+        # Of its own numbers: how often accidents happen changes nothing else.
+        self._accident = Accident(
+            np.random.default_rng([self.seed, 13]), self.config.accident_probability
+        )
         self._tries = [0] * len(FLAPS)
         self._most = TRIES if self.config.recover else 1
         self._plan_mistake()
@@ -87,7 +95,11 @@ class BoxAssemblyExpert(Script):
         """The next step of the script."""
         if self.mistake == 'timeout':
             return self._wander()
-        if self.phase in ('', 'retreat'):
+        if self._accident.happening:
+            # Whoever is astray begins anew, from where things are, and has not tried in vain.
+            self._tries[self._flap] -= 1
+            self._next()
+        elif self.phase in ('', 'retreat'):
             self._next()
         while self.phase != 'retreat' and self._reached():
             self._path.pop(0)
@@ -117,8 +129,36 @@ class BoxAssemblyExpert(Script):
         self._flap = flap
         self._tries[flap] += 1
         self._path = list(stroke)
+        if self._accident.happening:
+            self._path[:0] = self._way_out()
+        else:
+            self._accident.plan()
         self._yaw = self._stroke_yaw()
         self._enter(self._path[0][0])
+
+    def _way_out(self) -> Sequence[Point]:
+        """Straight up first, for fingers that are low behind the flap: it would be in the way."""
+        off, up = self._tips_at_crease()
+        return [('rise', off, TRAVEL)] if up < CLEAR and off < self._path[0][1] - PASSED else []
+
+    def _tips_at_crease(self) -> tuple[float, float]:
+        """How far outward of the flap's crease the commanded finger tips are, and above it, m."""
+        crease, outward = self.world.crease(self._flap)
+        tip = self.tip()
+        ends = tip[:3, 3] + self.world.arm_model.tip_reach * tip[:3, 0] - crease
+        return float(ends @ outward), float(ends[2])
+
+    def disturb(self, clean: Array) -> Array:
+        """Noise, pushes and accidents."""
+        executed = super().disturb(clean)
+        place = self._accident.place(self.phase)
+        if place is None:
+            return executed
+        crease, outward = self.world.crease(self._flap)
+        along = np.cross([0.0, 0.0, 1.0], outward)
+        goal = crease + np.column_stack([outward, along, [0.0, 0.0, 1.0]]) @ place
+        goal[2] += self.world.arm_model.tip_reach
+        return self.towards(goal, None, 0.0)
 
     def _choose(self) -> tuple[int, Sequence[Point]]:
         closed = self.world.closed
@@ -137,7 +177,9 @@ class BoxAssemblyExpert(Script):
         return -1, ()
 
     def _open_flaps(self) -> list[int]:
-        return [i for i in self._order if not self.world.closed[i]]
+        # One that has risen again a little counts as closed, but not for success.
+        closed, angles = self.world.closed, self.world.angles
+        return [i for i in self._order if not closed[i] or angles[i] >= CLOSED]
 
     def _stroke(self, flap: int) -> Sequence[Point]:
         return PRESS if self.world.angles[flap] < PRESS_BELOW else FOLD
