@@ -39,7 +39,14 @@ METRICS_FILE = 'metrics.json'
 GOALS_FILE = 'goals.safetensors'
 _INSTRUCTIONS = 'instructions'
 # Entries that older checkpoints lack, as those were trained; of the kinds that have them.
-_LATER = {'crop_ratio': [0.9, 1.1], 'dropout': 0.0, 'arms': 1, 'displacements': True}
+_LATER = {
+    'crop_ratio': [0.9, 1.1],
+    'dropout': 0.0,
+    'arms': 1,
+    'displacements': True,
+    'temperature': 1.0,
+    'goal_radius': 0.0,
+}
 
 CONFIGS: dict[str, type[Any]] = {
     'icvf': IcvfConfig,

@@ -76,7 +76,7 @@ class Falling:
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Rising:
     """Policy and value by the book, under the names `up` and `down`."""
     policy = Rising()
-    monkeypatch.setitem(run._policies, (Path('up'), None, 1), policy)
+    monkeypatch.setitem(run._policies, (Path('up'), None, None, 1), policy)
     monkeypatch.setitem(watch._values, Path('down'), Falling())
     return policy
 

@@ -56,19 +56,36 @@ def test_values_are_minus_the_discounted_steps(trained):
     assert (np.diff(value) > 0).all()
 
 
-def test_goals_beside_the_way_are_those_of_one_draw(trained):
-    """Blurred by as much as is said, in the states' unit; a goal that is the intent stays so."""
-    config = replace(trained.config, goal_noise=0.5)
-    trainer = StateIcvfTrainer(config, store_of_states([np.zeros((9, 2), np.float32)] * 3), 0)
-    index = np.arange(4000)
-    drawn = Transitions(index, index, index, np.where(index % 2, index, 0), *[index] * 4)
-    still = torch.zeros(len(index), 2)
-    goal, intent = trainer._blurred(still, still, drawn, np.random.default_rng(0))
-    np.testing.assert_allclose((goal * trainer.model.std).std(0), 0.5, rtol=0.05)
-    same = (goal == intent).all(1).numpy()
-    np.testing.assert_array_equal(same[1:], (index % 2 == 1)[1:])
-    unchanged = trained._blurred(still, still, drawn, np.random.default_rng(0))
-    assert unchanged == (still, still)
+def test_a_goal_is_reached_by_whoever_comes_near(trained):
+    """The first step of the way that is within the radius in what is shown of a goal."""
+    line = np.arange(8, dtype=np.float32)
+    trips = [np.stack([line, 9 * line], 1), np.stack([line + 0.25, -line], 1)]
+    config = replace(trained.config, goal_radius=0.5, n_step=3)
+    trainer = StateIcvfTrainer(config, store_of_states(trips), 0)
+    never = 99
+    current = np.repeat([0, 0, 0, 8, 8], 400)
+    goal = np.repeat([8, 10, 13, 2, 9], 400)  # of the other trip, but for the last
+    steps = np.minimum(np.repeat([never, never, never, never, 1], 400), 3)
+    intent = np.where(np.arange(len(goal)) % 2, goal, 1)
+    drawn = Transitions(
+        current, current + 3, goal, intent, steps < 3, steps < 3, steps.copy(), steps.copy()
+    )
+    near, goals, intents = trainer._goals(drawn, np.random.default_rng(0))
+    offsets = (goals - trainer._state[torch.from_numpy(goal)]).numpy()
+    assert 0.45 < np.abs(offsets[:, 0]).max() < 0.5
+    assert not offsets[:, 1].any(), 'an entry that no goal shows'
+    same = (goals == intents).all(1).numpy()
+    np.testing.assert_array_equal(same, goal == intent)
+    way = trainer._state.numpy()[current[:, None] + np.arange(4), 0]
+    close = np.abs(way - goals.numpy()[:, :1]) < 0.5
+    first = np.where(close.any(1), close.argmax(1), never)
+    np.testing.assert_array_equal(near.goal_steps, np.minimum(first, steps))
+    np.testing.assert_array_equal(near.goal_reached, near.goal_steps < 3)
+    assert set(near.goal_steps) == {0, 1, 2, 3}
+    assert near.goal_reached[-400:].all(), 'the frame that was drawn is always near enough'
+    unchanged, exact, _ = trained._goals(drawn, np.random.default_rng(0))
+    assert unchanged is drawn
+    assert (exact == trained._state[torch.from_numpy(goal)]).all()
 
 
 def test_entries_that_are_no_goal_are_not_looked_at(trained):

@@ -18,7 +18,7 @@ from vvf_models.training.loop import (
     prefixed,
     step_generators,
 )
-from vvf_models.values.goal_sampling import GoalProbabilities, GoalSampler, Transitions
+from vvf_models.values.goal_sampling import GoalProbabilities, GoalSampler, Indices, Transitions
 from vvf_models.values.icvf import icvf_loss, update_target
 from vvf_models.values.icvf_states import StateIcvf, StateIcvfConfig
 
@@ -94,12 +94,12 @@ class StateIcvfTrainer:
     def _loss(
         self, sampler: GoalSampler, rng: np.random.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        drawn = sampler.sample(rng, self.config.batch_size)
-        current, following, goal, intent = (
+        drawn, goals, intents = self._goals(sampler.sample(rng, self.config.batch_size), rng)
+        current, following = (
             self.model.encode(self._state[torch.from_numpy(index)])
-            for index in (drawn.current, drawn.next, drawn.goal, drawn.intent)
+            for index in (drawn.current, drawn.next)
         )
-        goal, intent = self._blurred(goal, intent, drawn, rng)
+        goal, intent = self.model.encode(goals), self.model.encode(intents)
         with torch.no_grad():
             next_goal = self.target(following, goal, intent)
             next_intent = self.target(following, intent, intent)
@@ -116,19 +116,48 @@ class StateIcvfTrainer:
             torch.from_numpy(drawn.intent_steps),
         )
 
-    def _blurred(
-        self, goal: Tensor, intent: Tensor, drawn: Transitions, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Encoded goals and intents (B, D) beside the ways; one that is the other stays so."""
-        if not self.config.goal_noise:
-            return goal, intent
-        noise = (
-            self.config.goal_noise
-            / self.model.std
-            * torch.from_numpy(rng.standard_normal((2, *goal.shape), np.float32))
+    def _goals(
+        self, drawn: Transitions, rng: np.random.Generator
+    ) -> tuple[Transitions, Tensor, Tensor]:
+        """The goals and intents (B, D) of transitions, and who reaches them.
+
+        With a radius they lie anywhere that near to the frames that were drawn, so that goals a
+        little beside all ways are learned as well.
+        """
+        goals, intents = (
+            self._state[torch.from_numpy(index)] for index in (drawn.goal, drawn.intent)
         )
+        radius = self.config.goal_radius
+        if not radius:
+            return drawn, goals, intents
+        shown = self.model.shown.bool()
+        offsets = radius * torch.from_numpy(_in_ball(rng, 2 * len(goals), int(shown.sum())))
+        to_goal, to_intent = offsets.chunk(2)
         same = torch.from_numpy(drawn.goal == drawn.intent)[:, None]
-        return goal + noise[0], intent + torch.where(same, noise[0], noise[1])
+        goals[:, shown] += to_goal
+        intents[:, shown] += torch.where(same, to_goal, to_intent)
+        # The way from s to s', (B, steps + 1).
+        on = drawn.current[:, None] + np.arange(self.config.n_step + 1)
+        ways = self._state[torch.from_numpy(np.minimum(on, drawn.next[:, None]))][..., shown]
+
+        def first(places: Tensor, steps: Indices) -> Indices:
+            near = (ways - places[:, None, shown]).square().sum(-1) < radius**2
+            step = torch.where(near.any(1), near.int().argmax(1), len(self._state)).numpy()
+            return np.asarray(np.minimum(step, steps))
+
+        goal_steps, intent_steps = (
+            first(goals, drawn.goal_steps),
+            first(intents, drawn.intent_steps),
+        )
+        taken = drawn.next - drawn.current
+        reached = replace(
+            drawn,
+            goal_reached=goal_steps < taken,
+            intent_reached=intent_steps < taken,
+            goal_steps=goal_steps,
+            intent_steps=intent_steps,
+        )
+        return reached, goals, intents
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -152,3 +181,10 @@ class StateIcvfTrainer:
     def batch_size(self) -> int:
         """Transitions of a step."""
         return self.config.batch_size
+
+
+def _in_ball(rng: np.random.Generator, count: int, dim: int) -> NDArray[np.float32]:
+    """Points (count, dim) anywhere in the unit ball."""
+    points = rng.standard_normal((count, dim))
+    points *= rng.random((count, 1)) ** (1 / dim) / np.linalg.norm(points, axis=1, keepdims=True)
+    return points.astype(np.float32)

@@ -7,8 +7,8 @@ goal_sampling.py for the goals; vvf_models/training/icvf_states.py trains it.
 
 Where this differs from the authors' code: states are normalised; LayerNorm as in the paper; of a
 goal only some entries are shown (x and y in a maze), where theirs shows whole states in training
-and asks for (x, y, 0, ..., 0) in use; goals may be blurred in training; smaller networks and fewer
-steps in the small configurations.
+and asks for (x, y, 0, ..., 0) in use; a goal may be reached by whoever comes near; smaller networks
+and fewer steps in the small configurations.
 """
 
 from dataclasses import dataclass
@@ -43,9 +43,11 @@ class StateIcvfConfig:
     p_trajectory: float = 0.5
     p_current: float = 0.2
     p_same_goal: float = 0.5
-    # Of a goal's shown entries, in their unit, in training. Of goals that no trajectory came to the
-    # value is anything, unless goals beside the way are among those that were trained.
-    goal_noise: float = 0.0
+    # In the unit of a goal's shown entries: goals lie anywhere so near to a frame, and who comes so
+    # near has reached them; 0: the frame itself and nobody else. No other trajectory ever comes to
+    # exactly that place, and what is never reached looks the farther, the longer is trained; and
+    # of goals beyond all frames a network knows nothing.
+    goal_radius: float = 0.0
     batch_size: int = 256
     learning_rate: float = 3e-4
     steps: int = 100_000
@@ -62,7 +64,7 @@ class StateIcvfConfig:
         )
         require(self.steps >= 1 and self.evaluate_every >= 1, '"steps" must be at least 1')
         require(min(self.hidden, default=0) >= 1, '"hidden" must have sizes of at least 1')
-        require(self.goal_noise >= 0, '"goal_noise" must not be negative')
+        require(self.goal_radius >= 0, '"goal_radius" must not be negative')
         _ = self.objective  # has checks of its own
 
     @property

@@ -40,7 +40,7 @@ PRESS_BELOW = 0.75
 BLOCKED = 0.35
 RESISTANCE = 6.0
 # How far a flap is pressed down, rad; how much deeper the fingers try each time, m, and at most.
-PRESSED = 0.09
+PRESSED = 0.12
 DEEPER = 0.006
 DEEPEST = 0.018
 # So many strokes in vain, and the flap is left as it is.
@@ -158,7 +158,7 @@ class BoxAssemblyExpert(Script):
         along = np.cross([0.0, 0.0, 1.0], outward)
         goal = crease + np.column_stack([outward, along, [0.0, 0.0, 1.0]]) @ place
         goal[2] += self.world.arm_model.tip_reach
-        return self.towards(goal, None, 0.0)
+        return self.towards(self._home if self._accident.homeward else goal, None, 0.0)
 
     def _choose(self) -> tuple[int, Sequence[Point]]:
         closed = self.world.closed
@@ -211,11 +211,11 @@ class BoxAssemblyExpert(Script):
         tip = self.tip()
         gap = float(np.linalg.norm(self._goal() - tip[:3, 3]))
         turned = np.linalg.norm(rotation_log(self._rotation() @ tip[:3, :3].T))
-        if self._path[0][2] >= TRAVEL:
+        if self._path[0][2] >= TRAVEL or self.phase == 'rise':
             return bool(gap < PASSED and turned < 0.3)
         if self.phase == 'approach':
-            return bool(gap < 0.012 and turned < 0.1)
-        if gap > 0.008:
+            return bool(gap < 0.014 and turned < 0.2)
+        if gap > (0.014 if self.phase == 'sweep' else 0.008):
             return False
         springy = self.phase == 'press' and self.world.angles[self._flap] > PRESSED
         if springy and self._presses_flat() and not self._blocked() and self._deeper < DEEPEST:

@@ -13,6 +13,8 @@ from vvf_sim.rotations import Array
 _PHASES = ('approach', 'sweep', 'press', 'rise')
 # Where it strays to, m: outward of the crease, along it, above it.
 _FROM, _TO = (-0.07, -0.03, 0.0), (0.08, 0.03, 0.08)
+# How often it goes home instead, as if all were done.
+_HOME = 0.25
 
 
 class Accident:
@@ -24,6 +26,7 @@ class Accident:
 
     Attributes:
         happening: whether the last step went astray.
+        homeward: whether that is on the way home.
     """
 
     def __init__(self, rng: np.random.Generator, probability: float) -> None:
@@ -31,14 +34,16 @@ class Accident:
         self._probability = probability
         self._wait = self._steps = 0
         self._place = np.zeros(3)
-        self.happening = False
+        self.happening = self.homeward = False
 
     def plan(self) -> None:
         """Draw what happens in the stroke that begins."""
         rng = self._rng
         happens = bool(rng.random() < self._probability)
         self._wait = int(rng.integers(1, 11))
-        self._steps = int(rng.integers(2, 6)) if happens else 0
+        self.homeward = bool(rng.random() < _HOME)
+        length = rng.integers(3, 9) if self.homeward else rng.integers(2, 6)
+        self._steps = int(length) if happens else 0
         self._place = rng.uniform(_FROM, _TO)
 
     def place(self, phase: str) -> Array | None:

@@ -2,8 +2,9 @@
 """Strokes at a carton's flaps: way points of closed finger tips that point down.
 
 A way point is the phase it belongs to, then metres outward of the flap's crease and metres above
-it. Strokes come down from the crease and go straight up: on the same way, a camera could not tell
-whether the fingers are still coming or already leaving.
+it. Strokes come down inside the crease and leave outward over it: on one and the same way nothing
+that can be seen tells whether the fingers are still coming or already leaving, and who learns from
+that stands still there.
 """
 
 import math
@@ -16,15 +17,17 @@ FOLD: tuple[Point, ...] = (
     ('approach', 0.056, 0.014),
     ('sweep', 0.02, 0.02),
     ('sweep', -0.014, 0.03),
-    ('press', -0.016, 0.02),
-    ('press', -0.032, 0.001),
-    ('rise', -0.034, TRAVEL),
+    ('press', -0.03, 0.018),
+    ('press', -0.032, -0.004),
+    ('rise', -0.01, 0.022),
+    ('rise', 0.0, TRAVEL),
 )
 # For a flap that is bent inward already.
 PRESS: tuple[Point, ...] = (
-    ('approach', -0.014, TRAVEL),
-    ('press', -0.032, 0.001),
-    ('rise', -0.034, TRAVEL),
+    ('approach', -0.03, TRAVEL),
+    ('press', -0.032, -0.004),
+    ('rise', -0.01, 0.022),
+    ('rise', 0.0, TRAVEL),
 )
 # How much the gripper leans, rad, to come under a closed flap; upright it clears the open ones.
 LEAN = 0.55
@@ -56,7 +59,12 @@ SHORT: tuple[Point, ...] = (*FOLD[:4], ('rise', -0.014, TRAVEL))
 
 def release(length: float, angle: float) -> tuple[Point, ...]:
     """A fold of a flap of a length in m that lets go of it at an angle in rad."""
-    return (*FOLD[:5], ('press', -0.03, 0.9 * length * math.tan(angle)), FOLD[6])
+    return (
+        *FOLD[:4],
+        ('press', -0.016, 0.02),
+        ('press', -0.03, 0.9 * length * math.tan(angle)),
+        ('rise', -0.034, TRAVEL),
+    )
 
 
 def shove(distance: float) -> tuple[Point, ...]:
