@@ -39,10 +39,6 @@ PRESS_BELOW = 0.75
 # A flap that is still higher than this, rad, and resists with more than this, N, is blocked.
 BLOCKED = 0.35
 RESISTANCE = 6.0
-# How far a flap is pressed down, rad; how much deeper the fingers try each time, m, and at most.
-PRESSED = 0.12
-DEEPER = 0.006
-DEEPEST = 0.018
 # So many strokes in vain, and the flap is left as it is.
 TRIES = 4
 
@@ -72,7 +68,6 @@ class BoxAssemblyExpert(Script):
         self._home = self.tip()[:3, 3]
         self._yaw = self.tip_yaw()
         self._path: list[Point] = []
-        self._deeper = 0.0
         # Where the crease was, for a stroke that pushes it away; a fold follows it.
         self._aim: tuple[Array, Array] | None = None
         self._flap = 0
@@ -103,7 +98,6 @@ class BoxAssemblyExpert(Script):
             self._next()
         while self.phase != 'retreat' and self._reached():
             self._path.pop(0)
-            self._deeper = 0.0
             if self._blocked():
                 self._path = self._path[-1:]
             if self._path:
@@ -202,7 +196,7 @@ class BoxAssemblyExpert(Script):
         """Wanted place (3,) of the tip."""
         crease, outward = self._aim or self.world.crease(self._flap)
         _, off, up = self._path[0]
-        ends = crease + off * outward + [0.0, 0.0, up - self._deeper]
+        ends = crease + off * outward + [0.0, 0.0, up]
         return np.asarray(ends - self.world.arm_model.tip_reach * self._rotation()[:, 0])
 
     def _reached(self) -> bool:
@@ -215,17 +209,7 @@ class BoxAssemblyExpert(Script):
             return bool(gap < PASSED and turned < 0.3)
         if self.phase == 'approach':
             return bool(gap < 0.014 and turned < 0.2)
-        if gap > (0.014 if self.phase == 'sweep' else 0.008):
-            return False
-        springy = self.phase == 'press' and self.world.angles[self._flap] > PRESSED
-        if springy and self._presses_flat() and not self._blocked() and self._deeper < DEEPEST:
-            # An arm that gives way has to be told to go further.
-            self._deeper += DEEPER
-            return False
-        return True
-
-    def _presses_flat(self) -> bool:
-        return self._path[0][2] < DEEPER
+        return bool(gap < (0.014 if self.phase == 'sweep' else 0.008))
 
     def _blocked(self) -> bool:
         """Whether the flap will not go down: pressing on would only crush or push the carton."""

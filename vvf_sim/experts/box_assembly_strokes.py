@@ -18,14 +18,14 @@ FOLD: tuple[Point, ...] = (
     ('sweep', 0.02, 0.02),
     ('sweep', -0.014, 0.03),
     ('press', -0.03, 0.018),
-    ('press', -0.032, -0.004),
+    ('press', -0.032, -0.009),
     ('rise', -0.01, 0.022),
     ('rise', 0.0, TRAVEL),
 )
 # For a flap that is bent inward already.
 PRESS: tuple[Point, ...] = (
     ('approach', -0.03, TRAVEL),
-    ('press', -0.032, -0.004),
+    ('press', -0.032, -0.009),
     ('rise', -0.01, 0.022),
     ('rise', 0.0, TRAVEL),
 )
