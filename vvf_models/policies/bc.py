@@ -13,43 +13,18 @@ from torch.nn import functional
 
 from vvf_models.encoders.observation import Normaliser
 from vvf_models.encoders.small import SpatialSoftmaxEncoder
-from vvf_models.model_config import ObservationConfig, TrainingConfig, require
-from vvf_models.policies.chunks import ChunkConfig, ChunkScale, mean_errors
+from vvf_models.policies.chunks import ChunkScale, SmallPolicyConfig, mean_errors
 
 _STATE_LATENT = 64
 _HUBER_BETA = 0.1  # in scaled actions: below it the loss is quadratic
 
 
 @dataclass(frozen=True)
-class BcConfig(TrainingConfig, ChunkConfig, ObservationConfig):
+class BcConfig(SmallPolicyConfig):
     """Everything needed to rebuild and to train a policy."""
 
-    # Network.
-    width: int = 32
     hidden: int = 256
-    # Training.
-    learning_rate: float = 1e-3
-    gradient_clip: float = 5.0
-    ema_decay: float = 0.998
-    hold: float = 0.0
-    held_out_fraction: float = 0.05
-    evaluate_every: int = 500  # steps
     successes_only: bool = True
-    shift: int = 2  # pixels
-    contrast: float = 0.1
-    brightness: float = 0.08
-    state_noise: float = 0.0  # of each entry's standard deviation
-
-    def __post_init__(self) -> None:
-        """Checks what would otherwise fail late.
-
-        Raises:
-            UserError: A value is out of its range.
-        """
-        super().__post_init__()
-        self.check_training()
-        require(self.image_size % 4 == 0, '"image_size" must be a multiple of 4')
-        self.check_chunks()
 
 
 class BcPolicy(nn.Module):

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from vvf_models.encoders.observation import Normaliser
 from vvf_models.encoders.small import SpatialSoftmaxEncoder
-from vvf_models.model_config import ObservationConfig, TrainingConfig, require
-from vvf_models.policies.chunks import ChunkConfig, ChunkScale
+from vvf_models.model_config import require
+from vvf_models.policies.chunks import ChunkScale, SmallPolicyConfig
 from vvf_models.policies.cql_networks import ToldMlp
 from vvf_models.policies.flow import guided, integrate
 from vvf_models.policies.rtc import continue_chunk
@@ -39,7 +39,7 @@ LEARN_FROM = ('all', 'positive', 'successes')
 
 
 @dataclass(frozen=True)
-class RecapConfig(TrainingConfig, ChunkConfig, ObservationConfig):
+class RecapConfig(SmallPolicyConfig):
     """Everything needed to rebuild and to train a policy."""
 
     # Conditioning.
@@ -52,22 +52,10 @@ class RecapConfig(TrainingConfig, ChunkConfig, ObservationConfig):
     # Objective: what is learned from; 'positive' and 'successes' are filtered cloning.
     learn_from: str = 'all'
     # Network.
-    width: int = 32
     hidden: tuple[int, ...] = (512, 512, 512)
     flow_steps: int = 10
     # Times and noises that each encoded observation is trained at: encoders are what a step costs.
     flow_draws: int = 4
-    # Training.
-    learning_rate: float = 1e-3
-    gradient_clip: float = 5.0
-    ema_decay: float = 0.998
-    hold: float = 0.0
-    held_out_fraction: float = 0.05
-    evaluate_every: int = 500  # steps
-    shift: int = 2  # pixels
-    contrast: float = 0.1
-    brightness: float = 0.08
-    state_noise: float = 0.0  # of each entry's standard deviation
 
     def __post_init__(self) -> None:
         """Checks what would otherwise fail late.
@@ -76,9 +64,6 @@ class RecapConfig(TrainingConfig, ChunkConfig, ObservationConfig):
             UserError: A value is out of its range.
         """
         super().__post_init__()
-        self.check_training()
-        require(self.image_size % 4 == 0, '"image_size" must be a multiple of 4')
-        self.check_chunks()
         require(min(self.hidden, default=0) >= 1, '"hidden" must have sizes of at least 1')
         require(
             min(self.flow_steps, self.flow_draws) >= 1,
