@@ -11,11 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vvf_models.encoders.observation import Normaliser
-from vvf_models.encoders.small import SpatialSoftmaxEncoder
-from vvf_models.policies.chunks import ChunkScale, SmallPolicyConfig, mean_errors
+from vvf_models.policies.chunks import mean_errors
+from vvf_models.policies.small import SmallPolicy, SmallPolicyConfig
 
-_STATE_LATENT = 64
 _HUBER_BETA = 0.1  # in scaled actions: below it the loss is quadratic
 
 
@@ -27,31 +25,21 @@ class BcConfig(SmallPolicyConfig):
     successes_only: bool = True
 
 
-class BcPolicy(nn.Module):
+class BcPolicy(SmallPolicy):
     """The policy network."""
 
     def __init__(self, config: BcConfig) -> None:
         """Builds the network."""
-        super().__init__()
+        super().__init__(config)
         self.config = config
-        self.encoders = nn.ModuleList(
-            SpatialSoftmaxEncoder(config.image_size, config.width) for _ in config.cameras
-        )
-        size = sum(3 * config.width for _ in config.cameras)
-        self.state: nn.Module | None = None
-        if config.state_dim:
-            self.state = nn.Sequential(nn.Linear(config.state_dim, _STATE_LATENT), nn.ReLU())
-            size += _STATE_LATENT
         self.head = nn.Sequential(
-            nn.Linear(size, config.hidden),
+            nn.Linear(self.seen_dim, config.hidden),
             nn.LayerNorm(config.hidden),
             nn.ReLU(),
             nn.Linear(config.hidden, config.hidden),
             nn.ReLU(),
             nn.Linear(config.hidden, config.horizon * config.action_dim),
         )
-        self.normalise = Normaliser(config)
-        self.actions = ChunkScale(config)
 
     def forward(
         self, images: list[Tensor], state: Tensor | None, hide_state: Tensor | None = None
@@ -66,14 +54,7 @@ class BcPolicy(nn.Module):
         Returns:
             (B, horizon, action_dim), each entry about [-1, 1].
         """
-        parts = [encode(image) for encode, image in zip(self.encoders, images, strict=True)]
-        if self.state is not None:
-            if state is None:
-                raise ValueError('this model needs a state')
-            latent = self.state(state)
-            if hide_state is not None:
-                latent = latent * (~hide_state)[:, None]
-            parts.append(latent)
+        parts = self.seen(images, state, hide_state)
         chunk: Tensor = self.head(torch.cat(parts, -1)).float()
         return chunk.view(-1, self.config.horizon, self.config.action_dim)
 

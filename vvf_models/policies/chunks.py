@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vvf_models.model_config import ObservationConfig, TrainingConfig, require
+from vvf_models.model_config import require
 
 
 @dataclass(frozen=True)
@@ -44,34 +44,6 @@ class ChunkConfig:
         require(
             min(self.action_scale, default=1.0) > 0, 'every entry of "action_scale" must be above 0'
         )
-
-
-@dataclass(frozen=True)
-class SmallPolicyConfig(TrainingConfig, ChunkConfig, ObservationConfig):
-    """What policies on a spatial softmax of each camera share: its width and how it is trained."""
-
-    width: int = 32  # channels
-    learning_rate: float = 1e-3
-    gradient_clip: float = 5.0
-    ema_decay: float = 0.998
-    hold: float = 0.0
-    held_out_fraction: float = 0.05
-    evaluate_every: int = 500  # steps
-    shift: int = 2  # pixels
-    contrast: float = 0.1
-    brightness: float = 0.08
-    state_noise: float = 0.0  # of each entry's standard deviation
-
-    def __post_init__(self) -> None:
-        """Checks what would otherwise fail late.
-
-        Raises:
-            UserError: A value is out of its range.
-        """
-        super().__post_init__()
-        self.check_training()
-        require(self.image_size % 4 == 0, '"image_size" must be a multiple of 4')
-        self.check_chunks()
 
 
 class ChunkScale(nn.Module):
