@@ -21,8 +21,9 @@ class ExpertConfig:
         mistakes: kinds it is drawn from; empty for all that the task's script knows.
         recovery_probability: of noticing a mistake and trying again.
         recover: whether a grasp that was missed by chance is tried again.
-        accident_probability: of losing the object once in an episode and not noticing at once:
-            what is executed goes on with closed fingers, while the labels already go back for it.
+        accident_probability: in pick-and-place of losing the object once in an episode and not
+            noticing at once: what is executed goes on with closed fingers, while the labels already
+            go back for it. At a carton of straying in the middle of a stroke, for each stroke.
     """
 
     step_noise_m: float = 0.0
