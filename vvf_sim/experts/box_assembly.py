@@ -22,6 +22,7 @@ from vvf_sim.experts.box_assembly_strokes import (
     Point,
     lift,
     release,
+    rest_of,
     shove,
 )
 from vvf_sim.experts.script import Script
@@ -124,23 +125,36 @@ class BoxAssemblyExpert(Script):
         self._tries[flap] += 1
         self._path = list(stroke)
         if self._accident.happening:
-            self._path[:0] = self._way_out()
+            self._path = self._from_here(stroke)
         else:
             self._accident.plan()
         self._yaw = self._stroke_yaw()
         self._enter(self._path[0][0])
 
-    def _way_out(self) -> Sequence[Point]:
-        """Straight up first, for fingers that are low behind the flap: it would be in the way."""
-        off, up = self._tips_at_crease()
-        return [('rise', off, TRAVEL)] if up < CLEAR and off < self._path[0][1] - PASSED else []
+    def _from_here(self, stroke: Sequence[Point]) -> list[Point]:
+        """A stroke for fingers that are somewhere in the middle of it."""
+        place = self._tips_at_crease()
+        if not self.world.closed[self._flap]:
+            left = rest_of(stroke, place, float(self.world.angles[self._flap]))
+            if left:
+                return list(left)
+        # Straight up first, for fingers that are low behind the flap: it would be in the way.
+        behind = place[2] < CLEAR and place[0] < stroke[0][1] - PASSED
+        return [('rise', float(place[0]), TRAVEL), *stroke] if behind else list(stroke)
 
-    def _tips_at_crease(self) -> tuple[float, float]:
-        """How far outward of the flap's crease the commanded finger tips are, and above it, m."""
-        crease, outward = self.world.crease(self._flap)
+    def _tips_at_crease(self) -> Array:
+        """The commanded finger tips, (3,) in m: outward of the flap's crease, along, above it."""
         tip = self.tip()
-        ends = tip[:3, 3] + self.world.arm_model.tip_reach * tip[:3, 0] - crease
-        return float(ends @ outward), float(ends[2])
+        crease, axes = self._crease_axes()
+        return np.asarray(
+            (tip[:3, 3] + self.world.arm_model.tip_reach * tip[:3, 0] - crease) @ axes
+        )
+
+    def _crease_axes(self) -> tuple[Array, Array]:
+        """Middle of the flap's crease (3,) in m, and outward, along, up as columns (3, 3)."""
+        crease, outward = self.world.crease(self._flap)
+        up = np.array([0.0, 0.0, 1.0])
+        return crease, np.column_stack([outward, np.cross(up, outward), up])
 
     def disturb(self, clean: Array) -> Array:
         """Noise, pushes and accidents."""
@@ -148,9 +162,8 @@ class BoxAssemblyExpert(Script):
         place = self._accident.place(self.phase)
         if place is None:
             return executed
-        crease, outward = self.world.crease(self._flap)
-        along = np.cross([0.0, 0.0, 1.0], outward)
-        goal = crease + np.column_stack([outward, along, [0.0, 0.0, 1.0]]) @ place
+        crease, axes = self._crease_axes()
+        goal = crease + axes @ place
         goal[2] += self.world.arm_model.tip_reach
         return self.towards(self._home if self._accident.homeward else goal, None, 0.0)
 

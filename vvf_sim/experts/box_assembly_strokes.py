@@ -8,6 +8,9 @@ that stands still there.
 """
 
 import math
+from collections.abc import Sequence
+
+from vvf_sim.rotations import Array
 
 Point = tuple[str, float, float]
 
@@ -29,6 +32,31 @@ PRESS: tuple[Point, ...] = (
     ('rise', -0.01, 0.022),
     ('rise', 0.0, TRAVEL),
 )
+# So near to the crease, m, and so far along it fingers are at a flap; so far behind it, rad, they
+# touch it still.
+AT_FLAP, BESIDE, BEHIND = 0.06, 0.03, 0.1
+
+
+def rest_of(stroke: Sequence[Point], place: Array, angle: float) -> Sequence[Point]:
+    """What is left of a stroke for fingers that are at the flap, on the side that closes it.
+
+    Args:
+        stroke: FOLD or PRESS.
+        place: (3,) of the finger tips in m: outward of the crease, along it, above it.
+        angle: of the flap, rad.
+
+    Returns:
+        Way points, none where the fingers have to come from elsewhere.
+    """
+    off, along, up = place
+    around = math.atan2(up, -off)
+    if math.hypot(off, up) > AT_FLAP or abs(along) > BESIDE or around < angle - BEHIND:
+        return ()
+    if stroke is PRESS:
+        return FOLD[5:] if off < -0.02 else FOLD[4:]
+    return FOLD[3:] if off < 0.02 else FOLD[2:]
+
+
 # How much the gripper leans, rad, to come under a closed flap; upright it clears the open ones.
 LEAN = 0.55
 
