@@ -21,7 +21,7 @@ from vvf.viz import cards
 from vvf.viz.cards import EpisodeReport
 from vvf.viz.episodes import read_run
 from vvf.viz.film import FilmFormat, film_picture
-from vvf.viz.parts import Mark
+from vvf.viz.parts import Mark, number, tiles
 from vvf.viz.report import render, write_report
 from vvf.viz.tracks import Track, largest_fall, spearman_with_time
 from vvf_models.checkpoints import save_checkpoint
@@ -327,3 +327,13 @@ def test_a_folder_without_bags_is_said_so(
     write_episode(tmp_path / 'bags' / 'a')
     assert cli.main(['report', str(tmp_path / 'bags'), '--value', 'any']) == 2
     assert 'vvf relabel' in capsys.readouterr().err
+
+
+def test_a_number_that_rounds_to_nothing_has_no_sign() -> None:
+    assert [number(-0.001), number(-0.25), number(-0.04, 1), number(float('nan'))] == [
+        '0.00',
+        '-0.25',
+        '0.0',
+        '–',
+    ]
+    assert '<b>0.00</b>' in tiles({'value_end_success_mean': -0.001})

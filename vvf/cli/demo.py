@@ -17,8 +17,8 @@ from vvf.errors import UserError
 from vvf.processes import terminate_as_interrupt
 
 LEAD = (
-    'A simulated WidowX puts a carrot into a bowl, on layouts and table colours that its training '
-    'never saw. Each card shows the value as it was published live and as relabelled from the bag.'
+    'A simulated arm is told to {}, on layouts and table colours that its training never saw. Each '
+    'card shows the value as it was published live and as relabelled from the bag.'
 )
 
 
@@ -31,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
         'episodes, relabel them, and write summary.json and report.html.',
         epilog='example: vvf demo pick_place --episodes 3',
     )
-    parser.add_argument('task', nargs='?', default='pick_place', help='[pick_place]')
+    parser.add_argument('task', nargs='?', default='box_assembly', help='[box_assembly]')
     parser.add_argument('--episodes', type=int, default=10, help='[10]')
     parser.add_argument('--seed', type=int, default=1000, help='of the first layout [1000]')
     parser.add_argument('--out', type=Path, default=Path('runs/demo'), help='[runs/demo]')
@@ -84,7 +84,11 @@ def run(args: argparse.Namespace) -> int:
     write_json(args.json, numbers)
     shown = {k: v for k, v in numbers.items() if k != 'per_episode'}
     page = write_report(
-        out / 'report.html', read_run(out), shown, title=f'vvf demo: {task.name}', lead=LEAD
+        out / 'report.html',
+        read_run(out),
+        shown,
+        title=f'vvf demo: {task.name}',
+        lead=LEAD.format(task.instruction),
     )
     console.print(_table(numbers))
     console.print(f'{out / "summary.json"}   {page}', highlight=False, soft_wrap=True)
@@ -135,4 +139,6 @@ def _table(numbers: dict[str, Any]) -> Table:
 
 
 def _number(value: float | None) -> str:
-    return 'none' if value is None else f'{value:.2f}'
+    from vvf.viz.parts import number
+
+    return 'none' if value is None else number(value)

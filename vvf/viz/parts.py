@@ -162,7 +162,8 @@ def pill(outcome: str) -> str:
 
 def number(value: float, digits: int = 2) -> str:
     """A number for a table; a dash where there is none."""
-    return f'{value:.{digits}f}' if math.isfinite(value) else '–'
+    # Adding 0 makes a rounded -0 a 0.
+    return f'{round(value, digits) + 0.0:.{digits}f}' if math.isfinite(value) else '–'
 
 
 def moment(t: float, unit: str = 's') -> str:
@@ -289,4 +290,4 @@ def _value(key: str, value: Any) -> str:
     unit = ' s' if key == 'seconds' else unit
     if isinstance(value, int):
         return f'{value}{unit}'
-    return f'{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}{unit}'
+    return number(value, 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2) + unit
