@@ -21,7 +21,8 @@ from vvf.viz import cards
 from vvf.viz.cards import EpisodeReport
 from vvf.viz.episodes import read_run
 from vvf.viz.film import FilmFormat, film_picture
-from vvf.viz.parts import Mark, number, tiles
+from vvf.viz.parts import Mark, tiles
+from vvf.viz.parts import number as as_number
 from vvf.viz.report import render, write_report
 from vvf.viz.tracks import Track, largest_fall, spearman_with_time
 from vvf_models.checkpoints import save_checkpoint
@@ -330,7 +331,7 @@ def test_a_folder_without_bags_is_said_so(
 
 
 def test_a_number_that_rounds_to_nothing_has_no_sign() -> None:
-    assert [number(-0.001), number(-0.25), number(-0.04, 1), number(float('nan'))] == [
+    assert [as_number(-0.001), as_number(-0.25), as_number(-0.04, 1), as_number(np.nan)] == [
         '0.00',
         '-0.25',
         '0.0',
