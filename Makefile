@@ -22,8 +22,8 @@ help:  ## this list
 setup:  ## install everything into .venv; takes no time when it is there already
 	@python3 tools/setup.py
 
-demo: setup  ## ten simulated episodes of pick-and-place: run, record, relabel, report
-	@$(VENV)/bin/vvf demo pick_place $(ARGS)
+demo: setup  ## ten simulated episodes of box assembly: run, record, relabel, report
+	@$(VENV)/bin/vvf demo box_assembly $(ARGS)
 
 test: setup  ## all tests
 	@$(PY) -m pytest $(ARGS)
@@ -43,11 +43,21 @@ format: setup  ## put the code into shape, as `make lint` wants it
 	@$(PY) -m ruff format --quiet $(CODE)
 
 # Both renderers in the data, so that the models work where no OpenGL is found, too.
+BOXES := data/boxes
+NOISY := data/boxes_noisy
 DEMOS := data/demonstrations
 MIXED := data/mixed
 TRAINED := runs/train-demo
 
-train-demo: setup  ## make the demo's data and train its checkpoints anew; resumes
+train-demo: setup  ## make the demos' data and train their checkpoints anew; resumes
+	@$(VVF) collect box_assembly --expert demonstrator --episodes 2000 --seed 100000 \
+	  --ray-share 0.2 --out $(BOXES)
+	@$(VVF) collect box_assembly --expert noisy --episodes 1000 --seed 200000 --ray-share 0.2 \
+	  --out $(NOISY)
+	@$(VVF) train bc --data $(BOXES) --steps 12000 --seed 0 --resume \
+	  --out $(TRAINED)/bc_box_assembly
+	@$(VVF) train distributional --data $(BOXES) $(NOISY) --steps 4000 --seed 0 --resume \
+	  --out $(TRAINED)/distributional_box_assembly
 	@$(VVF) collect pick_place --expert demonstrator --episodes 2000 --seed 0 --ray-share 0.3 \
 	  --out $(DEMOS)
 	@$(VVF) collect pick_place --expert noisy --episodes 1500 --seed 100000 --ray-share 0.3 \

@@ -247,11 +247,12 @@ def check_cameras() -> Check:
 
 
 def check_checkpoints() -> Check:
-    """The models that the demo runs."""
+    """The models that the demos run."""
     import yaml  # here, so that a missing package is one line of the report
 
-    task = yaml.safe_load(config_path('tasks', 'pick_place.yaml').read_text(encoding='utf-8'))
-    names = [Path(name).name for name in task['models'].values() if name]
+    files = [config_path('tasks', f'{task}.yaml') for task in ('box_assembly', 'pick_place')]
+    tasks = [yaml.safe_load(file.read_text(encoding='utf-8')) for file in files]
+    names = [Path(name).name for task in tasks for name in task['models'].values() if name]
     missing = [name for name in names if checkpoint_path(name) is None]
     if missing:
         return Check('checkpoints', f'no {", ".join(missing)}', ok=False, mend='make train-demo')
