@@ -78,7 +78,7 @@ def test_a_rig_brings_a_camera_node_for_every_camera_without_a_driver() -> None:
 
 
 def test_without_checkpoints_there_is_still_a_graph_to_record_with() -> None:
-    nodes = by_name(build_graph('box_assembly', GraphArguments(teleop='keyboard')))
+    nodes = by_name(build_graph('paper_towel', GraphArguments(teleop='keyboard')))
     assert list(nodes) == ['arm', 'episode', 'teleop']
     assert nodes['teleop'].parameters['source'] == 'keyboard'
     assert nodes['arm'].parameters['watch_value'] is False

@@ -45,6 +45,7 @@ NODES = {
     'plot': 'PlotNode',
     'replay': 'ReplayNode',
 }
+MODELS = ('value', 'policy')
 #: What rviz_default_plugins (Jazzy) calls its displays, and the message each of them takes.
 DISPLAYS = {
     'rviz_default_plugins/Grid': None,
@@ -101,7 +102,7 @@ def two_armed_episode(task: str) -> EpisodeData:
 def offer_of(specs: list[NodeSpec], folder: Path) -> Offer:
     file = folder / 'parameters.yaml'
     given = {f'/{s.name}': {'ros__parameters': dict(s.parameters)} for s in specs}
-    for name in ('value', 'policy'):
+    for name in MODELS:
         if f'/{name}' in given:
             given[f'/{name}']['ros__parameters']['autostart'] = False
     file.write_text(yaml.safe_dump(given))
@@ -139,15 +140,17 @@ def offers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Offer]:
     folder = tmp_path_factory.mktemp('offers')
     bag = shared_data('wx200_bag')
     models = load_task('pick_place').models
-    live = GraphArguments(
-        bag_dir=str(folder / 'bags'), value_model=models.value, policy=models.policy
-    )
     one_armed = [task for task in TASKS if load_task(task).sim and task not in TWO_ARMED]
-    graphs = {task: build_graph(task, live) for task in one_armed}
-    for task, graph in graphs.items():
+    graphs = {}
+    for task in one_armed:
         # Not every task has models yet, and no view shows what these publish.
-        if not load_task(task).models.value:
-            graphs[task] = [node for node in graph if node.executable not in ('value', 'policy')]
+        own = load_task(task).models if load_task(task).models.value else None
+        given = own or models
+        live = GraphArguments(
+            bag_dir=str(folder / 'bags'), value_model=given.value, policy=given.policy
+        )
+        graph = build_graph(task, live)
+        graphs[task] = graph if own else [n for n in graph if n.executable not in MODELS]
     graphs['wx200_replay'] = build_replay_graph(bag, 'wx200_replay')
     for task in TWO_ARMED:
         write_bag(two_armed_episode(task), load_task(task), folder / task)
