@@ -37,8 +37,10 @@ class EpisodeResult:
     message: str
 
 
-def refuse_second_graph(look_for_s: float = 2.0) -> None:
+def refuse_second_graph(look_for_s: float = 4.0) -> None:
     """Make sure that no other graph runs here: two of them would drive each other's arm.
+
+    It takes that long where there is none; on a busy machine 2 s did not find one that was there.
 
     Raises:
         UserError: one does.
