@@ -32,6 +32,18 @@ class Normaliser(nn.Module):
         return ((state - self.mean) / self.std).clamp(-STATE_LIMIT, STATE_LIMIT)
 
 
+def state_latent(layers: nn.Module, state: Tensor | None, hide_state: Tensor | None) -> Tensor:
+    """The latent (B, L) of a normalised state (B, D), zero where `hide_state` (B,) is true.
+
+    Raises:
+        ValueError: There is no state, and the model needs one.
+    """
+    if state is None:
+        raise ValueError('this model needs a state')
+    latent: Tensor = layers(state)
+    return latent if hide_state is None else latent * (~hide_state)[:, None]
+
+
 class ObservationEncoder(nn.Module):
     """One image encoder per camera and one layer for the state; the latents are concatenated."""
 
@@ -80,10 +92,5 @@ class ObservationEncoder(nn.Module):
         """
         parts = [encode(image) for encode, image in zip(self.cameras, images, strict=True)]
         if self.state is not None:
-            if state is None:
-                raise ValueError('this model needs a state')
-            latent = self.state(state)
-            if hide_state is not None:
-                latent = latent * (~hide_state)[:, None]
-            parts.append(latent)
+            parts.append(state_latent(self.state, state, hide_state))
         return torch.cat([part.float() for part in parts], -1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vvf_models.encoders.observation import Normaliser
+from vvf_models.encoders.observation import Normaliser, state_latent
 from vvf_models.encoders.small import SpatialSoftmaxEncoder
 from vvf_models.model_config import ObservationConfig, TrainingConfig, require
 from vvf_models.policies.chunks import ChunkConfig, ChunkScale
@@ -80,10 +80,5 @@ class SmallPolicy(nn.Module):
         laid_out = [image.contiguous(memory_format=torch.channels_last) for image in images]
         parts = [encode(image) for encode, image in zip(self.encoders, laid_out, strict=True)]
         if self.state is not None:
-            if state is None:
-                raise ValueError('this model needs a state')
-            latent = self.state(state)
-            if hide_state is not None:
-                latent = latent * (~hide_state)[:, None]
-            parts.append(latent)
+            parts.append(state_latent(self.state, state, hide_state))
         return parts
