@@ -59,7 +59,7 @@ class ValuePath:
             lines.append(
                 f'warning: from cell {peak} to {trough} the value falls by {self.fall:.3g}, '
                 f'{self.fall / rise:.0%} of its rise, and pays for turning back there: raise '
-                'value.steps or data.trips.'
+                'value.goal_radius, value.hidden or data.trips.'
             )
         return lines
 
