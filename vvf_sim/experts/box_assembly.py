@@ -12,18 +12,15 @@ from typing import ClassVar
 import numpy as np
 
 from vvf_sim.experts.box_assembly_accidents import Accident
+from vvf_sim.experts.box_assembly_mistakes import BadStroke, Wander
 from vvf_sim.experts.box_assembly_strokes import (
     FOLD,
     LEAN,
-    OVER,
     PRESS,
-    SHORT,
     TRAVEL,
     Point,
     lift,
-    release,
     rest_of,
-    shove,
 )
 from vvf_sim.experts.script import Script
 from vvf_sim.rotations import Array, rotation_exp, rotation_log
@@ -84,13 +81,13 @@ class BoxAssemblyExpert(Script):
     def finished(self) -> bool:
         """Whether the script is done: the gripper draws back, or has given up looking."""
         if self.mistake == 'timeout':
-            return self.steps > self._give_up
+            return self.steps > self._wander.give_up_after
         return self.phase == 'retreat' and self.steps > 2
 
     def clean(self) -> Array:
         """The next step of the script."""
         if self.mistake == 'timeout':
-            return self._wander()
+            return self._look_about()
         if self._accident.happening:
             # Whoever is astray begins anew, from where things are, and has not tried in vain.
             self._tries[self._flap] -= 1
@@ -232,28 +229,21 @@ class BoxAssemblyExpert(Script):
     # -- mistakes ----------------------------------------------------------------------------
 
     def _plan_mistake(self) -> None:
-        rng = self.rng
         # The near side first, as the gripper comes from there. Of the major ones, which are
         # alike, always the same first: what nothing in view decides cannot be learned.
         self._order = [0, 1, 2, 3]
         self._gave_up = False
         self._slip = ''
-        # Which stroke goes wrong; what is pushed away from the arm gets out of its reach.
-        self._bad = int(rng.choice([1, 2, 3] if self.mistake == 'push' else [0, 1, 2, 2, 3, 3]))
         self._blunders = 0
-        self._too_high = bool(rng.random() < 0.5)
-        self._held_at = float(rng.uniform(0.24, 0.29))
-        self._shove = float(rng.uniform(0.1, 0.115))
-        self._waypoint = self._home
-        self._wander_left = 0
-        self._give_up = int(rng.integers(14, 28))
+        self._bad = BadStroke(self.mistake, self.rng)
+        self._wander = Wander(self._home, self.rng)
 
     def _due(self) -> bool:
         """Whether the next stroke is the one to go wrong."""
         if self.mistake == 'wrong_order':
             return True
         opened = self._open_flaps()
-        return bool(opened) and opened[0] == self._bad
+        return bool(opened) and opened[0] == self._bad.flap
 
     def _blunder(self) -> tuple[int, Sequence[Point]]:
         """The stroke that goes wrong; what follows is for who recovers."""
@@ -262,12 +252,10 @@ class BoxAssemblyExpert(Script):
             return self._blunder_of_order()
         mistake = self.mistake
         self._end_mistake()
+        flap = self._bad.flap
         if mistake == 'push':
-            self._aim = self.world.crease(self._bad)
-            return self._bad, shove(self._shove)
-        if mistake == 'missed_flap':
-            return self._bad, OVER if self._too_high else SHORT
-        return self._bad, release(self.world.layout.carton.flap_length, self._held_at)
+            self._aim = self.world.crease(flap)
+        return flap, self._bad.path(mistake, self.world.layout.carton.flap_length)
 
     def _blunder_of_order(self) -> tuple[int, Sequence[Point]]:
         """A major flap first, then the minor ones, which cannot lie flat any more."""
@@ -280,20 +268,15 @@ class BoxAssemblyExpert(Script):
 
     def _harmless(self) -> bool:
         """Whether noise has undone the mistake: there is nothing to give up for."""
-        return self._slip in ('missed_flap', 'early_release') and self.world.closed[self._bad]
+        return self._slip in ('missed_flap', 'early_release') and self.world.closed[self._bad.flap]
 
     def _end_mistake(self) -> None:
         self._gave_up = not self.recovers
         self._slip, self.mistake = self.mistake, ''
 
-    def _wander(self) -> Array:
-        """Look about over the carton without ever folding."""
-        if self._wander_left <= 0:
-            middle, _ = self.world.carton_pose()
-            edge = self.world.layout.carton.height + TRAVEL
-            offset = self.rng.uniform([-0.06, -0.06, edge], [0.06, 0.06, edge + 0.06])
-            offset[2] += self.world.arm_model.tip_reach
-            self._waypoint = middle + offset
-            self._wander_left = int(self.rng.integers(3, 8))
-        self._wander_left -= 1
-        return self.towards(self._waypoint, gripper_down(self._yaw), 0.0)
+    def _look_about(self) -> Array:
+        middle, _ = self.world.carton_pose()
+        reach = np.array([0.0, 0.0, self.world.arm_model.tip_reach])
+        edge = self.world.layout.carton.height + TRAVEL
+        place = self._wander.next(middle + reach, edge)
+        return self.towards(place, gripper_down(self._yaw), 0.0)
