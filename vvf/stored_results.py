@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,9 @@ class StoredResult:
 def write_result(path: Path, result: StoredResult) -> None:
     """Write a result, complete or not at all; a file of that name is replaced.
 
+    Whoever only told again what was there does not know how long it took: then the file's `seconds`
+    stay, if it is of the same run.
+
     Args:
         path: of the file; its name ends in `.json`, its folder need not be there yet.
         result: what it says; numbers that are not finite are written as null.
@@ -80,6 +83,8 @@ def write_result(path: Path, result: StoredResult) -> None:
     """
     if path.suffix != '.json':
         raise UserError(f'{path}: results are read from files in .json, call it so.')
+    if math.isnan(result.seconds):
+        result = replace(result, seconds=_seconds_before(path, result))
     content = {SCHEMA_KEY: SCHEMA} | {f.name: getattr(result, f.name) for f in fields(result)}
     content['numbers'] = {name: _storable(value) for name, value in result.numbers.items()}
     content['seconds'] = _storable(result.seconds)
@@ -122,6 +127,17 @@ def this_machine() -> str:
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     cards = ', '.join(f'{names.count(name)} x {name}' for name in dict.fromkeys(names))
     return f'{cpu}, {cards}'
+
+
+def _seconds_before(path: Path, result: StoredResult) -> float:
+    try:
+        before = _read(path)
+    except (OSError, UserError):
+        return math.nan
+    if before is None or before.run() != result.run():
+        return math.nan
+    same = (before.episodes, before.successes) == (result.episodes, result.successes)
+    return before.seconds if same else math.nan
 
 
 def _files(folders: Sequence[Path]) -> list[Path]:

@@ -128,7 +128,11 @@ def test_the_command_tells_what_was_run_and_runs_nothing_twice(
     assert len(results) == 9
     assert results['none', 'slip'].numbers['gate_share'] == 1.0
     assert results['stop', 'slip'].successes == 0
+    took = {key: result.seconds for key, result in results.items()}
+    assert all(seconds >= 0 for seconds in took.values())
 
     assert main(command) == 0
     assert len(fake.jobs) == 34
+    again = {(r.method, r.condition): r.seconds for r in read_results([out])}
+    assert again == took
     assert capsys.readouterr().out.splitlines()[-1] == text.splitlines()[-1]

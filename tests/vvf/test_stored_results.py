@@ -46,6 +46,20 @@ def test_a_result_is_replaced(tmp_path: Path) -> None:
     assert [result.successes for result in read_results([path])] == [10]
 
 
+def test_a_result_that_is_only_told_again_keeps_its_time(tmp_path: Path) -> None:
+    path = tmp_path / 'one.json'
+    told = dataclasses.replace(RESULT, seconds=math.nan, command='vvf again')
+    write_result(path, told)
+    assert math.isnan(read_results([path])[0].seconds)
+    write_result(path, RESULT)
+    write_result(path, told)
+    assert read_results([path]) == [dataclasses.replace(told, seconds=61.5)]
+    for entries in ({'seed': 2}, {'successes': 10}):
+        write_result(path, RESULT)
+        write_result(path, dataclasses.replace(told, **entries))
+        assert math.isnan(read_results([path])[0].seconds)
+
+
 def test_numbers_of_numpy_and_unknown_ones_are_stored(tmp_path: Path) -> None:
     numbers: dict[str, Any] = {
         'array': np.float32([0.5, np.nan]),

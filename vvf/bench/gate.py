@@ -12,9 +12,11 @@ goes on where it was.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -95,6 +97,10 @@ def run(args: argparse.Namespace) -> int:
     for reaction in args.reactions:
         reacted[reaction] = bench.react(plain, replace(gate, reaction=reaction), period_s)
     rows = _rows(reacted, told, 1.0 / period_s)
+    for row in rows:
+        reaction = row['reaction']
+        series = 'none' if reaction == 'none' else _series(replace(gate, reaction=reaction))
+        row['seconds'] = bench.seconds[series, row['kind']]
     print(_reaction_table(rows))
     write_json(args.json, {
         'policy': args.policy, 'value': args.value, 'drop': bound.drop, 'window_s': args.window,
@@ -115,6 +121,8 @@ class _Bench:
 
         self._args, self._store, self._job = args, store, job
         self._policy = checkpoint_id(str(job.policy))
+        #: Of wall clock, by series and kind; NaN where a part of it was there already.
+        self.seconds: dict[tuple[str, str], float] = {}
 
     def all_kinds(self, name: str, first: int) -> dict[str, list[Rollout]]:
         """Watched rollouts of slips, pushes and clean episodes."""
@@ -132,8 +140,7 @@ class _Bench:
         found = {}
         for kind, rollouts in plain.items():
             seeds = [r.seed for r in rollouts if falls_of(r, gate, period_s)]
-            name = f'{gate.reaction}_{gate.drop:g}_{gate.window_s:g}'
-            anew = {r.seed: r for r in self._run(name, kind, seeds, gate)}
+            anew = {r.seed: r for r in self._run(_series(gate), kind, seeds, gate)}
             found[kind] = [anew.get(r.seed, r) for r in rollouts]
         return found
 
@@ -143,13 +150,21 @@ class _Bench:
         disturbance = None if kind == 'clean' else Disturbance(kind)
         jobs = [replace(self._job, seed=seed, gate=gate, disturbance=disturbance) for seed in seeds]
         results = []
+        began = time.monotonic()
         with progress_bar('episodes') as bar:
             row = bar.add_task(f'{name}, {kind}', total=len(jobs))
             series = f'{self._policy}_{name}_{kind}'
+            fresh = not self._store.done(series)
             for result in self._store.run(series, jobs, self._args.workers):
                 results.append(result)
                 bar.update(row, advance=1)
+        took = time.monotonic() - began if jobs else 0.0
+        self.seconds[name, kind] = took if fresh else math.nan
         return sorted(results, key=lambda r: r.seed)
+
+
+def _series(gate: GateConfig) -> str:
+    return f'{gate.reaction}_{gate.drop:g}_{gate.window_s:g}'
 
 
 def _disturbed(rollouts: dict[str, list[Rollout]]) -> list[Rollout]:
@@ -220,12 +235,14 @@ def _store(folder: Path, job: RolloutJob, rows: Sequence[dict[str, Any]]) -> Non
     command, machine = shlex.join(['vvf', *sys.argv[1:]]), this_machine()
     for row in rows:
         numbers: dict[str, float | list[float]] = {
-            key: float(v) for key, v in row.items() if isinstance(v, int | float)
+            key: float(v)
+            for key, v in row.items()
+            if isinstance(v, int | float) and key != 'seconds'
         }
         method = row['reaction']
         result = StoredResult(
             experiment='value_gate', method=method, condition=row['kind'], seed=0, task=job.task,
             robot=job.config.arm, episodes=row['episodes'], successes=row['successes'],
-            numbers=numbers, command=command, machine=machine,
+            numbers=numbers, seconds=row['seconds'], command=command, machine=machine,
         )  # fmt: skip
         write_result(folder / 'results' / f'{method}_{row["kind"]}.json', result)
