@@ -106,6 +106,15 @@ def test_no_scene_is_seen_twice():
     assert not of_seeds[0] & of_seeds[1]
 
 
+def test_rollouts_are_drawn_with_noise_and_policies_judged_with_their_own():
+    plan = make_plan(run_of(Path('out'), 'temperature=0.7', 'corrected=3', 'patience=5'))
+    jobs = [job for stage in stages_of(plan, RollingOut) for job in stage.jobs]
+    learned = [job for job in jobs if job.record is not None]
+    assert {job.temperature for job in learned} == {0.7}
+    assert {job.patience for job in learned} == {0, 5}
+    assert {job.temperature for job in jobs if job.record is None} == {None}
+
+
 def test_what_a_configuration_lacks_is_one_sentence(tmp_path):
     assert load_loop_config('tiny', ['policy.finetune_steps=9']).policy.finetune_steps == 9
     with pytest.raises(UserError, match='no size'):

@@ -58,6 +58,8 @@ class LoopConfig:
         corrected: episodes in an iteration that somebody watches, and corrects.
         patience: steps that an error may last before that person takes over.
         stalled: steps without a milestone before that person does, too; 0: never.
+        temperature: of the noise that actions of rollouts are drawn from; policies are judged with
+            their own. From 0 a policy does the same each time and shows its values little.
         eval_episodes: that every policy is judged by, of the same seeds.
         positive_ratio_pretraining: share of frames that are positive; the paper's 30 %.
         positive_ratio: the same of the rollouts in fine-tuning; the paper's 40 %.
@@ -79,6 +81,7 @@ class LoopConfig:
     corrected: int
     patience: int
     stalled: int
+    temperature: float
     eval_episodes: int
     positive_ratio_pretraining: float
     positive_ratio: float
@@ -92,7 +95,8 @@ class LoopConfig:
     values: Mapping[str, ModelPlan] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ('demonstrations', 'prior', 'autonomous', 'corrected', 'stalled'):
+        counts = ('demonstrations', 'prior', 'autonomous', 'corrected', 'stalled')
+        for name in (*counts, 'temperature'):
             if getattr(self, name) < 0:
                 raise UserError(f'"{name}" must not be negative.')
         for name in ('patience', 'eval_episodes', 'n_steps'):

@@ -116,6 +116,7 @@ class Places:
                 execute=run.execute,
                 patience=patience,
                 stalled=config.stalled,
+                temperature=config.temperature,
                 record=folder / f'episode_{first + number}.npz',
             )
             for number, patience in enumerate(watched)
