@@ -7,12 +7,14 @@ processes. Neither knows anything that is not written here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vvf.errors import UserError
+from vvf.node_parameters import with_file
+from vvf.node_spec import NodeSpec
 from vvf.paths import checkpoint_path, config_path, share
 from vvf.recording import IMAGES, RECORDERS
 from vvf.rig import RigSpec, load_rig
@@ -21,32 +23,6 @@ from vvf.task_overlay import sides_of
 
 #: What a live value model can run on; int8 needs frames to be calibrated on, which a start has not.
 ENGINES = ('auto', 'torch', 'openvino', 'cuda')
-
-
-@dataclass(frozen=True)
-class NodeSpec:
-    """One process of the graph.
-
-    Attributes:
-        executable: name of the console script, and of the module under `vvf.nodes`.
-        name: node name; parameters given here override those of `config/nodes/<executable>.yaml`.
-        respawn: start again when it dies; nodes that hold no irreplaceable state can.
-        stop_first: stopped (and waited for) before all others: what moves.
-    """
-
-    executable: str
-    name: str
-    package: str = 'vvf'
-    namespace: str = ''
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    remappings: tuple[tuple[str, str], ...] = ()
-    respawn: bool = True
-    stop_first: bool = False
-
-    @property
-    def parameter_file(self) -> Path:
-        """The commented defaults of this kind of node."""
-        return config_path('nodes', f'{self.executable}.yaml')
 
 
 @dataclass(frozen=True)
@@ -75,13 +51,11 @@ class GraphArguments:
     images: str = 'raw'
     ring_seconds: float = 0.0
     seed: int = 0
+    params_file: str = ''
 
 
 #: What a rig says of a camera, and the camera node takes as it is.
-_DEVICE_KEYS = (
-    *('device', 'video', 'calibration', 'pixel_format', 'controls'),
-    *('width', 'height'),
-)
+_DEVICE_KEYS = (*('device', 'video', 'calibration', 'pixel_format', 'controls', 'width', 'height'),)
 
 TELEOP = ('none', 'keyboard', 'gamepad', 'leader')
 
@@ -107,6 +81,7 @@ ARGUMENT_HELP = {
     'images': 'raw, or compressed: every camera is recorded as JPEG',
     'ring_seconds': 'keep so many seconds in memory, for `vvf episode save`; 0: none',
     'seed': 'seed of the first simulated layout; each episode takes the next one',
+    'params_file': 'ROS parameter file, for any of the nodes; it precedes config/nodes',
 }
 
 
@@ -117,8 +92,8 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
     first episodes on a new robot are recorded before there is any.
 
     Raises:
-        UserError: the task, the robot, the rig, a checkpoint or the engine does not exist, they do
-            not fit together, or the task cannot be simulated.
+        UserError: the task, the robot, the rig, a checkpoint, the engine or a parameter does not
+            exist, they do not fit together, or the task cannot be simulated.
     """
     a = arguments or GraphArguments()
     for name, given, known in (
@@ -182,7 +157,7 @@ def build_graph(task: str, arguments: GraphArguments | None = None) -> list[Node
         nodes.append(NodeSpec('moveit', 'moveit', parameters=common))
     if a.rviz:
         nodes.append(_rviz(spec, task))
-    return nodes
+    return with_file(nodes, Path(a.params_file)) if a.params_file else nodes
 
 
 def rig_of(task: str, arguments: GraphArguments) -> str:
@@ -217,15 +192,7 @@ def _cameras(spec: TaskSpec, rig_name: str) -> list[NodeSpec]:
             'frame_id': camera.frame_id,
             'rate_hz': float(camera.rate_hz),
         }
-        for key in (
-            'device',
-            'video',
-            'calibration',
-            'pixel_format',
-            'controls',
-            'width',
-            'height',
-        ):
+        for key in _DEVICE_KEYS:
             if value := getattr(real, key):
                 parameters[key] = _calibration(value) if key == 'calibration' else value
         nodes.append(NodeSpec('camera', f'camera_{camera.name}', parameters=parameters))

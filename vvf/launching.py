@@ -14,14 +14,8 @@ from typing import Any
 
 from vvf.environment import ros_environment
 from vvf.errors import UserError
-from vvf.graph import (
-    ARGUMENT_HELP,
-    GraphArguments,
-    NodeSpec,
-    build_graph,
-    build_replay_graph,
-    rig_of,
-)
+from vvf.graph import ARGUMENT_HELP, GraphArguments, build_graph, build_replay_graph, rig_of
+from vvf.node_spec import NodeSpec
 from vvf.paths import share
 from vvf.rig import load_rig
 

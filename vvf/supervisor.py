@@ -23,7 +23,7 @@ from typing import IO
 import yaml
 
 from vvf.environment import ros_environment
-from vvf.graph import NodeSpec
+from vvf.node_spec import NodeSpec
 from vvf.processes import PARENT, USER_ERROR
 
 STOP_WITHIN_S = 12.0  # from Ctrl-C to nothing left; most of it is the arm's way to its sleep pose

@@ -22,7 +22,8 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from vvf_msgs.msg import Action, ValueEstimate
 
-from vvf.graph import GraphArguments, NodeSpec, build_graph
+from vvf.graph import GraphArguments, build_graph
+from vvf.node_spec import NodeSpec
 from vvf.nodes.common import seconds
 from vvf.supervisor import Supervisor
 

@@ -17,7 +17,7 @@ from vvf_msgs.action import RunEpisode
 from vvf_msgs.msg import Action
 
 from vvf.bags.reader import open_bag
-from vvf.graph import NodeSpec
+from vvf.node_spec import NodeSpec
 from vvf.paths import config_path
 from vvf.safety_limits import load_limits
 

@@ -10,8 +10,8 @@ import pytest
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-from vvf.graph import NodeSpec
 from vvf.images import fill_image
+from vvf.node_spec import NodeSpec
 
 from .conftest import Probe
 

@@ -15,7 +15,7 @@ from vvf_msgs.msg import Action, EpisodeEvent
 
 from vvf.bags.reader import open_bag
 from vvf.cli.main import main
-from vvf.graph import NodeSpec
+from vvf.node_spec import NodeSpec
 from vvf.nodes.common import LATCHED, seconds
 from vvf.teleop.commands import KEYS_TOPIC, STATUS_TOPIC
 

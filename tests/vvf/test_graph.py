@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from vvf.errors import UserError
-from vvf.graph import ARGUMENT_HELP, GraphArguments, NodeSpec, build_graph, build_replay_graph
+from vvf.graph import ARGUMENT_HELP, GraphArguments, build_graph, build_replay_graph
+from vvf.node_spec import NodeSpec
 
 
 def by_name(specs: list[NodeSpec]) -> dict[str, NodeSpec]:

@@ -11,7 +11,8 @@ import pytest
 from vvf.bench.latency import Costs
 from vvf.bench.latency_graph import filmed, simulated
 from vvf.cli.main import main
-from vvf.graph import GraphArguments, NodeSpec, build_graph
+from vvf.graph import GraphArguments, build_graph
+from vvf.node_spec import NodeSpec
 from vvf.sources import VideoSource
 from vvf.task import load_task
 

@@ -30,7 +30,8 @@ from rclpy.qos import (
 )
 
 from tests.shared_data import shared_data
-from vvf.graph import GraphArguments, NodeSpec, build_graph, build_replay_graph
+from vvf.graph import GraphArguments, build_graph, build_replay_graph
+from vvf.node_spec import NodeSpec
 from vvf.nodes.messages import message_class
 from vvf.paths import config_path
 from vvf.simulated_bag import write_bag

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vvf import supervisor as module
-from vvf.graph import NodeSpec
+from vvf.node_spec import NodeSpec
 from vvf.supervisor import STOP_WITHIN_S, Supervisor, node_command
 
 SLEEPER = """

@@ -25,7 +25,8 @@ from vvf.bench.faults_ears import Ears
 from vvf.bench.faults_judge import moves_again
 from vvf.bench.faults_relay import STREAMS, Relay, steady
 from vvf.errors import UserError
-from vvf.graph import GraphArguments, NodeSpec, build_graph
+from vvf.graph import GraphArguments, build_graph
+from vvf.node_spec import NodeSpec
 from vvf.nodes.messages import OUTCOME_CODES
 from vvf.supervisor import Supervisor
 

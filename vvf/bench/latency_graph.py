@@ -14,7 +14,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vvf.graph import GraphArguments, NodeSpec, build_graph
+from vvf.graph import GraphArguments, build_graph
+from vvf.node_spec import NodeSpec
 from vvf.task import TaskSpec, load_task
 from vvf.worlds import world_config, world_entry
 

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _spec(args: argparse.Namespace) -> Any:
-    from vvf.graph import NodeSpec
+    from vvf.node_spec import NodeSpec
     from vvf.task import load_task
 
     load_task(args.task, args.robot, args.rig)  # what is wrong with them is said here

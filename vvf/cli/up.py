@@ -10,13 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vvf.errors import UserError
-from vvf.graph import (
-    ARGUMENT_HELP,
-    GraphArguments,
-    NodeSpec,
-    build_graph,
-    build_replay_graph,
-)
+from vvf.graph import ARGUMENT_HELP, GraphArguments, build_graph, build_replay_graph
+from vvf.node_parameters import with_settings
+from vvf.node_spec import NodeSpec
 from vvf.processes import terminate_as_interrupt
 
 LIFECYCLE_NODES = ('value', 'policy')
@@ -45,6 +41,14 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--bag', type=Path, help='replay: the recorded bag')
     parser.add_argument('--task-file', default='', help='replay: task of the bag, if it has none')
     parser.add_argument('--rate', type=float, default=1.0, help='replay: pace [1.0]')
+    parser.add_argument(
+        '--set',
+        action='append',
+        default=[],
+        metavar='NODE.PARAMETER=VALUE',
+        dest='settings',
+        help='parameter of a node (config/nodes), such as policy.gate=resample',
+    )
     parser.add_argument('--log-dir', type=Path, default=Path('runs/log'), help='[runs/log]')
 
 
@@ -59,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if args.bag is not None or args.task_file or args.rate != 1.0:
         raise UserError('--bag, --task-file and --rate are for `vvf up replay`.')
     specs = build_graph(args.task, GraphArguments(**given))
-    return _supervise(specs, args.log_dir, episodes=args.episodes)
+    return _supervise(with_settings(specs, args.settings), args.log_dir, episodes=args.episodes)
 
 
 def _replay(args: argparse.Namespace, given: dict[str, Any]) -> int:
@@ -87,7 +91,7 @@ def _replay(args: argparse.Namespace, given: dict[str, Any]) -> int:
         record=given.get('record', True),
         rviz=given.get('rviz', False),
     )
-    return _supervise(specs, args.log_dir)
+    return _supervise(with_settings(specs, args.settings), args.log_dir)
 
 
 def _supervise(specs: list[NodeSpec], log_dir: Path, episodes: int = 0) -> int:
