@@ -202,12 +202,12 @@ def test_a_value_model_judges_every_frame(tmp_path):
     train('icvf', toy_store(12), small_icvf(), tmp_path / 'value', steps=10, progress=False)
     runtime = load_value(tmp_path / 'value', 1, 'torch')
     store = toy_store(12)
-    advantages = store_advantages(runtime, store, 3)
+    advantages = store_advantages(runtime, store, 3, open_failures=False)
     assert advantages.shape == (store.n_frames,)
     assert np.isfinite(advantages).all()
     # From the frame that ends a success, nothing is lost any more: -V, whatever N is.
     last = store.done & ~np.roll(store.done, 1)
-    rest = store_advantages(runtime, store, REST_OF_EPISODE)
+    rest = store_advantages(runtime, store, REST_OF_EPISODE, open_failures=False)
     np.testing.assert_allclose(rest[last], advantages[last])
     # The end of a failure that a time limit cut off is judged as the last whole window is.
     opened = store_advantages(runtime, store, 3, open_failures=True)
@@ -219,7 +219,7 @@ def test_a_value_model_judges_every_frame(tmp_path):
     np.testing.assert_array_equal(opened[well], advantages[well])
     other = replace(store, images={'top': store.images['front']})
     with pytest.raises(UserError, match='looks through front'):
-        store_advantages(runtime, other, 3)
+        store_advantages(runtime, other, 3, open_failures=True)
 
 
 def test_training_acts_and_resumes_and_says_what_it_learned_from(tmp_path):

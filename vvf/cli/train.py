@@ -120,6 +120,12 @@ def _add_recap(parser: argparse.ArgumentParser) -> None:
         help='recap: how far ahead an advantage looks; 0: to the end of the episode [10]',
     )
     parser.add_argument(
+        '--over',
+        action='store_true',
+        help='recap: failures are over at their end, such as a broken cup; by default a time limit '
+        'or somebody cut them off',
+    )
+    parser.add_argument(
         '--demonstrations',
         type=Path,
         nargs='+',
@@ -233,7 +239,8 @@ def indicator_of(
             progress=True,
             skip_bad=skip if args.skip_bad else None,
         )
-        advantages = store_advantages(runtime, seen, args.n_steps or REST_OF_EPISODE)
+        steps = args.n_steps or REST_OF_EPISODE
+        advantages = store_advantages(runtime, seen, steps, open_failures=not args.over)
         found = indicate(advantages, store, args.positive_ratio, store.numbers >= rollouts)
         for name, threshold in found.thresholds.items():
             print(f'"{name}": an advantage of {threshold:.4g} and more counts as improvement')

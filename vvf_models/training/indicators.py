@@ -58,7 +58,7 @@ class Indicators:
 
 
 def store_advantages(
-    runtime: ValueRuntime, store: FrameStore, n_steps: int, *, open_failures: bool = False
+    runtime: ValueRuntime, store: FrameStore, n_steps: int, *, open_failures: bool
 ) -> NDArray[np.float64]:
     """Advantages (N,) of all frames over the next n steps, a frame counting as a step.
 
