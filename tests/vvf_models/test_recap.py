@@ -217,6 +217,20 @@ def test_a_value_model_judges_every_frame(tmp_path):
     np.testing.assert_allclose(opened[own][:-4], advantages[own][:-4])
     well = (store.outcome == 1)[store.episode_of]
     np.testing.assert_array_equal(opened[well], advantages[well])
+    # What a human brings about is not the policy's: windows end where one takes over.
+    watched = toy_store(12)
+    taken, given = own.start + 5, own.start + 7
+    watched.interventions[taken:given] = True
+    for open_failures, before in ((False, advantages), (True, opened)):
+        seen = store_advantages(runtime, watched, 3, open_failures=open_failures)
+        np.testing.assert_allclose(seen[taken - 3 : taken], before[taken - 3])
+        rest = np.ones(store.n_frames, bool)
+        rest[taken - 3 : taken] = False
+        np.testing.assert_allclose(seen[rest], before[rest])
+    np.testing.assert_allclose(
+        store_advantages(runtime, watched, REST_OF_EPISODE, open_failures=True),
+        store_advantages(runtime, store, REST_OF_EPISODE, open_failures=True),
+    )
     other = replace(store, images={'top': store.images['front']})
     with pytest.raises(UserError, match='looks through front'):
         store_advantages(runtime, other, 3, open_failures=True)

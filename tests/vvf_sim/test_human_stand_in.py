@@ -6,10 +6,12 @@ from vvf_sim.collect import collect_episode
 from vvf_sim.episode_log import human_stand_in
 from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.experts.human import HumanStandIn
+from vvf_sim.worlds.box_assembly import BoxAssemblyConfig
 from vvf_sim.worlds.env import TaskEnv
 from vvf_sim.worlds.layout import PickPlaceConfig
 from vvf_sim.worlds.pick_place import PickPlaceWorld
 
+SMALL_BOX = BoxAssemblyConfig(image_size=16)
 SMALL = PickPlaceConfig(image_size=16, cameras=('shoulder',))
 
 
@@ -55,6 +57,56 @@ def test_who_waits_in_vain_helps_once_for_each_thing_that_is_not_reached():
     assert acted.index(True) == 6
     assert names[:3] == ['takeover', 'grasped', 'give_back']
     assert names[-1] == 'success'
+
+
+def box_under_way(seed):
+    env = TaskEnv('box_assembly', SMALL_BOX, stop_on_success=False)
+    env.reset(seed=seed)
+
+    def person():
+        return human_stand_in(env, 'box_assembly', seed, None)
+
+    first = person()
+    first.call()
+    assert first.in_control()
+    return env, first.expert, person
+
+
+@pytest.mark.parametrize('seed', [0, 1])
+def test_who_takes_over_above_a_closed_box_draws_back(seed):
+    env, script, person = box_under_way(seed)
+    while not all(env.world.closed):
+        env.step(script.act()[0].astype(np.float32))
+    assert not env.world.withdrawn()
+    human = person()
+    human.call()
+    steps = 0
+    while human.in_control():
+        env.step(human.expert.act()[0].astype(np.float32))
+        steps += 1
+        assert steps < 12
+    names = [event.name for event in env.world.events]
+    env.close()
+    assert names[-2:] == ['success', 'give_back']
+
+
+@pytest.mark.parametrize('phase', ['approach', 'sweep', 'press', 'rise'])
+def test_who_takes_over_in_a_stroke_goes_on_with_it(phase):
+    env, script, person = box_under_way(3)
+    agreeing = []
+    for _ in range(40):
+        action = script.act()[0]
+        if script.phase == phase:
+            human = person()
+            human.call()
+            assert human.in_control()
+            other = human.expert.act()[0]
+            lengths = np.linalg.norm(action[:3]) * np.linalg.norm(other[:3])
+            agreeing.append(action[:3] @ other[:3] / lengths)
+        env.step(action.astype(np.float32))
+    env.close()
+    assert len(agreeing) > 3
+    assert min(agreeing) > 0.3
 
 
 def test_patience_has_an_end():

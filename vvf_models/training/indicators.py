@@ -12,6 +12,7 @@ as values that repeat make them differ.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,10 +63,14 @@ def store_advantages(
 ) -> NDArray[np.float64]:
     """Advantages (N,) of all frames over the next n steps, a frame counting as a step.
 
+    What a human brings about after a takeover is not the policy's doing, so no window looks beyond
+    one. The frames before it whose windows do not fit are judged as the last whole window is:
+    shorter ones of a policy that stands still lose less, and would look better for it.
+
     A failure that a time limit cut off is worth more in its last frame than the model expects, who
     cannot know the limit: so little is left that can be lost. Its last n frames then look like
-    progress. With `open_failures` they are judged as the last whole window is, by the model's own
-    value at its end, as if the episode went on.
+    progress. With `open_failures` they are judged in the same way, by the model's own value at the
+    end, as if the episode went on.
 
     Args:
         runtime: The value model.
@@ -89,6 +94,11 @@ def store_advantages(
     for episode, value in zip(episodes, values, strict=True):
         failed = store.outcome[episode] == FAILURE
         cut_off = failed and open_failures and n_steps < REST_OF_EPISODE
+        own = slice(store.starts[episode], store.starts[episode] + len(value))
+        pieces = _cut_off(store.interventions[own], n_steps, failure=cut_off)
+        limit = np.full(len(value), len(value) - 1)
+        for start, end in pieces:
+            limit[start:end] = min(end, len(value) - 1)
         done = store.success_index[episode] if store.outcome[episode] == SUCCESS else -1
         gained = advantage.lookahead(
             np.arange(len(value), dtype=np.float64),
@@ -99,12 +109,31 @@ def store_advantages(
             step_cost=model.step_cost_of(store.instructions[episode]),
             end_value=model.failure_value if failed and not cut_off else None,
             done=int(done),
+            limit=limit,
         )
-        if cut_off:
-            whole = max(0, len(gained) - 1 - n_steps)
-            gained[whole:] = gained[whole]
+        for start, end in pieces:
+            whole = max(start, limit[start] - n_steps)
+            gained[whole:end] = gained[whole]
         parts.append(gained)
     return np.concatenate(parts)
+
+
+def _cut_off(human: NDArray[np.bool_], n_steps: int, *, failure: bool) -> list[tuple[int, int]]:
+    """Pieces [start, end) of the policy's that somebody cut off before windows could end.
+
+    Args:
+        human: (T,) bool, where a human acted.
+        n_steps: Length of a window; to the end of the episode it contains what the human did.
+        failure: Whether the last frame is the end of something that would have gone on.
+    """
+    if n_steps >= REST_OF_EPISODE:
+        return []
+    turns = [0, *(np.flatnonzero(np.diff(human)) + 1).tolist(), len(human)]
+    return [
+        (start, end)
+        for start, end in pairwise(turns)
+        if not human[start] and (end < len(human) or failure)
+    ]
 
 
 def indicate(

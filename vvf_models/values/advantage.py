@@ -41,6 +41,7 @@ def lookahead(
     step_cost: float = 1.0,
     end_value: float | None = None,
     done: int = -1,
+    limit: npt.NDArray[np.int64] | None = None,
 ) -> FloatArray:
     """Advantage of each frame over the next n steps: what training uses.
 
@@ -56,6 +57,7 @@ def lookahead(
         end_value: What the last frame is known to be worth, such as what a failure costs for a
             model that counts it; None: the model's own value.
         done: First frame in which the task is done, -1 where there is none.
+        limit: (T,) frame that each may look to at most; None: the last.
 
     Returns:
         (T,) advantages.
@@ -63,7 +65,7 @@ def lookahead(
     if not len(stamps):
         return np.zeros(0)
     ahead = np.searchsorted(stamps, stamps + (n_steps - 1e-3) / rate_hz)
-    ahead = np.minimum(ahead, len(stamps) - 1)
+    ahead = np.minimum(ahead, len(stamps) - 1 if limit is None else limit)
     reached = np.asarray(values, np.float64).copy()
     if end_value is not None:
         reached[-1] = end_value

@@ -63,9 +63,11 @@ class BoxAssemblyExpert(Script):
 
     def plan(self) -> None:
         """Decide what does not depend on how things go."""
-        self._home = self.tip()[:3, 3]
+        # Where the arm began: who takes over may be low at the carton, and has to leave it.
+        ((self._home, _),) = self.world.starts()
         self._yaw = self.tip_yaw()
         self._path: list[Point] = []
+        self._begun = False
         # Where the crease was, for a stroke that pushes it away; a fold follows it.
         self._aim: tuple[Array, Array] | None = None
         self._flap = 0
@@ -121,10 +123,12 @@ class BoxAssemblyExpert(Script):
         self._flap = flap
         self._tries[flap] += 1
         self._path = list(stroke)
-        if self._accident.happening:
+        # Who takes over, as who is astray, goes on from the middle of a stroke.
+        if self._accident.happening or not self._begun:
             self._path = self._from_here(stroke)
-        else:
+        if not self._accident.happening:
             self._accident.plan()
+        self._begun = True
         self._yaw = self._stroke_yaw()
         self._enter(self._path[0][0])
 

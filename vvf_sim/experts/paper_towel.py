@@ -66,8 +66,7 @@ class PaperTowelExpert(Script):
 
     def plan(self) -> None:
         """Decide what does not depend on how things go."""
-        self._home = self.tip()[:3, 3]
-        self._home_yaw = self.tip_yaw()
+        ((self._home, self._home_yaw),) = self.world.starts()
         self._count = len(self.world.layout.rolls)
         self._peg = np.array(self.world.layout.peg_xy)
         self._given_up: set[int] = set()

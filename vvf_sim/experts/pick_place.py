@@ -46,7 +46,7 @@ class PickPlaceExpert(Script):
         # Who takes over carries on from where things are.
         placed = self.world.in_container(0)
         self.enter('retreat' if placed else 'lift' if self.world.held == 0 else 'approach')
-        self._home = self.tip()[:3, 3]
+        ((self._home, _),) = self.world.starts()
         self._lowest = self.world.arm_model.tip_reach + CLEARANCE
         if self.mistake == 'wrong_object' and len(self.world.layout.objects) < 2:
             self.mistake = 'missed_grasp'

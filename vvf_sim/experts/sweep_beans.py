@@ -58,7 +58,7 @@ class SweepBeansExpert(Script):
 
     def plan(self) -> None:
         """Decide what does not depend on how things go."""
-        self._home, self._home_yaw = self.tip()[:3, 3], self.tip_yaw()
+        ((self._home, self._home_yaw),) = self.world.starts()
         yaw = self.world.layout.pan_yaw
         self._along = np.array([np.cos(yaw), np.sin(yaw)])
         self._across = np.array([-np.sin(yaw), np.cos(yaw)])
