@@ -181,6 +181,22 @@ def test_a_human_who_helps_does_not_end_a_stop(make) -> None:
     bench.wait(lambda: not bench.node._gate.waiting)
 
 
+def test_what_a_human_undoes_is_no_fall(make) -> None:
+    bench = make(1, gate='stop')
+    bench.steps = 0
+    bench.begin()
+    progress(bench, [0.3, 0.4, 0.5, 0.601, 0.602, 0.603])
+    bench.say(EpisodeEvent.INTERVENTION_START)
+    bench.wait(lambda: bench.node._human)
+    progress(bench, [0.1, 0.101, 0.102])
+    bench.say(EpisodeEvent.INTERVENTION_END)
+    bench.wait(lambda: not bench.node._human)
+    assert not bench.node._gate.waiting
+    assert bench.node._gate.falls == 0
+    progress(bench, [0.5, 0.501, 0.502, 0.101, 0.102, 0.103])
+    bench.wait(lambda: bench.node._gate.falls == 1)
+
+
 def test_a_fall_makes_the_policy_wait_for_a_human(make) -> None:
     bench = make(1, gate='human')
     fall(bench)

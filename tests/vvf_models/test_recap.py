@@ -77,6 +77,18 @@ def test_guidance_of_one_is_the_plain_conditional():
     assert guided(torch.tensor(3.0), torch.tensor(1.0), 1.0) == 3.0
 
 
+def test_steps_that_do_not_count_change_nothing():
+    velocity, noise, chunk = torch.randn(3, 4, 2, 6, 7)
+    counted = torch.tensor([[True] * 2 + [False] * 4, [False] * 6])
+    loss = flow_loss(velocity, noise, chunk, counted)
+    first = [part[:, 0, :2] for part in (velocity, noise, chunk)]
+    torch.testing.assert_close(loss, flow_loss(*first))
+    velocity[:, 0, 2:] += 100
+    velocity[:, 1] += 100
+    torch.testing.assert_close(flow_loss(velocity, noise, chunk, counted), loss)
+    assert flow_loss(velocity, noise, chunk, torch.zeros(2, 6)) == 0
+
+
 def test_without_temperature_all_noise_is_the_same():
     torch.manual_seed(0)
     policy = RecapPolicy(small(state_dim=0)).eval()
@@ -266,6 +278,10 @@ def test_filtered_cloning_learns_from_what_is_left():
     successes = usable_frames(store, small(learn_from='successes'), everything)
     assert set(store.outcome[store.episode_of[successes]]) == {1}
     learner = RecapLearner.create(small(learn_from='successes'), store, 0)
+    assert learner.config.is_told
+    assert not RecapLearner.create(small(learn_from='positive'), store, 0).config.is_told
+    # Where nobody said which actions improve, there is nothing to be told.
+    learner = RecapLearner.create(small(learn_from='successes'), toy_store(9), 0)
     assert not learner.config.is_told
     draw = learner.draw(np.random.default_rng(0), 'training', 8)
     assert (draw.data['indicator'] == DROPPED).all()

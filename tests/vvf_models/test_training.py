@@ -26,7 +26,7 @@ from vvf_models.errors import UserError
 from vvf_models.evaluation.scoring import encode_frames, episode_values, outcomes
 from vvf_models.evaluation.value_metrics import value_metrics
 from vvf_models.policies.bc import bc_loss
-from vvf_models.policies.chunks import ChunkScale, chunk_targets
+from vvf_models.policies.chunks import ChunkScale, chunk_targets, counted_steps
 from vvf_models.runtime import load_policy, load_value
 from vvf_models.training import loop, train
 from vvf_models.training.bc import BcLearner
@@ -215,6 +215,17 @@ def test_chunks_stop_at_the_end_of_an_episode():
     np.testing.assert_allclose(chunks[0], [[1, 0.5, 1], [1, 0.5, 1], [1, 0.5, -1]])
     np.testing.assert_allclose(chunks[1], [[1, 0.5, 1], [1, 0.5, -1], [0, 0, -1]])
     np.testing.assert_allclose(chunks[4], [[1, 0.5, -1], [0, 0, -1], [0, 0, -1]])
+
+
+def test_a_chunk_counts_until_somebody_else_acts_or_a_failure_ends():
+    human = np.array([0, 0, 1, 1, 0, 0, 0, 0], bool)
+    last = np.array([5, 5, 5, 5, 5, 5, 7, 7])
+    whole = counted_steps(human, last, np.zeros(8, bool), 3)
+    assert whole.sum(1).tolist() == [2, 1, 2, 1, 3, 3, 3, 3]
+    assert (np.diff(whole.astype(int), axis=1) <= 0).all(), 'from the first step on'
+    # Of a failure neither what lies beyond its end counts nor its last action, which nobody did.
+    failed = counted_steps(human, last, np.ones(8, bool), 3)
+    assert failed.sum(1).tolist() == [2, 1, 2, 1, 1, 0, 1, 0]
 
 
 def test_beyond_the_end_both_grippers_stay_and_positions_stay():

@@ -58,6 +58,7 @@ class PolicyGate:
         self._way: deque[Array] = deque()
         self._way_at = -np.inf  # when its last step was due, s of a steady clock
         self._episode = ''
+        self._human = False
         self.waiting = False
         self.falls = 0
         self._events = node.until_cleanup(
@@ -74,12 +75,18 @@ class PolicyGate:
 
     def on_event(self, event: EpisodeEvent) -> bool:
         """Follow the episode; says whether the policy has to begin afresh."""
+        if event.event == EpisodeEvent.INTERVENTION_START:
+            # What a human undoes to correct it is no fall of the policy's.
+            self._human = True
+            self.forget()
+            return False
         if event.event == EpisodeEvent.START:
             self._episode = event.episode_id
         elif event.event == EpisodeEvent.END:
             self._episode = ''
         elif event.event != EpisodeEvent.INTERVENTION_END:
             return False
+        self._human = False
         # A stop lasts until the next episode, whoever has helped meanwhile.
         if self._config.reaction != 'stop' or event.event != EpisodeEvent.INTERVENTION_END:
             self.waiting = False
@@ -114,7 +121,7 @@ class PolicyGate:
     def _on_value(self, message: ValueEstimate) -> None:
         if not (self._node.observing and self._episode) or message.episode_id != self._episode:
             return
-        if self.waiting or self._way:
+        if self.waiting or self._way or self._human:
             return
         fall = self._gate.see(seconds(message.header.stamp), float(message.progress))
         if fall is not None:

@@ -173,7 +173,7 @@ def _improving(
     def of_store(store: FrameStore) -> npt.NDArray[np.int8]:
         if stage.indicators is None:
             shown = np.array([role == 'demonstrations' for role in roles(stage.data)])
-            known = shown[store.numbers][store.episode_of]
+            known = shown[store.numbers][store.episode_of] | stage.all_positive
             improving = np.where(known, 1, -1).astype(np.int8)
         else:
             with np.load(stage.indicators / INDICATORS, allow_pickle=False) as arrays:

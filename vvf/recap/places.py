@@ -63,6 +63,7 @@ class Places:
         settings: dict[str, Any] | None = None,
         init: Path | None = None,
         indicators: Path | None = None,
+        all_positive: bool = False,
     ) -> Training:
         """A training in a folder."""
         return Training(
@@ -77,6 +78,7 @@ class Places:
             seed=self.seed,
             init=init,
             indicators=indicators,
+            all_positive=all_positive,
             cache=self.cache,
             command=self.run.command,
         )

@@ -132,6 +132,7 @@ class _Seed(Places):
                     self.config.policy.pretrain_steps,
                     settings=_learning(method) if own else {},
                     indicators=self.folder / method / 'indicators_pretraining' if judged else None,
+                    all_positive=own and not judged,
                 )
             )
         return 'policy, pre-trained on demonstrations and prior data', stages
@@ -212,6 +213,8 @@ class _Seed(Places):
                 settings=_learning(method),
                 init=self.home(method) / 'policy_pretrained',
                 indicators=self.folder / method / f'indicators_{k}' if judged else None,
+                # Told as the imitation policy is, so that all begin and are asked alike.
+                all_positive=not judged,
             )
             self.plan.trainings[self.seed, method, k] = stage
             stages.append(stage)
@@ -229,6 +232,4 @@ class _Seed(Places):
 
 def _learning(method: str) -> dict[str, Any]:
     """What the policy's configuration says about what a method learns from."""
-    if method == 'filtered':
-        return {'learn_from': 'successes'}
-    return {'indicator_dropout': 1.0} if method == 'none' else {}
+    return {'learn_from': 'successes'} if method == 'filtered' else {}

@@ -81,6 +81,7 @@ class Training(Stage):
         init: checkpoint to start from.
         indicators: folder of an `Indicating` stage; None: demonstrations are positive, and of
             the rest nobody says anything.
+        all_positive: the rest is positive, too, which tells nothing.
         cache: folder for decoded frames, shared by all stages.
         command: for the card.
     """
@@ -93,6 +94,7 @@ class Training(Stage):
     seed: int = 0
     init: Path | None = None
     indicators: Path | None = None
+    all_positive: bool = False
     cache: Path | None = None
     command: str = ''
 

@@ -99,6 +99,32 @@ def chunk_targets(
     return (chunks - shift) / scale
 
 
+def counted_steps(
+    human: NDArray[np.bool_],
+    last: NDArray[np.int64],
+    failed: NDArray[np.bool_],
+    horizon: int,
+) -> NDArray[np.bool_]:
+    """Which steps of each frame's chunk are of who acts in that frame: what can be learned of them.
+
+    Who takes over or gives back begins something else. After a success nothing is left to do, and
+    standing still is right; a failure would have gone on, and its last action was never carried out.
+
+    Args:
+        human: (N,) bool, where a human acted.
+        last: (N,) last frame of each frame's episode.
+        failed: (N,) bool, of failed episodes.
+        horizon: Steps of a chunk.
+
+    Returns:
+        (N, horizon) bool.
+    """
+    index = np.arange(len(human))[:, None] + np.arange(horizon)
+    same = human[np.minimum(index, last[:, None])] == human[:, None]
+    counted: NDArray[np.bool_] = np.logical_and.accumulate(same, 1)
+    return counted & ~(failed[:, None] & (index >= last[:, None]))
+
+
 def mean_errors(prediction: Tensor, target: Tensor, grips: Sequence[bool] | Tensor) -> Tensor:
     """Mean absolute errors of motion (scaled) and of grippers (in [0, 1]): (2,)."""
     difference = (prediction.detach() - target).abs()

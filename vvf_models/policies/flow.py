@@ -29,9 +29,15 @@ def interpolate(noise: Tensor, chunk: Tensor, time: Tensor) -> Tensor:
     return (1 - t) * noise + t * chunk
 
 
-def flow_loss(velocity: Tensor, noise: Tensor, chunk: Tensor) -> Tensor:
-    """Mean squared error of velocities (..., H, A)."""
-    return (velocity.float() - (chunk - noise)).square().mean()
+def flow_loss(
+    velocity: Tensor, noise: Tensor, chunk: Tensor, counted: Tensor | None = None
+) -> Tensor:
+    """Mean squared error of velocities (..., H, A), of the steps (..., H) that count."""
+    error = (velocity.float() - (chunk - noise)).square().mean(-1)
+    if counted is None:
+        return error.mean()
+    weight = counted.expand(error.shape).to(error)
+    return (error * weight).sum() / weight.sum().clamp(min=1)
 
 
 def guided(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor:

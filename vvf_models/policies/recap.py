@@ -75,7 +75,7 @@ class RecapConfig(SmallPolicyConfig):
     @property
     def is_told(self) -> bool:
         """Whether the policy knows an indicator at all."""
-        return self.indicator_dropout < 1 and self.learn_from == 'all'
+        return self.indicator_dropout < 1 and self.learn_from != 'positive'
 
 
 class RecapPolicy(SmallPolicy):

@@ -2,6 +2,7 @@
 """Trains RECAP's policy: flow matching on every action, told which of them improve."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from vvf_models.data.frames import FAILURE, FrameStore
 from vvf_models.errors import UserError
-from vvf_models.policies.chunks import chunk_targets
+from vvf_models.policies.chunks import chunk_targets, counted_steps
 from vvf_models.policies.flow import draw_time, flow_loss, interpolate
 from vvf_models.policies.recap import DROPPED, POSITIVE, RecapConfig, RecapPolicy
 from vvf_models.training.actions import check_actions, with_meaning_of
@@ -41,6 +42,9 @@ class RecapLearner(Learner):
         super().__init__(model, config, store, episodes, seed)
         assert store.actions is not None
         self.targets = torch.from_numpy(chunk_targets(store.actions, store.last, config))
+        failed = (store.outcome == FAILURE)[store.episode_of]
+        steps = counted_steps(store.interventions, store.last, failed, config.horizon)
+        self.counted = torch.from_numpy(steps)
         # Where nobody said, there is no indicator to be told.
         known = np.where(store.improving < 0, DROPPED, store.improving)
         self.improving = torch.from_numpy(known.astype(np.int64))
@@ -63,8 +67,10 @@ class RecapLearner(Learner):
                 indicator for a policy that is told one.
         """
         check_actions(store, config)
-        wants_to_know = config.is_told or config.learn_from == 'positive'
-        if wants_to_know and (store.improving < 0).all():
+        unknown = bool((store.improving < 0).all())
+        if unknown and config.learn_from == 'successes':
+            config = replace(config, indicator_dropout=1.0)  # there is nothing to be told
+        if unknown and (config.is_told or config.learn_from == 'positive'):
             raise UserError(
                 'Nobody said which actions improve: give a value model with --value, or train '
                 'without the indicator by --set indicator_dropout=1.'
@@ -118,6 +124,7 @@ class RecapLearner(Learner):
         dropped = torch.from_numpy(rng.random((count, draws)) < self.config.indicator_dropout)
         data = {
             'target': self.targets[rows],
+            'counted': self.counted[rows],
             'indicator': torch.where(dropped, DROPPED, indicator[:, None]),
             'task': torch.from_numpy(self.task[self.episode_of[frames]]),
         }
@@ -136,7 +143,7 @@ class RecapLearner(Learner):
             context = model.context(batch.images, batch.state, task, batch.hide_state)
             noisy = interpolate(noise, target, time)
             velocity = model.velocity(context, noisy, time, indicator)
-        loss = flow_loss(velocity, noise, target)
+        loss = flow_loss(velocity, noise, target, batch.data['counted'])
         return loss, {'loss': loss.detach()}
 
     @torch.no_grad()
