@@ -123,6 +123,15 @@ def test_what_a_configuration_lacks_is_one_sentence(tmp_path):
         load_loop_config('tiny', ['rollouts=9'])
     with pytest.raises(UserError, match='between 0 and 1'):
         load_loop_config('tiny', ['positive_ratio=40'])
+    # What models do not know is said before anything is collected for them.
+    for setting, said in (
+        ('policy.settings.guidanc=2', 'unknown key "guidanc"'),
+        ('values.viva.settings.layers=0', 'layers'),
+        ('values.distributional.config=nothing', 'no configuration'),
+    ):
+        with pytest.raises((UserError, ModelError), match=said):
+            make_plan(run_of(tmp_path / 'out', setting))
+    assert not (tmp_path / 'out').exists()
     file = tmp_path / 'mine.yaml'
     file.write_text('demonstrations: 3\n')
     with pytest.raises(UserError, match='"policy" and "values"'):

@@ -3,6 +3,7 @@
 
 import json
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from vvf_models.policies.chunks import ChunkScale, chunk_targets, counted_steps
 from vvf_models.runtime import load_policy, load_value
 from vvf_models.training import loop, train
 from vvf_models.training.bc import BcLearner
+from vvf_models.training.loop import is_unfinished
 from vvf_models.training.trainer import LearnerTrainer
 from vvf_models.values.base import GoalSet
 from vvf_models.values.proprio import returns, train_proprio
@@ -71,6 +73,22 @@ def test_ctrl_c_keeps_what_is_done_and_resuming_equals_never_stopping(
     for name, tensor in weights(tmp_path / 'whole').items():
         assert torch.equal(tensor, weights(tmp_path / 'cut')[name]), name
     assert not (tmp_path / 'cut' / '.resume').exists()
+
+
+def test_what_is_killed_while_it_writes_goes_on(store, tmp_path, monkeypatch):
+    train('bc', store, small_bc(), tmp_path / 'whole', steps=9, progress=False)
+
+    def killed(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(sys.modules[train.__module__], 'save_checkpoint', killed)
+        train('bc', store, small_bc(), tmp_path / 'cut', steps=9, progress=False)
+    assert is_unfinished(tmp_path / 'cut')
+    train('bc', store, small_bc(), tmp_path / 'cut', steps=9, progress=False, resume=True)
+    assert not is_unfinished(tmp_path / 'cut')
+    for name, tensor in weights(tmp_path / 'whole').items():
+        assert torch.equal(tensor, weights(tmp_path / 'cut')[name]), name
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(store, tmp_path):

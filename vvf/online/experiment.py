@@ -23,7 +23,7 @@ from vvf_models.rl.drq import Drq, DrqConfig
 from vvf_models.rl.sac import AgentConfig, Sac
 from vvf_models.rl.shaping import RewardConfig
 from vvf_models.training.icvf_states import StateIcvfTrainer, store_of_states, with_statistics
-from vvf_models.training.loop import Budget, is_unfinished, run
+from vvf_models.training.loop import Budget, forget_state, is_unfinished, run
 from vvf_models.values.icvf_states import StateIcvf, StateIcvfConfig
 from vvf_sim.worlds.maze_data import MazeEpisode
 
@@ -120,6 +120,7 @@ def maze_value(
         f'{outcome.seconds:.0f} s, held-out loss {outcome.metrics["held_out_loss"]:.4g}.\n'
     )
     save_checkpoint(folder, _KIND, config, trainer.target.state_dict(), card)
+    forget_state(folder)
     return trainer.target
 
 

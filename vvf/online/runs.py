@@ -19,7 +19,7 @@ from vvf.online.trainer import Agent, OnlineTrainer, Rngs, RunConfig, Setting
 from vvf.stored_results import StoredResult, read_results, this_machine, write_result
 from vvf_models.checkpoints import write_tensors
 from vvf_models.config import from_mapping
-from vvf_models.training.loop import Budget, is_unfinished, run
+from vvf_models.training.loop import Budget, forget_state, is_unfinished, run
 
 SUCCESS = 0.8
 T = TypeVar('T')
@@ -124,6 +124,7 @@ def train_run(job: Run, *, progress: bool = True) -> list[StoredResult] | None:
         write_result(job.folder / f'seed_{seed}.json', result)
     write_tensors(job.folder / 'agents.safetensors', trainer.agent.tensors())
     done.write_text(json.dumps(identity, indent=1) + '\n', 'utf-8')
+    forget_state(job.folder)
     return results
 
 

@@ -145,13 +145,16 @@ def _train(stage: Training, *, progress: bool) -> list[str]:
     return said
 
 
+def check_settings(stage: Training) -> None:
+    """See that a model's configuration can be made, before anything is collected for it.
+
+    Raises:
+        UserError: (of `vvf` or of `vvf_models`) an entry is unknown, or out of its range.
+    """
+    _config_of(stage, {'cameras': ['any'], 'state_dim': 0})
+
+
 def _config(stage: Training, episodes: ChainedEpisodes) -> Any:
-    path = config_path('models', f'{stage.preset}.yaml')
-    if not path.is_file():
-        raise UserError(f'there is no configuration {stage.preset!r} in {path.parent}.')
-    preset = yaml.safe_load(path.read_text('utf-8')) or {}
-    if preset.pop('kind', stage.kind) != stage.kind:
-        raise UserError(f'{path} is no configuration of {stage.kind!r}.')
     first = episodes[0]
     entries: dict[str, Any] = {
         'cameras': list(first.images),
@@ -161,8 +164,19 @@ def _config(stage: Training, episodes: ChainedEpisodes) -> Any:
         entries['action_dim'] = dim = int(first.actions.shape[1])
         if dim % DELTA_DIM == 0:
             entries['arms'] = dim // DELTA_DIM
-    entries |= {**preset, **stage.settings}
-    return from_mapping(CONFIGS[stage.kind], entries, str(path), partial=True)
+    return _config_of(stage, entries)
+
+
+def _config_of(stage: Training, entries: dict[str, Any]) -> Any:
+    path = config_path('models', f'{stage.preset}.yaml')
+    if not path.is_file():
+        raise UserError(f'there is no configuration {stage.preset!r} in {path.parent}.')
+    preset = yaml.safe_load(path.read_text('utf-8')) or {}
+    if preset.pop('kind', stage.kind) != stage.kind:
+        raise UserError(f'{path} is no configuration of {stage.kind!r}.')
+    where = f'{path} and the settings of {stage.title}' if stage.settings else str(path)
+    entries = {**entries, **preset, **stage.settings}
+    return from_mapping(CONFIGS[stage.kind], entries, where, partial=True)
 
 
 def _improving(

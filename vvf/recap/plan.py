@@ -18,9 +18,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from vvf.recap.learning import check_settings
 from vvf.recap.places import Places
 from vvf.recap.run import IMITATION, SHARED, Plan, Run
-from vvf.recap.stages import Demonstrating, Source, Stage, Wave
+from vvf.recap.stages import Demonstrating, Source, Stage, Training, Wave
 from vvf_sim.collect import CollectJob
 from vvf_sim.experts.config import ExpertConfig
 
@@ -28,7 +29,11 @@ _DEMONSTRATIONS, _PRIOR = 0, 200_000  # seeds of scenes; see `places`
 
 
 def make_plan(run: Run) -> Plan:
-    """All stages of a run, in order."""
+    """All stages of a run, in order.
+
+    Raises:
+        UserError: (of `vvf` or of `vvf_models`) a model's settings are wrong.
+    """
     plan = Plan(run)
     plan.waves += _data(run)
     seeds = [_Seed(run, plan, seed) for seed in run.seeds]
@@ -49,6 +54,10 @@ def make_plan(run: Run) -> Plan:
             _Seed.judge,
         ):
             _add(plan, [step(seed, k) for seed in seeds])
+    for wave in plan.waves:
+        for stage in wave.stages:
+            if isinstance(stage, Training):
+                check_settings(stage)
     return plan
 
 

@@ -108,7 +108,7 @@ def counted_steps(
     """Which steps of each frame's chunk are of who acts in that frame: what can be learned of them.
 
     Who takes over or gives back begins something else. After a success nothing is left to do, and
-    standing still is right; a failure would have gone on, and its last action was never carried out.
+    standing still is right; a failure would have gone on, and its last action was never executed.
 
     Args:
         human: (N,) bool, where a human acted.

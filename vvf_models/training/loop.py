@@ -122,8 +122,9 @@ def run(
 ) -> Outcome:
     """Trains until the budget is spent or Ctrl-C comes.
 
-    The state is saved at each evaluation and on Ctrl-C; a finished run leaves none. Metrics go to
-    log.jsonl and to a folder for TensorBoard.
+    The state is saved at each evaluation and on Ctrl-C; call `forget_state` when what was trained
+    is written, so that nothing is lost in between. Metrics go to log.jsonl and to a folder for
+    TensorBoard.
 
     Args:
         trainer: What to train.
@@ -194,8 +195,6 @@ def run(
             _save(folder, trainer, identity, step, elapsed(), metrics)
         elif not stopped and (step % evaluate_every or not metrics):
             evaluate()
-    if not stopped and trainer.main:
-        shutil.rmtree(folder)
     return Outcome(step, elapsed(), stopped, metrics, early, waiting_share())
 
 
@@ -301,6 +300,11 @@ def _interrupt_flag() -> Iterator[threading.Event]:
 def is_unfinished(out: Path) -> bool:
     """Whether a checkpoint's folder holds a run that was stopped and can go on."""
     return _is_state(out / RESUME_FOLDER)
+
+
+def forget_state(out: Path) -> None:
+    """Deletes what a run would go on from: it is finished, and what it made is written."""
+    shutil.rmtree(out / RESUME_FOLDER, ignore_errors=True)
 
 
 def _is_state(folder: Path) -> bool:

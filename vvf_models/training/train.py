@@ -21,7 +21,7 @@ from vvf_models.data.frames import FrameStore
 from vvf_models.errors import UserError
 from vvf_models.training.common import Data, as_store, describe_data, write_card
 from vvf_models.training.kinds import continued, learner_of, streams_of
-from vvf_models.training.loop import Budget, run
+from vvf_models.training.loop import Budget, forget_state, run
 from vvf_models.training.starting import start_encoders_from, start_from
 from vvf_models.training.trainer import LearnerTrainer
 
@@ -156,8 +156,10 @@ def train(
         card = write_card(learner.title, command, seed, counts, metrics, final, notes)
         goals = learner.goals(trainer.best, images=goal_images)
         weights = trainer.best.state_dict()
-        save_checkpoint(out, kind, final, weights, card, goals, learner.goal_instructions)
         (out / METRICS_FILE).write_text(json.dumps(metrics, indent=1) + '\n', encoding='utf-8')
+        save_checkpoint(out, kind, final, weights, card, goals, learner.goal_instructions)
+        if not outcome.interrupted:
+            forget_state(out)
     return metrics
 
 

@@ -154,7 +154,7 @@ class PickPlaceExpert(Script):
         # Successes and failures end in the same posture, or the posture would tell them apart.
         if tip[2] < CARRY - 0.03:
             return np.append(tip[:2], CARRY)
-        return self._home
+        return np.asarray(self._home)
 
     def _slips(self) -> bool:
         distance = np.hypot(*(self.tip()[:2, 3] - self._place))
