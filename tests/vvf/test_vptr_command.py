@@ -94,7 +94,9 @@ def test_all_phases_run_and_the_same_command_again_has_nothing_to_do(tmp_path, c
 
     def trying(function, jobs, workers):
         asked.extend(job.instruction for job in jobs)
-        return run_jobs(function, jobs, workers)
+        rollouts = sorted(run_jobs(function, jobs, workers), key=lambda rollout: rollout.seed)
+        rollouts[0] = replace(rollouts[0], success=True)
+        return reversed(rollouts)  # as several workers may be done
 
     monkeypatch.setattr('vvf.offline.run.run_jobs', trying)
     words = ['vptr', '--size', 'tiny', '--methods', 'vptr', '--seeds', '3', '--out', str(out)]
@@ -105,7 +107,9 @@ def test_all_phases_run_and_the_same_command_again_has_nothing_to_do(tmp_path, c
     assert asked == ['target'] * 4  # though the worlds ask for what is in the prior data
     assert (result.task, result.robot, result.episodes) == ('pick_place', 'wx250s', 2)
     assert result.seconds > 0
+    assert result.numbers[LAYOUTS] == [1, 0]
     assert result.command.startswith('vvf vptr --size tiny --methods vptr --seeds 3')
+    assert '--data' not in result.command
     numbers = json.loads((tmp_path / 'a.json').read_text('utf-8'))
     assert numbers['vptr']['scenario_1']['episodes'] == 2
     assert '24 of 48' in capsys.readouterr().out
@@ -117,6 +121,18 @@ def test_all_phases_run_and_the_same_command_again_has_nothing_to_do(tmp_path, c
     words[2] = 'small'
     assert main(words) == 2
     assert 'begun with other settings' in capsys.readouterr().err
+
+
+def test_a_results_command_says_which_data_it_is_of(tmp_path, monkeypatch):
+    said = []
+
+    def noting(plan, config, workers, only, command):
+        said.extend(command(trial) for trial in plan.trials)
+
+    monkeypatch.setattr('vvf.offline.run.run_plan', noting)
+    words = ['vptr', '--size', 'tiny', '--methods', 'bc', '--data', 'else where']
+    assert main([*words, '--out', str(tmp_path)]) == 0
+    assert [text.endswith(" --data 'else where'") for text in said] == [True] * 2
 
 
 def test_a_training_that_was_stopped_stops_everything(monkeypatch, tmp_path):
@@ -175,6 +191,16 @@ def test_sizes_that_are_none_are_named(tmp_path):
     file = tmp_path / 'own.yaml'
     file.write_text(yaml.safe_dump(entries), 'utf-8')
     with pytest.raises(UserError, match='lacks vip'):
+        load_config(str(file))
+
+
+@pytest.mark.parametrize('entry', ['scenarios', 'target_sets'])
+def test_scenarios_that_are_none_are_named_before_anything_is_trained(entry, tmp_path):
+    entries = yaml.safe_load(config_path('experiments', 'vptr_tiny.yaml').read_text('utf-8'))
+    entries[entry] = ['scenario_one']
+    file = tmp_path / 'own.yaml'
+    file.write_text(yaml.safe_dump(entries), 'utf-8')
+    with pytest.raises(UserError, match="no scenario 'scenario_one'; use source, targets"):
         load_config(str(file))
 
 
