@@ -45,6 +45,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vvf_models.encoders.observation import Normaliser, ObservationEncoder
+from vvf_models.errors import UserError
 from vvf_models.model_config import EncodedObservationConfig, TrainingConfig, require
 from vvf_models.policies.cql_actions import (
     GRIPPERS,
@@ -57,6 +58,7 @@ from vvf_models.policies.cql_networks import Actor, Critic, Heads, tanh_gaussian
 from vvf_models.policies.tasks import TASK_VECTORS, embed_tasks, known_task, task_dim
 
 _LEAST_SCALE = 1e-3  # m and rad: an entry that never moves stays nearly still
+_OF_ONE_ARM = 8  # most numbers of an action: seven joints and the gripper
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
         require(min(self.hidden, default=0) >= 1, '"hidden" must have sizes of at least 1')
         require(self.min_q_version in (1, 2, 3), '"min_q_version" must be 1, 2 or 3')
         require(self.gripper in GRIPPERS, f'"gripper" must be one of {", ".join(GRIPPERS)}')
+        check_one_arm(self.action_dim)
         require(
             not self.binary_gripper or self.action_dim > 1,
             '"action_dim" must be at least 2 where the gripper is binary: something has to move',
@@ -265,6 +268,19 @@ class Cql(nn.Module):
         """Scaled actions to SI units, the gripper in [0, 1]."""
         gripper = ((scaled[..., -1:] + 1) / 2).clamp(0, 1)
         return torch.cat([scaled[..., :-1] * self.action_scale, gripper], -1)
+
+
+def check_one_arm(action_dim: int) -> None:
+    """That no other arm's gripper is among what is scaled and drawn as motion.
+
+    Raises:
+        UserError: An action has more numbers than one arm and its gripper.
+    """
+    if action_dim > _OF_ONE_ARM:
+        raise UserError(
+            f'CQL is for one arm, whose gripper is the last of at most {_OF_ONE_ARM} numbers of an '
+            f'action, and these have {action_dim}; train bc, bc_task or recap on two arms.'
+        )
 
 
 def scale_of(actions: NDArray[np.float32]) -> tuple[float, ...]:

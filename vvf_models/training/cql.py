@@ -20,6 +20,7 @@ from vvf_models.policies.cql import (
     CqlConfig,
     actor_loss,
     backup_target,
+    check_one_arm,
     cloning_loss,
     conservative_loss,
     critic_loss,
@@ -113,9 +114,12 @@ class CqlLearner(Learner):
         """Splits the labelled episodes and builds the networks; see `Learner.create`.
 
         Raises:
-            UserError: There is no action, no success to be rewarded, an action of another length,
-                or a task too many for the one-hot vector of the checkpoint to start from.
+            UserError: There is no action, no success to be rewarded, an action of two arms or of
+                another length, or a task too many for the one-hot vector of the checkpoint to start
+                from.
         """
+        if store.actions is not None:
+            check_one_arm(store.actions.shape[1])
         check_actions(store, config)
         assert store.actions is not None
         rewarded = store.outcome == SUCCESS
