@@ -17,6 +17,8 @@ labelled step is terminal: PTR's +10 and -1. V-PTR's paper says +1.
 Where this differs from the authors' code:
 - a success ends in the first frame in which the task is done, since recorded episodes may run on; a
   failure ends for want of time, so its last step is no end, and, as it leads to no frame, left out;
+- the last of the three labelled steps begins in that first frame, where PTR's leads into the final
+  one: all are one later (`transitions` in training/cql.py says why);
 - actor, critics and temperature take their steps at once, from the same weights, where theirs go
   one after the other; the delayed critics follow after that, as theirs;
 - an observation is several cameras, each with its own encoder, whose latents are concatenated; the
