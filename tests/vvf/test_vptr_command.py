@@ -4,7 +4,7 @@
 import argparse
 import importlib
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from vvf.cli.main import main
 from vvf.errors import UserError
 from vvf.offline.config import SIZES, load_config
 from vvf.offline.data import make
-from vvf.offline.methods import METHODS
+from vvf.offline.methods import DEFAULT_METHODS, METHODS
 from vvf.offline.plan import make_plan
 from vvf.offline.run import is_done, run_plan, run_step
 from vvf.offline.table import Counts, counts, paper_numbers
@@ -26,6 +26,7 @@ from vvf.stored_results import StoredResult, read_results
 from vvf.success_interval import LAYOUTS, layout_interval
 from vvf_models.checkpoints import CONFIGS
 from vvf_models.config import from_mapping
+from vvf_models.data.augment import Augmentation
 
 
 def planned(methods, seeds=(0,), size='small'):
@@ -71,22 +72,48 @@ def test_who_has_no_prior_data_gets_the_steps_and_the_cloning_of_both_phases(siz
     assert alone.steps == sum(phase.steps for phase in both)
     cloning = [phase.settings.get('cloning_steps', 0) for phase in (alone, *both)]
     assert cloning[0] == sum(cloning[1:])
+    # The target's task is new in phase 3: who clones first does so there, too.
+    assert (cloning[1] > 0) == (cloning[2] > 0)
     (step,) = (s for s in planned(['vptr_no_phase2'], size=size).steps if s.stage == 'target')
     assert values(step.argv, '--steps') == [[str(alone.steps)]]
+
+
+def test_the_baseline_without_failures_is_tried_unasked():
+    assert 'bc_successes' in DEFAULT_METHODS
+    assert set(DEFAULT_METHODS) <= set(METHODS)
+
+
+def built(step):
+    """The configuration that a step's command makes; None where it trains nothing."""
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f'vvf.cli.{step.argv[0]}').add_parser(parser.add_subparsers())
+    args = parser.parse_args(step.argv)
+    if step.argv[0] != 'train':
+        return None
+    preset = yaml.safe_load(config_path('models', f'{args.config}.yaml').read_text('utf-8'))
+    assert preset.pop('kind') == args.kind
+    settings = dict(pair.split('=', 1) for pair in args.set)
+    entries = preset | {key: yaml.safe_load(value) for key, value in settings.items()}
+    return from_mapping(CONFIGS[args.kind], entries, 'here', partial=True)
 
 
 @pytest.mark.parametrize('size', SIZES)
 def test_every_command_of_every_size_can_be_parsed_and_its_configuration_built(size):
     for step in planned(list(METHODS), size=size).steps:
-        parser = argparse.ArgumentParser()
-        importlib.import_module(f'vvf.cli.{step.argv[0]}').add_parser(parser.add_subparsers())
-        args = parser.parse_args(step.argv)
-        if step.argv[0] == 'train':
-            preset = yaml.safe_load(config_path('models', f'{args.config}.yaml').read_text('utf-8'))
-            assert preset.pop('kind') == args.kind
-            settings = dict(pair.split('=', 1) for pair in args.set)
-            entries = preset | {key: yaml.safe_load(value) for key, value in settings.items()}
-            from_mapping(CONFIGS[args.kind], entries, 'here', partial=True)
+        assert (built(step) is None) == (step.stage == 'data')
+
+
+@pytest.mark.parametrize('size', ['small', 'full'])
+@pytest.mark.parametrize('stage', ['prior', 'target'])
+def test_baselines_have_the_augmentation_batches_and_decay_of_cql(size, stage):
+    names = [field.name for field in fields(Augmentation)]
+    names += ['batch_size', 'weight_decay', 'mixing_ratio', 'latent_dim', 'hidden']
+    plan = planned(['ptr', 'bc', 'bc_successes', 'vip_reward'], size=size)
+    steps = [step for step in plan.steps if step.stage == stage]
+    ptr, *others = (built(step) for step in steps)
+    for other in others:
+        assert [getattr(other, n) for n in names] == [getattr(ptr, n) for n in names]
+    assert len({values(step.argv, '--steps')[0][0] for step in steps}) == 1
 
 
 def test_all_phases_run_and_the_same_command_again_has_nothing_to_do(tmp_path, capsys, monkeypatch):

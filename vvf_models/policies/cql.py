@@ -26,8 +26,9 @@ Where this differs from the authors' code:
 - the task is told to every hidden layer of critics (V-PTR) and actor; PTR tells it to the first;
 - instructions say which task an episode is of, those of target data, too; `target_task` gives all
   target data one task, as V-PTR does in simulation, and whatever else is asked for then is that;
-- the actor may begin by cloning the data's actions, as in CQL's own code (`policy_eval_start`):
-  off by default, as PTR and V-PTR have no such steps;
+- the actor may begin by cloning the data's actions, by likelihood as in CQL's own code
+  (`policy_eval_start`), where PTR's can by squared error (`bc_start`, `bc_end`): off by default, as
+  in PTR's published run; V-PTR's paper names no such steps;
 - the gripper may be shut or open (`gripper: binary`) instead of an entry of the Gaussian, and the
   critics' layers normalised (`critic_layer_norm`): both off by default, and see cql_actions.py;
 - actions are scaled by the largest of the training data instead of by the robot's limits;
