@@ -4,7 +4,7 @@
 import argparse
 import importlib
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from vvf.cli.main import main
 from vvf.errors import UserError
 from vvf.offline.config import SIZES, load_config
 from vvf.offline.data import make
-from vvf.offline.methods import METHODS
+from vvf.offline.methods import DEFAULT_METHODS, METHODS
 from vvf.offline.plan import make_plan
 from vvf.offline.run import is_done, run_plan, run_step
 from vvf.offline.table import Counts, counts, paper_numbers
@@ -26,6 +26,7 @@ from vvf.stored_results import StoredResult, read_results
 from vvf.success_interval import LAYOUTS, layout_interval
 from vvf_models.checkpoints import CONFIGS
 from vvf_models.config import from_mapping
+from vvf_models.data.augment import Augmentation
 
 
 def planned(methods, seeds=(0,), size='small'):
@@ -71,22 +72,48 @@ def test_who_has_no_prior_data_gets_the_steps_and_the_cloning_of_both_phases(siz
     assert alone.steps == sum(phase.steps for phase in both)
     cloning = [phase.settings.get('cloning_steps', 0) for phase in (alone, *both)]
     assert cloning[0] == sum(cloning[1:])
+    # The target's task is new in phase 3: who clones first does so there, too.
+    assert (cloning[1] > 0) == (cloning[2] > 0)
     (step,) = (s for s in planned(['vptr_no_phase2'], size=size).steps if s.stage == 'target')
     assert values(step.argv, '--steps') == [[str(alone.steps)]]
+
+
+def test_the_baseline_without_failures_is_tried_unasked():
+    assert 'bc_successes' in DEFAULT_METHODS
+    assert set(DEFAULT_METHODS) <= set(METHODS)
+
+
+def built(step):
+    """The configuration that a step's command makes; None where it trains nothing."""
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f'vvf.cli.{step.argv[0]}').add_parser(parser.add_subparsers())
+    args = parser.parse_args(step.argv)
+    if step.argv[0] != 'train':
+        return None
+    preset = yaml.safe_load(config_path('models', f'{args.config}.yaml').read_text('utf-8'))
+    assert preset.pop('kind') == args.kind
+    settings = dict(pair.split('=', 1) for pair in args.set)
+    entries = preset | {key: yaml.safe_load(value) for key, value in settings.items()}
+    return from_mapping(CONFIGS[args.kind], entries, 'here', partial=True)
 
 
 @pytest.mark.parametrize('size', SIZES)
 def test_every_command_of_every_size_can_be_parsed_and_its_configuration_built(size):
     for step in planned(list(METHODS), size=size).steps:
-        parser = argparse.ArgumentParser()
-        importlib.import_module(f'vvf.cli.{step.argv[0]}').add_parser(parser.add_subparsers())
-        args = parser.parse_args(step.argv)
-        if step.argv[0] == 'train':
-            preset = yaml.safe_load(config_path('models', f'{args.config}.yaml').read_text('utf-8'))
-            assert preset.pop('kind') == args.kind
-            settings = dict(pair.split('=', 1) for pair in args.set)
-            entries = preset | {key: yaml.safe_load(value) for key, value in settings.items()}
-            from_mapping(CONFIGS[args.kind], entries, 'here', partial=True)
+        assert (built(step) is None) == (step.stage == 'data')
+
+
+@pytest.mark.parametrize('size', ['small', 'full'])
+@pytest.mark.parametrize('stage', ['prior', 'target'])
+def test_baselines_have_the_augmentation_batches_and_decay_of_cql(size, stage):
+    names = [field.name for field in fields(Augmentation)]
+    names += ['batch_size', 'weight_decay', 'mixing_ratio', 'latent_dim', 'hidden']
+    plan = planned(['ptr', 'bc', 'bc_successes', 'vip_reward'], size=size)
+    steps = [step for step in plan.steps if step.stage == stage]
+    ptr, *others = (built(step) for step in steps)
+    for other in others:
+        assert [getattr(other, n) for n in names] == [getattr(ptr, n) for n in names]
+    assert len({values(step.argv, '--steps')[0][0] for step in steps}) == 1
 
 
 def test_all_phases_run_and_the_same_command_again_has_nothing_to_do(tmp_path, capsys, monkeypatch):
@@ -94,7 +121,9 @@ def test_all_phases_run_and_the_same_command_again_has_nothing_to_do(tmp_path, c
 
     def trying(function, jobs, workers):
         asked.extend(job.instruction for job in jobs)
-        return run_jobs(function, jobs, workers)
+        rollouts = sorted(run_jobs(function, jobs, workers), key=lambda rollout: rollout.seed)
+        rollouts[0] = replace(rollouts[0], success=True)
+        return reversed(rollouts)  # as several workers may be done
 
     monkeypatch.setattr('vvf.offline.run.run_jobs', trying)
     words = ['vptr', '--size', 'tiny', '--methods', 'vptr', '--seeds', '3', '--out', str(out)]
@@ -105,7 +134,9 @@ def test_all_phases_run_and_the_same_command_again_has_nothing_to_do(tmp_path, c
     assert asked == ['target'] * 4  # though the worlds ask for what is in the prior data
     assert (result.task, result.robot, result.episodes) == ('pick_place', 'wx250s', 2)
     assert result.seconds > 0
+    assert result.numbers[LAYOUTS] == [1, 0]
     assert result.command.startswith('vvf vptr --size tiny --methods vptr --seeds 3')
+    assert '--data' not in result.command
     numbers = json.loads((tmp_path / 'a.json').read_text('utf-8'))
     assert numbers['vptr']['scenario_1']['episodes'] == 2
     assert '24 of 48' in capsys.readouterr().out
@@ -117,6 +148,18 @@ def test_all_phases_run_and_the_same_command_again_has_nothing_to_do(tmp_path, c
     words[2] = 'small'
     assert main(words) == 2
     assert 'begun with other settings' in capsys.readouterr().err
+
+
+def test_a_results_command_says_which_data_it_is_of(tmp_path, monkeypatch):
+    said = []
+
+    def noting(plan, config, workers, only, command):
+        said.extend(command(trial) for trial in plan.trials)
+
+    monkeypatch.setattr('vvf.offline.run.run_plan', noting)
+    words = ['vptr', '--size', 'tiny', '--methods', 'bc', '--data', 'else where']
+    assert main([*words, '--out', str(tmp_path)]) == 0
+    assert [text.endswith(" --data 'else where'") for text in said] == [True] * 2
 
 
 def test_a_training_that_was_stopped_stops_everything(monkeypatch, tmp_path):
@@ -175,6 +218,16 @@ def test_sizes_that_are_none_are_named(tmp_path):
     file = tmp_path / 'own.yaml'
     file.write_text(yaml.safe_dump(entries), 'utf-8')
     with pytest.raises(UserError, match='lacks vip'):
+        load_config(str(file))
+
+
+@pytest.mark.parametrize('entry', ['scenarios', 'target_sets'])
+def test_scenarios_that_are_none_are_named_before_anything_is_trained(entry, tmp_path):
+    entries = yaml.safe_load(config_path('experiments', 'vptr_tiny.yaml').read_text('utf-8'))
+    entries[entry] = ['scenario_one']
+    file = tmp_path / 'own.yaml'
+    file.write_text(yaml.safe_dump(entries), 'utf-8')
+    with pytest.raises(UserError, match="no scenario 'scenario_one'; use source, targets"):
         load_config(str(file))
 
 

@@ -19,7 +19,7 @@ from vvf_models.policies.tasks import trained_target
 from vvf_models.runtime import load_policy
 from vvf_models.training import train
 from vvf_models.training.bc_task import BcTaskLearner
-from vvf_models.training.rwr import store_weights
+from vvf_models.training.rwr import RwrLearner, store_weights
 
 
 def test_weights_grow_with_the_reward_are_cut_and_have_a_mean_of_one():
@@ -64,6 +64,25 @@ def test_steps_towards_the_goal_weigh_more_and_the_policy_follows_them(tmp_path)
     train('rwr', store, config, tmp_path / 'rwr', steps=150, progress=False)
     assert arrivals(tmp_path / 'rwr') >= 0.5  # of plain cloning at most .2: test_cql_learning.py
     assert load_config(tmp_path / 'rwr')[1].vip == ''
+
+
+def test_nothing_is_cloned_or_rewarded_after_a_success(tmp_path):
+    store = toy_store(12)
+    store.actions += 0.01  # nothing stands still
+    train('vip', store, small_vip(), tmp_path / 'vip', steps=1, progress=False)
+    after = store.done.copy()
+    after[store.ends] = False
+    assert after.any()
+    plain = {'held_out_fraction': 0.0, 'horizon': 2}
+    cloning = BcTaskLearner.create(small_bc_task(**plain), store, 0)
+    weighing = RwrLearner.create(small_rwr(**plain, vip=str(tmp_path / 'vip')), store, 0)
+    for learner in (cloning, weighing):
+        drawn = learner.draw(np.random.default_rng(0), 'training', 2000).frames
+        assert set(drawn) == set(np.flatnonzero(~after))
+    # A chunk that reaches beyond the success stays there, however the episode went on.
+    assert (cloning.targets[torch.from_numpy(store.ends), 1, :6] == 0).all()
+    assert weighing.weights[torch.from_numpy(~after)].mean() == pytest.approx(1, rel=1e-4)
+    assert (weighing.weights[torch.from_numpy(after)] == 0).all()
 
 
 def test_what_rewards_has_to_be_named_and_fit(tmp_path):

@@ -126,6 +126,15 @@ def test_task_data_are_told_apart_whatever_is_left_out_before_them(tmp_path, mon
         train('icvf', prior, small_icvf(), tmp_path / 'x', steps=1, task_data=target)
 
 
+def test_two_arms_are_refused_whatever_the_configuration_says(store):
+    two = replace(store, actions=np.concatenate([store.actions] * 2, axis=1))
+    with pytest.raises(UserError, match=r'CQL is for one arm.* these have 14; train bc'):
+        CqlLearner.create(small_cql(), two, 0)
+    with pytest.raises(UserError, match='CQL is for one arm'):
+        small_cql(action_dim=14)
+    assert small_cql(action_dim=8).action_dim == 8  # seven joints and a gripper
+
+
 def test_noise_of_the_state_is_in_standard_deviations_of_the_training_data(store):
 
     frames = np.repeat(np.arange(50), 400)

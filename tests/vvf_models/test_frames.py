@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from tests.vvf_models.toy import SIZE, toy_episode, toy_episodes
+from tests.vvf_models.toy import SIZE, toy_episode, toy_episodes, toy_store
 from vvf_models.data.chain import ChainedEpisodes
 from vvf_models.data.frames import FrameStore
 from vvf_models.data.images import resize_images
@@ -44,6 +44,27 @@ def test_split_is_by_episode_and_keeps_both_outcomes(store):
     assert {int(o) for o in store.outcome[held_out]} == {-1, 1}
     again = store.split(0.25, seed=1)
     np.testing.assert_array_equal(again[1], held_out)
+
+
+def test_what_is_held_out_stays_so_beside_target_data():
+    first, both = toy_store(24), toy_store(30)
+    both.target = np.arange(30) >= 24
+    for seed in range(5):
+        alone, held_out = first.split(0.25, seed)[1], both.split(0.25, seed)[1]
+        np.testing.assert_array_equal(held_out[held_out < 24], alone)
+        # Of the target data, too, each outcome has its share: of four successes one.
+        assert (both.outcome[held_out[held_out >= 24]] == 1).sum() == 1
+
+
+def test_an_episode_ends_with_its_success():
+    store = toy_store(3)  # a failure, and two successes that run on for two frames
+    assert store.success_index[0] == -1
+    lengths = [int(store.lengths[0]), *(int(index) + 1 for index in store.success_index[1:])]
+    spans = [range(s, s + n) for s, n in zip(store.starts, lengths, strict=True)]
+    expected = [frame for span in spans for frame in span]
+    assert store.frames_of(np.arange(3), to_success=True).tolist() == expected
+    assert store.ends.tolist() == [span[-1] for span in spans]
+    assert len(store.frames_of(np.arange(3))) == len(expected) + 4
 
 
 def test_a_cache_gives_the_same_frames_and_is_read_once(tmp_path):

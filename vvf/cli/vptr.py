@@ -81,7 +81,9 @@ def run(args: argparse.Namespace) -> int:
 
     def command(trial: Trial) -> str:
         words = ['vvf', 'vptr', '--size', args.size, '--methods', trial.method]
-        return shlex.join([*words, '--seeds', str(trial.seed), '--out', str(args.out)])
+        words += ['--seeds', str(trial.seed), '--out', str(args.out)]
+        words += ['--data', str(args.data)] if args.data else []
+        return shlex.join(words)
 
     run_plan(plan, config, args.workers, args.only, command)
     stored = [trial.result for trial in plan.trials if trial.result.is_file()]

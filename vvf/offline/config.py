@@ -91,6 +91,8 @@ def load_config(size: str) -> VptrConfig:
     Raises:
         UserError: there is no such size or file, or it does not say what it should.
     """
+    from vvf_sim.worlds.scenarios import SCENARIOS
+
     path = Path(size)
     if path.suffix not in ('.yaml', '.yml'):
         if size not in SIZES:
@@ -106,6 +108,9 @@ def load_config(size: str) -> VptrConfig:
     missing = [name for name in PHASES if name not in config.phases]
     if missing:
         raise UserError(f'{path}: "phases" lacks {missing[0]}; add it.')
+    unknown = [n for n in (*config.target_sets, *config.scenarios) if n not in SCENARIOS]
+    if unknown:
+        raise UserError(f'{path}: there is no scenario {unknown[0]!r}; use {", ".join(SCENARIOS)}.')
     counts = (
         *(config.clips, config.prior_episodes, config.demonstrations, config.rollouts),
         *(config.max_steps, *config.candidates, *(phase.steps for phase in config.phases.values())),

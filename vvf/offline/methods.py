@@ -51,5 +51,6 @@ METHODS = {
     'ptr_language': Method('cql', '', 'PTR, told the task by a sentence', settings=_LANGUAGE),
     'bc_language': Method('bc_task', '', 'BC, told the task by a sentence', settings=_LANGUAGE),
 }
-#: What the issue's table has.
-DEFAULT_METHODS = ('vptr', 'ptr', 'bc', 'vip_cql')
+#: V-PTR, what it is compared with first, and cloning without the failures, which most of the prior
+#: data are: the baseline that needs no reward to leave them out.
+DEFAULT_METHODS = ('vptr', 'ptr', 'bc', 'bc_successes', 'vip_cql')

@@ -155,6 +155,8 @@ def evaluate(trial: Trial, config: VptrConfig, workers: int, command: str) -> No
         for result in run_jobs(roll_out, jobs, workers):
             results.append(result)
             bar.update(row, advance=1)
+    # Layouts of several training seeds are compared place by place.
+    results.sort(key=lambda result: result.seed)
     successes = sum(result.success for result in results)
     low, high = wilson(successes, len(results))
     seconds = time.monotonic() - started + sum(_trained_seconds(run) for run in trial.runs)

@@ -120,21 +120,34 @@ class FrameStore:
         success = np.repeat(self.outcome == SUCCESS, self.lengths)
         return np.asarray(success & (index >= 0) & (offset >= index))
 
-    def frames_of(self, episodes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """All frames of some episodes."""
-        spans = [np.arange(self.starts[e], self.starts[e] + self.lengths[e]) for e in episodes]
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """(E,) the first frame in which the task is done, or the last where it never is."""
+        done = (self.success_index >= 0) & (self.outcome != FAILURE)
+        return self.starts + np.where(done, self.success_index, self.lengths - 1)
+
+    def frames_of(
+        self, episodes: NDArray[np.int64], *, to_success: bool = False
+    ) -> NDArray[np.int64]:
+        """All frames of some episodes, or those up to `ends`."""
+        last = self.ends if to_success else self.starts + self.lengths - 1
+        spans = [np.arange(self.starts[e], last[e] + 1) for e in episodes]
         return np.concatenate(spans) if spans else np.zeros(0, np.int64)
 
     def split(self, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Splits the episodes at random, each outcome alike, into (training, held out).
 
         Whole episodes: frames of one episode on both sides would hide overfitting by identity.
+        Target data apart, and after the others, so that these are split as they are without any:
+        what an earlier phase with this seed learned from is not held out in a later one.
         """
         rng = np.random.default_rng([seed, 1])
         held_out = []
-        for outcome in (FAILURE, UNKNOWN, SUCCESS):
-            members = rng.permutation(np.flatnonzero(self.outcome == outcome))
-            held_out.append(members[: round(fraction * len(members))])
+        for target in (False, True):
+            for outcome in (FAILURE, UNKNOWN, SUCCESS):
+                alike = (self.target == target) & (self.outcome == outcome)
+                members = rng.permutation(np.flatnonzero(alike))
+                held_out.append(members[: round(fraction * len(members))])
         chosen = np.sort(np.concatenate(held_out))
         rest = np.setdiff1d(np.arange(self.n_episodes), chosen)
         return rest, chosen

@@ -3,8 +3,12 @@
 
 Bhateja et al., arXiv 2309.13041, sec. 5 and appendix D.2: BC, and the representations of R3M and
 MVP frozen under an MLP (`freeze_encoder`, with `encoder_weights` for released ones), which is told
-the task. It has the architecture of CQL's actor, so that what differs is what is learned from: no
-reward, and no Q function.
+the task. It has the layers of CQL's actor and learns from the same frames, of each episode those up
+to its success, and from the last of failures, too. Besides having no reward and no Q function, it
+differs from `cql` in these:
+- the gripper is a number that is regressed with the motion, where CQL's may be binary;
+- motion is scaled by given numbers (`action_scale`), where CQL's is by the largest of the data;
+- the weights that are kept are those of the least loss on held-out episodes, CQL's are the last.
 
 Where this differs from the paper: smooth L1 instead of the squared error, as for `bc`.
 """

@@ -17,6 +17,8 @@ labelled step is terminal: PTR's +10 and -1. V-PTR's paper says +1.
 Where this differs from the authors' code:
 - a success ends in the first frame in which the task is done, since recorded episodes may run on; a
   failure ends for want of time, so its last step is no end, and, as it leads to no frame, left out;
+- the last of the three labelled steps begins in that first frame, where PTR's leads into the final
+  one: all are one later (`transitions` in training/cql.py says why);
 - actor, critics and temperature take their steps at once, from the same weights, where theirs go
   one after the other; the delayed critics follow after that, as theirs;
 - an observation is several cameras, each with its own encoder, whose latents are concatenated; the
@@ -24,8 +26,9 @@ Where this differs from the authors' code:
 - the task is told to every hidden layer of critics (V-PTR) and actor; PTR tells it to the first;
 - instructions say which task an episode is of, those of target data, too; `target_task` gives all
   target data one task, as V-PTR does in simulation, and whatever else is asked for then is that;
-- the actor may begin by cloning the data's actions, as in CQL's own code (`policy_eval_start`):
-  off by default, as PTR and V-PTR have no such steps;
+- the actor may begin by cloning the data's actions, by likelihood as in CQL's own code
+  (`policy_eval_start`), where PTR's can by squared error (`bc_start`, `bc_end`): off by default, as
+  in PTR's published run; V-PTR's paper names no such steps;
 - the gripper may be shut or open (`gripper: binary`) instead of an entry of the Gaussian, and the
   critics' layers normalised (`critic_layer_norm`): both off by default, and see cql_actions.py;
 - actions are scaled by the largest of the training data instead of by the robot's limits;
@@ -45,6 +48,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vvf_models.encoders.observation import Normaliser, ObservationEncoder
+from vvf_models.errors import UserError
 from vvf_models.model_config import EncodedObservationConfig, TrainingConfig, require
 from vvf_models.policies.cql_actions import (
     GRIPPERS,
@@ -57,6 +61,7 @@ from vvf_models.policies.cql_networks import Actor, Critic, Heads, tanh_gaussian
 from vvf_models.policies.tasks import TASK_VECTORS, embed_tasks, known_task, task_dim
 
 _LEAST_SCALE = 1e-3  # m and rad: an entry that never moves stays nearly still
+_OF_ONE_ARM = 8  # most numbers of an action: seven joints and the gripper
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
         require(min(self.hidden, default=0) >= 1, '"hidden" must have sizes of at least 1')
         require(self.min_q_version in (1, 2, 3), '"min_q_version" must be 1, 2 or 3')
         require(self.gripper in GRIPPERS, f'"gripper" must be one of {", ".join(GRIPPERS)}')
+        check_one_arm(self.action_dim)
         require(
             not self.binary_gripper or self.action_dim > 1,
             '"action_dim" must be at least 2 where the gripper is binary: something has to move',
@@ -265,6 +271,19 @@ class Cql(nn.Module):
         """Scaled actions to SI units, the gripper in [0, 1]."""
         gripper = ((scaled[..., -1:] + 1) / 2).clamp(0, 1)
         return torch.cat([scaled[..., :-1] * self.action_scale, gripper], -1)
+
+
+def check_one_arm(action_dim: int) -> None:
+    """That no other arm's gripper is among what is scaled and drawn as motion.
+
+    Raises:
+        UserError: An action has more numbers than one arm and its gripper.
+    """
+    if action_dim > _OF_ONE_ARM:
+        raise UserError(
+            f'CQL is for one arm, whose gripper is the last of at most {_OF_ONE_ARM} numbers of an '
+            f'action, and these have {action_dim}; train bc, bc_task or recap on two arms.'
+        )
 
 
 def scale_of(actions: NDArray[np.float32]) -> tuple[float, ...]:

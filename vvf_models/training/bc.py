@@ -16,7 +16,11 @@ from vvf_models.training.learner import Batch, Draw, Indices, Learner
 
 
 class BcLearner(Learner):
-    """A policy and the action chunks that it should give."""
+    """A policy and the action chunks that it should give.
+
+    Episodes are cloned to their last frame, past their success: on an arm that nobody stops there,
+    going away from what is done is part of the task.
+    """
 
     kind = 'bc'
     title = 'Behaviour-cloned policy'

@@ -18,7 +18,10 @@ from vvf_models.training.phases import draw_mixed, prior_and_target, task_names,
 
 
 class BcTaskLearner(Learner):
-    """A policy and the action chunks that it should give."""
+    """A policy and the action chunks that it should give.
+
+    As for CQL, an episode ends with its success: what comes after it is never judged.
+    """
 
     kind = 'bc_task'
     title = 'Behaviour-cloned policy of several tasks'
@@ -37,14 +40,15 @@ class BcTaskLearner(Learner):
         """Scales the targets."""
         super().__init__(model, config, store, episodes, seed)
         assert store.actions is not None
-        self.targets = torch.from_numpy(chunk_targets(store.actions, store.last, config))
+        self.episode_of = store.episode_of
+        ends = store.ends[self.episode_of]
+        self.targets = torch.from_numpy(chunk_targets(store.actions, ends, config))
         given = task_names(store, config)
         names = sorted(set(given))
         self.task = np.array([names.index(text) for text in given])
-        self.episode_of = store.episode_of
         self.register_buffer('task_vectors', model.embed(names), persistent=False)
         self.frames = {
-            split: prior_and_target(store, store.frames_of(chosen))
+            split: prior_and_target(store, store.frames_of(chosen, to_success=True))
             for split, chosen in zip(('training', 'held_out'), episodes, strict=True)
         }
 

@@ -20,6 +20,7 @@ from vvf_models.policies.cql import (
     CqlConfig,
     actor_loss,
     backup_target,
+    check_one_arm,
     cloning_loss,
     conservative_loss,
     critic_loss,
@@ -52,14 +53,21 @@ class Transitions:
 
 
 def transitions(store: FrameStore, config: CqlConfig) -> Transitions:
-    """Which frames begin a step, and which of these are rewarded; see policies/cql.py."""
+    """Which frames begin a step, and which of these are rewarded; see policies/cql.py.
+
+    With `end` the first frame in which the task is done, the rewarded steps begin in end - 2,
+    end - 1 and end, the last one in a task that is done already. PTR's begin in end - 3 to end - 1,
+    so that the last one leads into the final frame. Pick-and-place is done two steps after the
+    gripper was told to open: so the first step that is rewarded, and terminal, is the release
+    itself. Placed as PTR's, the step before it would be, too, and to carry the object there with a
+    shut gripper would be worth as much as to let go of it.
+    """
     label = np.zeros(store.n_frames, np.float32)
     spans = []
-    for start, length, outcome, index in zip(
-        store.starts, store.lengths, store.outcome, store.success_index, strict=True
+    for start, length, outcome, end in zip(
+        store.starts, store.lengths, store.outcome, store.ends, strict=True
     ):
         if outcome == SUCCESS or (outcome == UNKNOWN and config.unlabelled_as_success):
-            end = start + (index if index >= 0 else length - 1)
             label[max(start, end + 1 - config.reward_steps) : end + 1] = 1
             spans.append(np.arange(start, end + 1))
         elif outcome == FAILURE:
@@ -113,9 +121,12 @@ class CqlLearner(Learner):
         """Splits the labelled episodes and builds the networks; see `Learner.create`.
 
         Raises:
-            UserError: There is no action, no success to be rewarded, an action of another length,
-                or a task too many for the one-hot vector of the checkpoint to start from.
+            UserError: There is no action, no success to be rewarded, an action of two arms or of
+                another length, or a task too many for the one-hot vector of the checkpoint to start
+                from.
         """
+        if store.actions is not None:
+            check_one_arm(store.actions.shape[1])
         check_actions(store, config)
         assert store.actions is not None
         rewarded = store.outcome == SUCCESS

@@ -158,7 +158,10 @@ class RecapLearner(Learner):
 
 
 def usable_frames(store: FrameStore, config: RecapConfig, episodes: Indices) -> Indices:
-    """Frames that are learned from: all, those that improve, or those of episodes not failed."""
+    """Frames that are learned from: all, those that improve, or those of episodes not failed.
+
+    Those after a success, too, as of `bc`.
+    """
     if config.learn_from == 'successes':
         episodes = episodes[store.outcome[episodes] != FAILURE]
     frames = store.frames_of(episodes)

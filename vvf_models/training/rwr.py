@@ -74,6 +74,8 @@ def store_weights(
 ) -> NDArray[np.float32]:
     """How much the action of each frame (N,) counts, by the VIP of the configuration.
 
+    Of what comes after a success nothing is learned: its weight is 0.
+
     Raises:
         UserError: As of `RwrLearner`.
     """
@@ -98,4 +100,9 @@ def store_weights(
         np.append(difference_reward(values), np.float32(0))
         for values in episode_values(vip, store, np.arange(store.n_episodes), goals)
     ]
-    return reward_weights(np.concatenate(rewards), config.reward_temperature, config.largest_weight)
+    frames = store.frames_of(np.arange(store.n_episodes), to_success=True)
+    weights = np.zeros(store.n_frames, np.float32)
+    weights[frames] = reward_weights(
+        np.concatenate(rewards)[frames], config.reward_temperature, config.largest_weight
+    )
+    return weights
