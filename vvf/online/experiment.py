@@ -20,6 +20,7 @@ from vvf_models.checkpoints import load_checkpoint, save_checkpoint
 from vvf_models.config import to_mapping
 from vvf_models.model_config import require
 from vvf_models.rl.drq import Drq, DrqConfig
+from vvf_models.rl.rnd import RndConfig
 from vvf_models.rl.sac import AgentConfig, Sac
 from vvf_models.rl.shaping import RewardConfig
 from vvf_models.training.icvf_states import StateIcvfTrainer, store_of_states, with_statistics
@@ -54,6 +55,7 @@ class MazeExperiment:
     value: StateIcvfConfig
     agent: AgentConfig
     reward: RewardConfig
+    rnd: RndConfig
     run: RunConfig
 
 
@@ -160,6 +162,7 @@ def maze_run(
         value=None if frozen is None else partial(frozen.values, goal=goal),
         value_discount=experiment.value.discount,
         offline=offline_transitions(episodes, task.goal) if config.offline_ratio else None,
+        rnd=experiment.rnd,
     )
     state_dim, action_dim = task.observation_space.shape[0], task.action_space.shape[0]
     identity = {
@@ -171,6 +174,8 @@ def maze_run(
         'value': to_mapping(experiment.value) if kind in _WITH_VALUE else {},
         'trips': len(episodes),
     }
+    if kind == 'rnd':
+        identity['rnd'] = to_mapping(experiment.rnd)
     return Run(
         folder=folder,
         task=maze,
