@@ -14,10 +14,14 @@ from vvf.online.experiment import MazeExperiment, PixelExperiment
 from vvf.online.mazes import MazeTask, offline_transitions, reached
 from vvf.online.pixels import PixelTask, pixel_value
 from vvf.online.runs import read_experiment
+from vvf.online.trainer import OnlineTrainer, RunConfig, Setting
 from vvf.online.value_path import stored_value_path, value_path
 from vvf.paths import checkpoint_path, config_path
 from vvf.stored_results import StoredResult, read_results
 from vvf_models.errors import UserError as ModelError
+from vvf_models.rl.drq import Drq, DrqConfig
+from vvf_models.rl.replay import NAMES
+from vvf_models.rl.shaping import RewardConfig
 from vvf_sim.worlds.maze_data import MazeEpisode
 
 
@@ -205,3 +209,40 @@ def test_a_task_with_cameras_is_seen_as_pixels_and_moved_from_minus_one_to_one()
         PixelTask('vvf/WindowOpen-v0', ['ceiling'], 32)
     with pytest.raises(UserError, match='no task'):
         PixelTask('vvf/Nowhere-v0', ['shoulder'], 32)
+
+
+class Blowing(PixelTask):
+    """Its physics fail in the third step."""
+
+    steps = 0
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 3:
+            self.env.world.data.qvel[:] = 1e12
+        return super().step(action)
+
+
+def test_to_break_the_simulator_is_no_way_to_end_an_episode():
+    def make():
+        return Blowing('vvf/WindowOpen-v0', ['shoulder'], 16)
+
+    agent = DrqConfig(hidden=(8,), num_qs=2, features=(4, 4))
+    config = RunConfig(start_steps=100, steps=100, evaluate_episodes=1, replay=100)
+    subject = OnlineTrainer(
+        lambda rngs: Drq(agent, rngs, (3, 16, 16), 7),
+        Setting(make, 20, 'none', RewardConfig()),
+        config,
+        [0],
+    )
+    for step in range(4):
+        subject.step(step, 1.0)
+    kept = subject.replay.tensors()
+    rows = {name: kept[name][0].numpy().astype(float) for name in NAMES}
+    subject.close()
+    # As if time were up: bootstrapped from the last good state, at the cost of any step.
+    assert rows['mask'].tolist() == [1, 1, 1, 1]
+    assert rows['reward'].tolist() == [-1, -1, -1, -1]
+    # The failed step led to where it began, up to shades; the next belongs to another episode.
+    np.testing.assert_allclose(rows['next_observation'][2], rows['observation'][2], atol=3)
+    assert np.abs(rows['observation'][3] - rows['next_observation'][2]).max() > 10
