@@ -67,6 +67,15 @@ class ImagesConfig:
     image_size: int = 48  # pixels
     max_steps: int = 40
 
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            UserError: there is no camera, or no time.
+        """
+        require(bool(self.cameras), '"cameras" is empty; name at least one')
+        require(self.max_steps >= 1, '"max_steps" must be at least 1')
+
 
 @dataclass(frozen=True)
 class PixelExperiment:
@@ -189,6 +198,18 @@ def maze_run(
     )
 
 
+def check_pixel_reward(kind: str, value: Path | None) -> None:
+    """Refuse what cannot be trained from images.
+
+    Raises:
+        UserError: the reward is for states only, or needs a value.
+    """
+    if kind == 'rnd':
+        raise UserError('RND is for states: leave `--reward rnd` out where agents see images.')
+    if kind in _WITH_VALUE and value is None:
+        raise UserError(f'--reward {kind} needs --value CHECKPOINT, an ICVF of images.')
+
+
 def pixel_run(
     folder: Path,
     env_id: str,
@@ -201,12 +222,9 @@ def pixel_run(
     """One seed of one reward in a task with cameras, with DrQ and no offline data.
 
     Raises:
-        UserError: the task, a camera or the value does not fit, or the reward needs a value.
+        UserError: the task, a camera or the value does not fit, or as of `check_pixel_reward`.
     """
-    if kind == 'rnd':
-        raise UserError('RND is for states: leave `--reward rnd` out where agents see images.')
-    if kind in _WITH_VALUE and value is None:
-        raise UserError(f'--reward {kind} needs --value CHECKPOINT, an ICVF of images.')
+    check_pixel_reward(kind, value)
     images, config = experiment.images, experiment.agent
     task = PixelTask(env_id, images.cameras, images.image_size)
     task.close()
