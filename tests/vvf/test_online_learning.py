@@ -100,6 +100,29 @@ def test_what_follows_the_end_of_an_episode_is_its_own_last_observation():
     subject.close()
 
 
+def test_novelty_is_normalised_by_the_data_or_by_the_first_random_actions():
+    data = expert_data()
+    subject = trainer(kind='rnd', offline=data)
+    assert subject.rnd.normalised
+    mean = np.concatenate([data.rows['observation'], data.rows['action']], 1).mean(0)
+    np.testing.assert_allclose(subject.rnd.tensors()['mean'][0, 0], mean, atol=1e-5)
+    subject.close()
+    alone = trainer(kind='rnd', run=replace(RUN, environments=2))
+    for step in range(RUN.start_steps // 2):
+        assert not alone.rnd.normalised
+        assert float(alone.rnd.errors.count[0, 0]) == 1, 'it waits with learning'
+        alone.step(step, 1.0)
+    first = alone.replay.tensors()
+    expected = torch.cat([first['observation'], first['action']], -1).mean(1, keepdim=True)
+    torch.testing.assert_close(alone.rnd.tensors()['mean'], expected)
+    # It has learned from all of them, and goes on with what comes.
+    assert float(alone.rnd.errors.count[0, 0]) == 1 + RUN.start_steps
+    alone.step(RUN.start_steps // 2, 1.0)
+    assert float(alone.rnd.errors.count[0, 0]) == 1 + RUN.start_steps + 2
+    torch.testing.assert_close(alone.rnd.tensors()['mean'], expected)
+    alone.close()
+
+
 def test_novelty_is_rewarded_when_a_batch_is_drawn():
     subject = trainer(kind='rnd', reward=replace(SPARSE, rnd_scale=100.0))
     seen = []

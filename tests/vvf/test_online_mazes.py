@@ -9,15 +9,20 @@ import pytest
 
 from vvf.cli.main import main
 from vvf.errors import UserError
-from vvf.online.curves import steps_to, student, summarise
-from vvf.online.experiment import MazeExperiment, PixelExperiment
+from vvf.online.curves import draw_curves, steps_to, student, summarise
+from vvf.online.experiment import MazeExperiment, PixelExperiment, maze_run
 from vvf.online.mazes import MazeTask, offline_transitions, reached
 from vvf.online.pixels import PixelTask, pixel_value
 from vvf.online.runs import read_experiment
+from vvf.online.trainer import OnlineTrainer, RunConfig, Setting
 from vvf.online.value_path import stored_value_path, value_path
 from vvf.paths import checkpoint_path, config_path
 from vvf.stored_results import StoredResult, read_results
 from vvf_models.errors import UserError as ModelError
+from vvf_models.rl.drq import Drq, DrqConfig
+from vvf_models.rl.replay import NAMES
+from vvf_models.rl.sac import AgentConfig
+from vvf_models.rl.shaping import RewardConfig
 from vvf_sim.worlds.maze_data import MazeEpisode
 
 
@@ -172,6 +177,89 @@ def test_the_command_trains_stores_draws_and_reads(tmp_path, capsys):
     assert 'holds another run' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ('words', 'match'),
+    [
+        (['--seeds', '0', '-1'], 'must not be negative'),
+        (['--set', 'agent.hidden=[64'], 'not valid YAML'),
+        (['--set', 'data=5'], 'SECTION.KEY'),
+        (['--config', 'online_nowhere'], 'cannot be read'),
+    ],
+)
+def test_wrong_words_are_one_sentence_before_anything_is_made(words, match, tmp_path, capsys):
+    command = ['rl', 'point_umaze', '--config', 'online_tiny', '--out', str(tmp_path / 'runs')]
+    assert main([*command, *words]) == 2
+    told = capsys.readouterr().err
+    assert match in told
+    assert told.count('\n') == 1
+    assert not (tmp_path / 'runs').exists()
+
+
+@pytest.mark.parametrize('change', ['images.cameras=[]', 'images.max_steps=0'])
+def test_agents_of_images_need_a_camera_and_time(change, tmp_path, capsys):
+    command = ['rl', 'vvf/WindowOpen-v0', '--reward', 'none', '--out', str(tmp_path)]
+    assert main([*command, '--set', change]) == 2
+    assert change.split('.')[1].split('=')[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('text', ['data: 5', 'data: [trips]', 'agent: {a: [', '5', 'nothing: {}'])
+def test_wrong_files_are_one_sentence(text, tmp_path, capsys):
+    path = tmp_path / 'mine.yaml'
+    path.write_text(text)
+    command = ['rl', 'point_umaze', '--config', str(path), '--out', str(tmp_path / 'runs')]
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert str(path) in told
+    assert told.count('\n') == 1
+
+
+def test_a_section_without_entries_takes_changes(tmp_path):
+    path = tmp_path / 'mine.yaml'
+    path.write_text('agent:\nrun:\n')
+    experiment = read_experiment(MazeExperiment, path, {'agent.utd': 1})
+    assert experiment.agent == AgentConfig(utd=1)
+    assert experiment.run == RunConfig()
+
+
+def test_what_is_named_twice_is_trained_and_counted_once(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        'vvf.online.curves.draw_curves', lambda some: drawn.extend(some) or draw_curves(some)
+    )
+    command = [
+        *('rl', 'point_umaze', '--config', 'online_tiny', '--seeds', '0', '--steps', '30'),
+        *('--reward', 'rnd', 'rnd', '--data', 'clean', 'clean', '--out', str(tmp_path / 'runs')),
+        *('--figure', str(tmp_path / 'curves.png')),
+    ]
+    assert main(command) == 0
+    assert [(r.method, r.condition, r.seed) for r in drawn] == [('rnd', 'point_umaze clean', 0)]
+
+
+def test_a_runs_folder_knows_the_networks_of_rnd_only_where_they_are_in_it(tmp_path):
+    experiment = read_experiment(MazeExperiment, config_path('experiments', 'online_tiny.yaml'))
+    some = [trip([[x, 0.0] for x in range(3)])]
+    novel, sparse = (
+        maze_run(tmp_path, 'point_umaze', 'clean', kind, experiment, some, None, [0])
+        for kind in ('rnd', 'none')
+    )
+    assert novel.identity['rnd'] == {'layers': [16], 'learning_rate': 3e-4}
+    assert novel.setting.rnd == experiment.rnd
+    assert 'rnd' not in sparse.identity
+
+
+def test_rewards_that_images_cannot_have_are_refused_before_the_first_is_trained(
+    tmp_path, capsys, monkeypatch
+):
+    trained = []
+    monkeypatch.setattr('vvf.online.runs.train_run', lambda job: trained.append(job.setting.kind))
+    command = ['rl', 'vvf/WindowOpen-v0', '--seeds', '0', '--out', str(tmp_path / 'runs')]
+    assert main([*command, '--reward', 'none', 'rnd']) == 2
+    assert 'RND is for states' in capsys.readouterr().err
+    assert main([*command, '--reward', 'none', 'viva']) == 2
+    assert 'needs --value' in capsys.readouterr().err
+    assert trained == []
+
+
 def test_a_value_of_images_judges_what_an_agent_sees():
     folder = checkpoint_path('icvf_bridge')
     value, discount = pixel_value(folder, ['image_0'])
@@ -205,3 +293,40 @@ def test_a_task_with_cameras_is_seen_as_pixels_and_moved_from_minus_one_to_one()
         PixelTask('vvf/WindowOpen-v0', ['ceiling'], 32)
     with pytest.raises(UserError, match='no task'):
         PixelTask('vvf/Nowhere-v0', ['shoulder'], 32)
+
+
+class Blowing(PixelTask):
+    """Its physics fail in the third step."""
+
+    steps = 0
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 3:
+            self.env.world.data.qvel[:] = 1e12
+        return super().step(action)
+
+
+def test_to_break_the_simulator_is_no_way_to_end_an_episode():
+    def make():
+        return Blowing('vvf/WindowOpen-v0', ['shoulder'], 16)
+
+    agent = DrqConfig(hidden=(8,), num_qs=2, features=(4, 4))
+    config = RunConfig(start_steps=100, steps=100, evaluate_episodes=1, replay=100)
+    subject = OnlineTrainer(
+        lambda rngs: Drq(agent, rngs, (3, 16, 16), 7),
+        Setting(make, 20, 'none', RewardConfig()),
+        config,
+        [0],
+    )
+    for step in range(4):
+        subject.step(step, 1.0)
+    kept = subject.replay.tensors()
+    rows = {name: kept[name][0].numpy().astype(float) for name in NAMES}
+    subject.close()
+    # As if time were up: bootstrapped from the last good state, at the cost of any step.
+    assert rows['mask'].tolist() == [1, 1, 1, 1]
+    assert rows['reward'].tolist() == [-1, -1, -1, -1]
+    # The failed step led to where it began, up to shades; the next belongs to another episode.
+    np.testing.assert_allclose(rows['next_observation'][2], rows['observation'][2], atol=3)
+    assert np.abs(rows['observation'][3] - rows['next_observation'][2]).max() > 10

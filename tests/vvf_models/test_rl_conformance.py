@@ -10,7 +10,7 @@ from vvf_models.policies.cql_networks import tanh_gaussian
 from vvf_models.rl.drq import D4pgEncoder, Drq, DrqConfig, random_crop
 from vvf_models.rl.replay import OfflineData, Replay
 from vvf_models.rl.rlpd import interleave, minibatches, offline_rows, to_tensors
-from vvf_models.rl.rnd import Rnd
+from vvf_models.rl.rnd import Rnd, RndConfig, RunningDeviation
 from vvf_models.rl.sac import (
     AgentConfig,
     Draws,
@@ -22,6 +22,8 @@ from vvf_models.rl.sac import (
     temperature_loss,
 )
 from vvf_models.rl.shaping import RewardConfig, bonus, learner_reward, rediscounted
+
+SMALL_RND = RndConfig(layers=(64, 64, 64), learning_rate=3e-3)
 
 
 def generators(*seeds):
@@ -186,14 +188,66 @@ def test_a_potential_leaves_the_unknown_as_good_as_what_does_not_reach_the_goal(
 
 
 def test_what_was_seen_is_not_new_any_more():
-    rnd = Rnd(generators(0, 1), 3, (32,), learning_rate=3e-3)
-    seen, new = torch.full((2, 8, 2), -1.0), torch.full((2, 8, 2), 2.0)
-    action = torch.zeros(2, 8, 1)
-    before = rnd.bonus(new, action).mean(1)
-    for _ in range(200):
-        rnd.update(seen, action)
-    assert (rnd.bonus(seen, action) < 0.01).all()
-    assert (rnd.bonus(new, action).mean(1) > 0.2 * before).all()
+    rnd = Rnd(generators(0, 1), 3, SMALL_RND)
+    states = np.random.default_rng(0).normal(size=(2, 500, 2)).astype(np.float32)
+    near = torch.from_numpy(states) - 2
+    far, action = near + 8, torch.zeros(2, 500, 1)
+    rnd.normalise(torch.cat([near, far], 1), torch.zeros(2, 1000, 1))
+    for step in range(500):
+        rnd.update(near[:, step : step + 1], action[:, :1])
+    seen, new = rnd.bonus(near, action).mean(1), rnd.bonus(far, action).mean(1)
+    assert (new > 5 * seen).all()
+    # As an error, what was seen is gone; over the deviation of errors something is left of it.
+    error = seen * rnd.errors.value[:, 0]
+    assert (error < 0.05).all()
+    assert (seen > 3 * error).all()
+    assert (new > 1).all()
+
+
+def test_the_deviation_is_that_of_all_numbers_so_far_and_a_zero():
+    numbers = torch.from_numpy(np.random.default_rng(0).gamma(2, 3, (2, 60)))
+    running = RunningDeviation(2)
+    assert running.value.tolist() == [[1.0], [1.0]], 'nothing was seen, nothing is scaled'
+    for part in numbers.split(7, 1):
+        running.update(part)
+    expected = torch.cat([torch.zeros(2, 1), numbers], 1).std(1, correction=0, keepdim=True)
+    torch.testing.assert_close(running.value, expected, check_dtype=False)
+
+
+def test_novelty_does_not_know_units_and_survives_inputs_that_never_change():
+    rng = np.random.default_rng(0)
+    states = torch.from_numpy(rng.normal(size=(1, 400, 2)).astype(np.float32))
+    action = torch.full((1, 400, 1), 1000.1)
+    metres, millimetres = (Rnd(generators(0), 3, SMALL_RND) for _ in range(2))
+    metres.normalise(states, action)
+    millimetres.normalise(1000 * states + 7, action)
+    for step in range(50):
+        here = states[:, step : step + 1]
+        metres.update(here, action[:, :1])
+        millimetres.update(1000 * here + 7, action[:, :1])
+    ours = metres.bonus(states, action)
+    torch.testing.assert_close(
+        ours, millimetres.bonus(1000 * states + 7, action), atol=1e-2, rtol=1e-2
+    )
+    # What was constant in the data moves a little online, which is no great news.
+    moved = metres.bonus(states, action + 0.01)
+    torch.testing.assert_close(moved, ours, atol=0.3, rtol=0.1)
+
+
+def test_a_resumed_novelty_is_the_same():
+    rnd, other = Rnd(generators(0), 3, SMALL_RND), Rnd(generators(5), 3, SMALL_RND)
+    states, action = 5 * torch.randn(1, 40, 2), torch.randn(1, 40, 1)
+    rnd.normalise(states, action)
+    rnd.update(states, action)
+    # Copies, as a file would hold.
+    other.load_tensors({name: tensor.clone() for name, tensor in rnd.tensors().items()})
+    assert other.normalised
+    for subject in (rnd, other):
+        subject.update(states + 1, action)
+    torch.testing.assert_close(rnd.bonus(states, action), other.bonus(states, action))
+    for wrong in ({'layers': ()}, {'layers': (8, 0)}, {'learning_rate': 0.0}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            RndConfig(**wrong)
 
 
 def test_the_oldest_are_forgotten_and_the_rest_is_taken_up_again():

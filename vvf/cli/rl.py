@@ -35,9 +35,11 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         'rl',
         help='online reinforcement learning in simulation, with a value in the reward',
-        description='Collect offline trips, train a value of states on them, then train agents '
-        'that act in the maze, half of every batch offline: a run for each data and reward, '
-        'all its seeds at once. Ctrl-C keeps what is done; the same command goes on.',
+        description='In a maze: collect offline trips, train a value of states on them, then train '
+        'agents that act in the maze, half of every batch offline: a run for each data and reward, '
+        'all its seeds at once, which share trips and value. In a task with cameras: train agents '
+        'from images, without offline data, with the value of a checkpoint, one seed after the '
+        'other. Ctrl-C keeps what is done; the same command goes on.',
         epilog='example: vvf rl point_umaze --reward viva none --seeds 0 1 2 3 4 --data corrupted '
         '--out runs/online --figure runs/online/curves.png',
     )
@@ -47,13 +49,16 @@ def add_parser(subparsers: Any) -> None:
         help='point_umaze, point_medium, ant_umaze, ..., or a task with cameras: vvf/WindowOpen-v0',
     )
     parser.add_argument(
-        '--reward', nargs='+', choices=_REWARDS, default=list(_REWARDS),
-        help='none: the sparse one of the maze [all four]',
+        '--reward', nargs='+', choices=_REWARDS,
+        help='none: the sparse one of the task [all four; with images all but rnd]',
     )  # fmt: skip
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2, 3, 4], metavar='N')
+    parser.add_argument(
+        '--seeds', nargs='+', type=int, default=[0, 1, 2, 3, 4], metavar='N',
+        help='of the agents; trips and value are the same for all [0 1 2 3 4]',
+    )  # fmt: skip
     parser.add_argument(
         '--data', nargs='+', choices=('clean', 'corrupted'), default=['clean'],
-        help="corrupted: no trip ever enters the goal's cell [clean]",
+        help="of a maze; corrupted: no trip ever enters the goal's cell [clean]",
     )  # fmt: skip
     parser.add_argument('--steps', type=int, help="of each seed [the configuration's]")
     parser.add_argument(
@@ -77,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
 
     if len(set(args.seeds)) < len(args.seeds):
         raise UserError('--seeds names one twice.')
+    if min(args.seeds) < 0:
+        raise UserError('--seeds must not be negative.')
     results: list[StoredResult] = []
     numbers: dict[str, Any] = {'env': args.env, 'seeds': args.seeds}
     for name, found in (_pixels if args.env.startswith('vvf/') else _mazes)(args):
@@ -101,7 +108,8 @@ def _mazes(args: argparse.Namespace) -> _Results:
 
     experiment = read_experiment(MazeExperiment, _file(args, 'online_small'), _changes(args))
     task = MazeTask(args.env)
-    for data in args.data:
+    rewards = list(dict.fromkeys(args.reward or _REWARDS))
+    for data in dict.fromkeys(args.data):
         folder = args.out / f'{args.env}_{data}'
         with progress_bar('trips') as bar:
             job = bar.add_task(f'{data} trips', total=experiment.data.trips)
@@ -109,14 +117,14 @@ def _mazes(args: argparse.Namespace) -> _Results:
                 task, data, experiment.data.trips, folder / 'trips', partial(bar.advance, job)
             )
         value = None
-        if {'viva', 'potential'} & set(args.reward):
+        if {'viva', 'potential'} & set(rewards):
             value = maze_value(folder / 'value', episodes, experiment.value)
             if value is None:
                 yield data, None
                 return
             for line in stored_value_path(folder / 'value', task, value).in_words():
                 print(line)
-        for kind in args.reward:
+        for kind in rewards:
             planned = maze_run(
                 folder / kind, args.env, data, kind, experiment, episodes, value, args.seeds,
                 _command(),
@@ -126,7 +134,7 @@ def _mazes(args: argparse.Namespace) -> _Results:
 
 
 def _pixels(args: argparse.Namespace) -> _Results:
-    from vvf.online.experiment import PixelExperiment, pixel_run
+    from vvf.online.experiment import PixelExperiment, check_pixel_reward, pixel_run
     from vvf.online.runs import read_experiment, train_run
 
     changes = _changes(args)
@@ -136,7 +144,10 @@ def _pixels(args: argparse.Namespace) -> _Results:
     value = checkpoint_path(args.value) if args.value else None
     if args.value and value is None:
         raise UserError(f'there is no checkpoint folder {args.value!r}.')
-    for kind in args.reward:
+    rewards = dict.fromkeys(args.reward or [kind for kind in _REWARDS if kind != 'rnd'])
+    for kind in rewards:
+        check_pixel_reward(kind, value)  # before hours go into the first
+    for kind in rewards:
         found: list[StoredResult] = []
         for seed in args.seeds:
             folder = args.out / args.env.removeprefix('vvf/') / f'{kind}_{seed}'
@@ -182,7 +193,10 @@ def _changes(args: argparse.Namespace) -> dict[str, Any]:
         key, equals, value = entry.partition('=')
         if not equals:
             raise UserError(f'--set {entry}: use SECTION.KEY=VALUE.')
-        changes[key] = yaml.safe_load(value)
+        try:
+            changes[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f'--set {entry}: the value is not valid YAML.') from error
     if args.steps is not None:
         changes['run.steps'] = args.steps
     return changes

@@ -88,12 +88,15 @@ def summarise(results: Sequence[StoredResult]) -> Summary:
 
 
 def draw_curves(results: Sequence[StoredResult]) -> Figure:
-    """Success over steps for each reward, mean and 95 % interval over seeds; a panel per data."""
+    """Success over steps for each reward, mean and 95 % interval over seeds; a panel per data.
+
+    The intervals are for the data and the value at hand, which all seeds share.
+    """
     conditions = list(dict.fromkeys(result.condition for result in results))
     width = 2 * _MARGIN + len(conditions) * (_WIDTH + _MARGIN) - _MARGIN
     figure = Figure(width, _HEAD + _HEIGHT + 2 * _MARGIN)
     figure.text(_MARGIN, _MARGIN + 20, 'Online RL: success over steps', 20.0, INK)
-    note = "Mean and Student's 95 % interval over seeds."
+    note = "Mean and Student's 95 % interval over seeds, which share their data and value."
     figure.text(_MARGIN, _MARGIN + 41, note, 13.0, SOFT)
     for number, condition in enumerate(conditions):
         left = _MARGIN + number * (_WIDTH + _MARGIN)

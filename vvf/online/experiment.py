@@ -20,6 +20,7 @@ from vvf_models.checkpoints import load_checkpoint, save_checkpoint
 from vvf_models.config import to_mapping
 from vvf_models.model_config import require
 from vvf_models.rl.drq import Drq, DrqConfig
+from vvf_models.rl.rnd import RndConfig
 from vvf_models.rl.sac import AgentConfig, Sac
 from vvf_models.rl.shaping import RewardConfig
 from vvf_models.training.icvf_states import StateIcvfTrainer, store_of_states, with_statistics
@@ -54,6 +55,7 @@ class MazeExperiment:
     value: StateIcvfConfig
     agent: AgentConfig
     reward: RewardConfig
+    rnd: RndConfig
     run: RunConfig
 
 
@@ -64,6 +66,15 @@ class ImagesConfig:
     cameras: tuple[str, ...] = ('shoulder',)
     image_size: int = 48  # pixels
     max_steps: int = 40
+
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            UserError: there is no camera, or no time.
+        """
+        require(bool(self.cameras), '"cameras" is empty; name at least one')
+        require(self.max_steps >= 1, '"max_steps" must be at least 1')
 
 
 @dataclass(frozen=True)
@@ -161,6 +172,7 @@ def maze_run(
         value=None if frozen is None else partial(frozen.values, goal=goal),
         value_discount=experiment.value.discount,
         offline=offline_transitions(episodes, task.goal) if config.offline_ratio else None,
+        rnd=experiment.rnd,
     )
     state_dim, action_dim = task.observation_space.shape[0], task.action_space.shape[0]
     identity = {
@@ -172,6 +184,8 @@ def maze_run(
         'value': to_mapping(experiment.value) if kind in _WITH_VALUE else {},
         'trips': len(episodes),
     }
+    if kind == 'rnd':
+        identity['rnd'] = to_mapping(experiment.rnd)
     return Run(
         folder=folder,
         task=maze,
@@ -183,6 +197,18 @@ def maze_run(
         identity=identity,
         command=command,
     )
+
+
+def check_pixel_reward(kind: str, value: Path | None) -> None:
+    """Refuse what cannot be trained from images.
+
+    Raises:
+        UserError: the reward is for states only, or needs a value.
+    """
+    if kind == 'rnd':
+        raise UserError('RND is for states: leave `--reward rnd` out where agents see images.')
+    if kind in _WITH_VALUE and value is None:
+        raise UserError(f'--reward {kind} needs --value CHECKPOINT, an ICVF of images.')
 
 
 def pixel_run(
@@ -197,12 +223,9 @@ def pixel_run(
     """One seed of one reward in a task with cameras, with DrQ and no offline data.
 
     Raises:
-        UserError: the task, a camera or the value does not fit, or the reward needs a value.
+        UserError: the task, a camera or the value does not fit, or as of `check_pixel_reward`.
     """
-    if kind == 'rnd':
-        raise UserError('RND is for states: leave `--reward rnd` out where agents see images.')
-    if kind in _WITH_VALUE and value is None:
-        raise UserError(f'--reward {kind} needs --value CHECKPOINT, an ICVF of images.')
+    check_pixel_reward(kind, value)
     images, config = experiment.images, experiment.agent
     task = PixelTask(env_id, images.cameras, images.image_size)
     task.close()

@@ -58,9 +58,15 @@ class PixelTask(gym.Env[Pixels, npt.NDArray[np.float32]]):  # type: ignore[misc]
     def step(
         self, action: npt.NDArray[np.float32]
     ) -> tuple[Pixels, float, bool, bool, dict[str, Any]]:
-        """Act for one control period."""
+        """Act for one control period.
+
+        Where the physics fails, the episode is cut off in its last good state: were that an end, it
+        would cost less than to go on, and agents would learn to break the simulator.
+        """
         seen, reward, ended, cut, info = self.env.step(self._middle + self._half * action)
-        return self._images(seen), float(reward), ended, cut, {'success': info['success']}
+        failed = 'error' in info
+        done = {'success': info['success']}
+        return self._images(seen), float(reward), ended and not failed, cut or failed, done
 
     def close(self) -> None:
         """Free the renderer."""

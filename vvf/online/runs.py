@@ -41,18 +41,22 @@ def read_experiment(kind: type[T], path: Path, changes: Mapping[str, Any] | None
     except OSError as error:
         raise UserError(f'{path} cannot be read: name a file of config/experiments.') from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f'{path} is no YAML: {error}') from error
+        raise UserError(f'{path} is not valid YAML; mend it.') from error
     hints = get_type_hints(kind)
     sections = {field.name: hints[field.name] for field in fields(kind)}  # type: ignore[arg-type]
     if not isinstance(content, dict) or set(content) - set(sections):
         raise UserError(f'{path} must have the sections {", ".join(sections)}, and no others.')
+    content = {section: {} if entries is None else entries for section, entries in content.items()}
+    for section, entries in content.items():
+        if not isinstance(entries, dict):
+            raise UserError(f'{path}: "{section}" must hold "key: value" lines.')
     for key, value in (changes or {}).items():
         section, _, entry = key.partition('.')
         if section not in sections or not entry:
             raise UserError(f'--set {key}: use SECTION.KEY=VALUE, of {", ".join(sections)}.')
         content.setdefault(section, {})[entry] = value
     parts = {
-        name: from_mapping(cls, content.get(name) or {}, f'{path}: {name}', partial=True)
+        name: from_mapping(cls, content.get(name, {}), f'{path}: {name}', partial=True)
         for name, cls in sections.items()
     }
     return kind(**parts)

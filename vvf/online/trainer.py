@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -17,7 +17,7 @@ from gymnasium.wrappers import TimeLimit
 from vvf_models.model_config import require
 from vvf_models.rl.replay import OfflineData, Replay
 from vvf_models.rl.rlpd import Batch, Rows, interleave, offline_rows, to_tensors
-from vvf_models.rl.rnd import Rnd
+from vvf_models.rl.rnd import Rnd, RndConfig
 from vvf_models.rl.sac import AgentConfig
 from vvf_models.rl.shaping import RewardConfig, bonus, learner_reward
 
@@ -88,6 +88,7 @@ class Setting:
         value: needed for `viva` and `potential`.
         offline: transitions with their own rewards, or None.
         value_discount: that the value was trained with; 1 where it counts steps.
+        rnd: networks of `rnd`.
     """
 
     make: Callable[[], gym.Env[Any, Any]]
@@ -97,6 +98,7 @@ class Setting:
     value: ValueFunction | None = None
     offline: OfflineData | None = None
     value_discount: float = 1.0
+    rnd: RndConfig = field(default_factory=RndConfig)
 
 
 class OnlineTrainer:
@@ -129,7 +131,10 @@ class OnlineTrainer:
         self.rnd: Rnd | None = None
         if setting.kind == 'rnd':
             inputs = int(np.prod(self._envs.single_observation_space.shape)) + self._action_dim
-            self.rnd = Rnd(rngs, inputs, self.agent.config.hidden)
+            self.rnd = Rnd(rngs, inputs, setting.rnd)
+            if setting.offline is not None:
+                known = to_tensors(setting.offline.rows)
+                self.rnd.normalise(known['observation'][None], known['action'][None])
         self.replay = Replay(len(seeds), config.replay)
         self._offline = None if setting.offline is None else self._shaped_data(setting.offline)
         self._observation: Array | None = None
@@ -165,9 +170,23 @@ class OnlineTrainer:
         rows['next_observation'] = self._per_seed(arrived)
         self.replay.insert(self._shaped(rows))
         if self.rnd is not None:
-            newest = to_tensors({n: rows[n] for n in ('observation', 'action')})
-            self.rnd.update(newest['observation'], newest['action'])
+            self._explore(self.rnd, to_tensors(rows), (step + 1) * count)
         self._observation = self._per_seed(seen)
+
+    def _explore(self, rnd: Rnd, newest: Batch, steps: int) -> None:
+        """Trains the predictor on the newest rows.
+
+        Where no offline data say how to normalise them, it waits until the random actions do, and
+        catches up on these.
+        """
+        if rnd.normalised:
+            rnd.update(newest['observation'], newest['action'])
+        elif steps >= self.config.start_steps:
+            first = self.replay.tensors()
+            rnd.normalise(first['observation'], first['action'])
+            for start in range(0, self.replay.size, self.config.environments):
+                rows = slice(start, start + self.config.environments)
+                rnd.update(first['observation'][:, rows], first['action'][:, rows])
 
     def _learn(self, rngs: Rngs) -> dict[str, torch.Tensor]:
         config = self.agent.config
