@@ -2,6 +2,7 @@
 import argparse
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -93,7 +94,11 @@ def test_every_command_has_help_with_an_example(
     with pytest.raises(SystemExit) as stop:
         main([name, '--help'])
     assert stop.value.code == 0
-    assert 'example' in capsys.readouterr().out
+    said = ' '.join(capsys.readouterr().out.split())
+    assert 'example' in said
+    # argparse makes one space of several and of line ends: commands must not run together.
+    before = re.findall(r'(\S+) vvf ', said[said.rindex('example') :])
+    assert all(word[-1] in ':;' or word == 'then' for word in before), before
 
 
 def test_help_imports_neither_torch_nor_ros() -> None:

@@ -22,8 +22,8 @@ def add_parser(subparsers: Any) -> None:
         'episode',
         help='start, end, judge and save episodes of a running graph',
         description='Ask the episode node of the graph that runs (`vvf up`, `ros2 launch`).',
-        epilog='examples: vvf episode keys   vvf episode start --instruction "fold the shirt"   '
-        'vvf episode end success   vvf episode save',
+        epilog='examples: vvf episode keys; vvf episode start --instruction "fold the shirt"; '
+        'vvf episode end success; vvf episode save',
     )
     actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
     actions.add_parser('keys', help='a small screen: start, stop and judge by single keys')

@@ -14,7 +14,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         'eval',
         help='measure a value model or a policy',
-        epilog='examples: vvf eval policy checkpoints/bc_pick_place --episodes 50   '
+        epilog='examples: vvf eval policy checkpoints/bc_pick_place --episodes 50; '
         'vvf eval value checkpoints/icvf_pick_place --data data/held_out --baseline data/mixed',
     )
     what = parser.add_subparsers(dest='what', required=True, metavar='WHAT')

@@ -33,8 +33,8 @@ def add_parser(subparsers: Any) -> None:
         'improve on what was expected, the next policy learns from all of them, and so on. What is '
         'finished is never done again: the same command goes on after Ctrl-C, and may ask for more '
         'methods, iterations or seeds.',
-        epilog='examples: vvf recap box_assembly --iterations 2 --value viva --out runs/recap   '
-        'vvf recap box_assembly --compare viva distributional none filtered --dry-run   '
+        epilog='examples: vvf recap box_assembly --iterations 2 --value viva --out runs/recap; '
+        'vvf recap box_assembly --compare viva distributional none filtered --dry-run; '
         'vvf recap --diagnose runs/my_value --data data/mixed --out runs/diagnosis',
     )
     parser.add_argument('task', nargs='?', help='a task of config/tasks with a sim entry')

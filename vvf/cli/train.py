@@ -105,31 +105,31 @@ def _add_recap(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--value',
         metavar='CHECKPOINT',
-        help='recap: the value model whose advantages say which actions improve',
+        help='recap, lerobot: the value model whose advantages say which actions improve',
     )
     parser.add_argument(
         '--positive-ratio',
         type=float,
         default=0.3,
-        help='recap: share of actions that count as improvement; .4 of rollouts [0.3]',
+        help='with --value: share of actions that count as improvement; .4 of rollouts [0.3]',
     )
     parser.add_argument(
         '--n-steps',
         type=int,
         default=10,
-        help='recap: how far ahead an advantage looks; 0: to the end of the episode [10]',
+        help='with --value: how far ahead an advantage looks; 0: to the end of the episode [10]',
     )
     parser.add_argument(
         '--over',
         action='store_true',
-        help='recap: failures are over at their end, such as a broken cup; by default a time limit '
-        'or somebody cut them off',
+        help='with --value: failures are over at their end, such as a broken cup; by default a '
+        'time limit or somebody cut them off',
     )
     parser.add_argument(
         '--demonstrations',
         type=Path,
         nargs='+',
-        help='recap: episodes, beside --data, all of whose actions count as improvement',
+        help='recap, lerobot: episodes, beside --data, all of whose actions count as improvement',
     )
 
 
@@ -169,7 +169,7 @@ def run(args: argparse.Namespace) -> int:
         return ChainedEpisodes(parts)
 
     if args.kind != 'recap' and (args.value or args.demonstrations):
-        raise UserError('--value and --demonstrations are for `vvf train recap`.')
+        raise UserError('--value and --demonstrations are for `vvf train recap` and lerobot.')
     episodes = opened(args.data)
     rollouts = len(episodes)
     if args.demonstrations:

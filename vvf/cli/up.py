@@ -24,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
         'up',
         help='run the graph of a task, or replay a bag into it',
         description='Run the graph of a task; Ctrl-C parks the arm, closes the bag and stops.',
-        epilog='examples: vvf up pick_place --episodes 3   '
+        epilog='examples: vvf up pick_place --episodes 3; '
         'vvf up replay --bag runs/bags/pick_place-20261120-101500-001',
     )
     parser.add_argument('task', help='a task of config/tasks, a task file, or "replay"')
