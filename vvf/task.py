@@ -134,12 +134,16 @@ class SimSpec:
 
 @dataclass(frozen=True)
 class ModelsSpec:
-    """Checkpoints used unless others are asked for; an empty camera list means all cameras."""
+    """Checkpoints used unless others are asked for; an empty camera list means all cameras.
+
+    Those of a simulation (`simulated`) are not taken on a real table, where nobody has tried them.
+    """
 
     value: str = ''
     policy: str = ''
     value_cameras: tuple[str, ...] = ()
     policy_cameras: tuple[str, ...] = ()
+    simulated: bool = False
 
 
 @dataclass(frozen=True)

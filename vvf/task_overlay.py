@@ -74,6 +74,8 @@ def with_robot(task: TaskSpec, robot: str) -> TaskSpec:
 def with_rig(task: TaskSpec, rig: RigSpec) -> TaskSpec:
     """The task on a real table: the rig's robot, camera topics and joint states; no simulation.
 
+    Models that were trained in simulation are not taken over.
+
     Raises:
         UserError: the rig lacks a camera of the task, or has not as many arms.
     """
@@ -91,6 +93,7 @@ def with_rig(task: TaskSpec, rig: RigSpec) -> TaskSpec:
         )
     return dataclasses.replace(
         task,
+        models=ModelsSpec() if task.models.simulated else task.models,
         cameras=tuple(_camera(camera, rig.cameras[camera.name]) for camera in task.cameras),
         state=tuple(_source(source, rig) for source in task.state),
         sim=None,

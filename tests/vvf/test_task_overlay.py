@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from vvf.errors import UserError
+from vvf.graph import GraphArguments, build_graph
 from vvf.paths import config_path
 from vvf.rig import load_rig
 from vvf.task import load_task
@@ -53,6 +54,17 @@ def test_two_fingers_are_no_two_arms(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump(data))
     assert sides_of(load_task(file)) == ('',)
     assert sides_of(load_task('shirt_folding')) == ('left', 'right')
+
+
+def test_models_of_a_simulation_are_not_taken_on_a_table(tmp_path) -> None:
+    assert load_task('box_assembly').models.policy
+    assert not load_task('box_assembly', rig='wx250s').models.policy
+    nodes = {spec.name for spec in build_graph('pick_place', GraphArguments(sim=False))}
+    assert not nodes & {'policy', 'value'}
+    own = tmp_path / 'mine.yaml'
+    text = config_path('tasks', 'pick_place.yaml').read_text()
+    own.write_text(text.replace('  simulated: true', '  simulated: false'))
+    assert load_task(own, rig='wx250s').models.policy == 'checkpoints/bc_pick_place'
 
 
 def test_models_of_one_arm_are_not_taken_for_another() -> None:

@@ -62,7 +62,10 @@ def run(args: argparse.Namespace) -> int:
         return _replay(args, given)
     if args.bag is not None or args.task_file or args.rate != 1.0:
         raise UserError('--bag, --task-file and --rate are for `vvf up replay`.')
-    specs = build_graph(args.task, GraphArguments(**given))
+    arguments = GraphArguments(**given)
+    specs = build_graph(args.task, arguments)
+    if arguments.policy_node and not any(s.name == 'policy' for s in specs):
+        print('no policy acts: name a checkpoint with --policy, or drive with --teleop', flush=True)
     return _supervise(with_settings(specs, args.settings), args.log_dir, episodes=args.episodes)
 
 
