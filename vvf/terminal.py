@@ -9,7 +9,7 @@ import select
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 #: What keys such as arrows send: ESC [ ... letter, ESC [ [ letter, or ESC O letter. Any other ESC
@@ -46,6 +46,14 @@ def names_of(text: str) -> list[str]:
         for key in _KEY.findall(text)
         if key in _NAMES or (len(key) == 1 and key.isprintable())
     ]
+
+
+def wait_for_line(going_on: Callable[[], bool]) -> None:
+    """Wait until somebody enters a line; not where nobody can, nor for longer than `going_on`."""
+    while sys.stdin.isatty() and going_on():
+        if select.select([sys.stdin.fileno()], [], [], 0.2)[0]:
+            sys.stdin.readline()
+            return
 
 
 def pressed() -> Iterator[str]:

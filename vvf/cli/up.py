@@ -66,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
     specs = build_graph(args.task, arguments)
     if arguments.policy_node and not any(s.name == 'policy' for s in specs):
         print('no policy acts: name a checkpoint with --policy, or drive with --teleop', flush=True)
-    return _supervise(with_settings(specs, args.settings), args.log_dir, episodes=args.episodes)
+    # A simulation draws its next scene itself; on a table somebody has to.
+    specs = with_settings(specs, args.settings)
+    return _supervise(specs, args.log_dir, args.episodes, reset=not arguments.sim)
 
 
 def _replay(args: argparse.Namespace, given: dict[str, Any]) -> int:
@@ -97,7 +99,9 @@ def _replay(args: argparse.Namespace, given: dict[str, Any]) -> int:
     return _supervise(with_settings(specs, args.settings), args.log_dir)
 
 
-def _supervise(specs: list[NodeSpec], log_dir: Path, episodes: int = 0) -> int:
+def _supervise(
+    specs: list[NodeSpec], log_dir: Path, episodes: int = 0, *, reset: bool = False
+) -> int:
     from vvf.client import refuse_second_graph
     from vvf.supervisor import Supervisor
 
@@ -107,7 +111,7 @@ def _supervise(specs: list[NodeSpec], log_dir: Path, episodes: int = 0) -> int:
     with Supervisor(specs, log=_say, log_dir=log_dir) as supervisor:
         try:
             if episodes:
-                _run_episodes(supervisor, specs, episodes)
+                _run_episodes(supervisor, specs, episodes, reset=reset)
             else:
                 if any(s.name == 'teleop' for s in specs):
                     _say('a human drives with `vvf teleop`, in another terminal')
@@ -123,13 +127,17 @@ def _supervise(specs: list[NodeSpec], log_dir: Path, episodes: int = 0) -> int:
     return 0
 
 
-def _run_episodes(supervisor: Any, specs: list[NodeSpec], episodes: int) -> None:
+def _run_episodes(supervisor: Any, specs: list[NodeSpec], episodes: int, *, reset: bool) -> None:
     from vvf.client import GraphClient
+    from vvf.terminal import wait_for_line
 
     names = {s.name for s in specs}
     with GraphClient(lambda: supervisor.failure is None) as client:
         client.wait_ready(tuple(n for n in LIFECYCLE_NODES if n in names))
         for index in range(episodes):
+            if reset and index:
+                print('put things back, then press Enter for the next episode', flush=True)
+                wait_for_line(lambda: supervisor.failure is None)
             result = client.run_episode()
             if result.message:
                 raise UserError(f'the episode did not begin: {result.message}')
