@@ -5,13 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from vvf.actions import DELTA_DIM
 from vvf.bags.episodes import BagEpisodes
 from vvf.bags.reader import is_bag
 from vvf.task import TaskSpec, load_task
 from vvf_models.data.episode import Episode
 from vvf_models.data.open import open_episodes, recognise
 from vvf_models.data.options import ReadOptions
+
+_JOINT_SCALE = 3.0  # rad; a large but usual angle
 
 
 def open_data(
@@ -33,6 +39,24 @@ def open_data(
     if _holds_bags(path):
         return BagEpisodes(path, load_task(task) if isinstance(task, str) else task, options)
     return open_episodes(path, options)
+
+
+def action_entries(episode: Episode, kind: str) -> dict[str, Any]:
+    """What an episode's actions say of the configuration of a policy of a kind; {} without any."""
+    if episode.actions is None:
+        return {}
+    dim = int(episode.actions.shape[1])
+    entries: dict[str, Any] = {'action_dim': dim}
+    if np.isfinite(episode.rate_hz):
+        entries['dt'] = round(1.0 / episode.rate_hz, 4)
+    if kind == 'cql':
+        return entries
+    arms = episode.arms or max(1, dim // DELTA_DIM if dim % DELTA_DIM == 0 else 1)
+    entries['arms'] = arms
+    if episode.displacements is False:
+        entries['displacements'] = False
+        entries['action_scale'] = [_JOINT_SCALE] * (dim // arms - 1)
+    return entries
 
 
 def kind_of_data(path: Path | str) -> str:

@@ -25,13 +25,15 @@ from tests.vvf.bag_factory import (
 from vvf.bags import BagWriter, TopicSpec, open_bag
 from vvf.bags.episodes import BagEpisodes, RecordedAction, actions_at, choose_stamps
 from vvf.bags.frames import FrameSource
-from vvf.data import open_data
+from vvf.data import action_entries, open_data
 from vvf.task import load_task
+from vvf_models.config import from_mapping
 from vvf_models.data.episode import Event
 from vvf_models.data.npz import load_episode
 from vvf_models.data.options import ReadOptions
 from vvf_models.data.reading import SmallEpisode, read_all
 from vvf_models.errors import UserError
+from vvf_models.policies.bc import BcConfig
 from vvf_sim.collect import collect_episode, save_npz
 
 END, MILESTONE, ERROR = 1, 5, 6
@@ -293,3 +295,24 @@ def test_other_data_are_opened_too(simulated, tmp_path):
     (tmp_path / 'old.bag').write_bytes(b'#ROSBAG V2.0')
     with pytest.raises(UserError, match='is a ROS 1 bag: convert it'):
         open_data(tmp_path / 'old.bag')[0]
+
+
+def test_what_actions_say_of_a_policy(simulated):
+    (episode,) = open_data(simulated / 'bag')
+    assert (episode.displacements, episode.arms) == (True, 1)
+    assert action_entries(episode, 'bc') == {'action_dim': 7, 'arms': 1, 'dt': 0.2}
+    stored = load_episode(simulated / 'episode.npz')
+    assert action_entries(stored, 'cql') == {'action_dim': 7, 'dt': 0.2}
+    # Two Frankas at 10 Hz, joint by joint.
+    joint = replace(
+        episode,
+        actions=np.zeros((13, 16), np.float32),
+        stamps=np.arange(13) / 10,
+        displacements=False,
+        arms=2,
+    )
+    config = from_mapping(BcConfig, action_entries(joint, 'bc'), 'here', partial=True)
+    assert (config.action_dim, config.arms, config.dt) == (16, 2, 0.1)
+    assert not config.displacements
+    assert config.action_scale == (3.0,) * 7
+    assert action_entries(replace(episode, actions=None), 'bc') == {}

@@ -298,6 +298,8 @@ def assemble(
         stamps=(stamps - stamps[0]) * 1e-9,
         interventions=control.human_at(stamps) if said else None,
         events=events,
+        displacements=task.action.kind == 'ee_delta' if task.action else None,
+        arms=len(sides_of(task)),
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 
-from vvf.actions import DELTA_DIM
 from vvf.cli import train_lerobot
 from vvf.cli.output import add_json_option, write_json
 from vvf.cli.reading import add_reading_options, read_options
@@ -286,17 +285,17 @@ def _checkpoint(name: str | None) -> Path | None:
 
 
 def _of_data(args: argparse.Namespace, episodes: Any) -> dict[str, Any]:
-    """What the first episode says about the observation; with `--skip-bad`, the first good one."""
+    """What the first episode says of observation and action; with `--skip-bad`, the first good."""
+    from vvf.data import action_entries
+
     first = _first(episodes, skip_bad=args.skip_bad)
     state_dim = 0 if args.no_state or first.state is None else int(first.state.shape[1])
     entries: dict[str, Any] = {
         'cameras': list(args.cameras or first.images),
         'state_dim': state_dim,
     }
-    if args.kind in ('bc', 'bc_task', 'rwr', 'cql', 'recap') and first.actions is not None:
-        entries['action_dim'] = dim = int(first.actions.shape[1])
-        if args.kind != 'cql' and dim % DELTA_DIM == 0:
-            entries['arms'] = dim // DELTA_DIM
+    if args.kind in ('bc', 'bc_task', 'rwr', 'cql', 'recap'):
+        entries |= action_entries(first, args.kind)
     return entries
 
 

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from vvf.actions import DELTA_DIM
-from vvf.data import open_data
+from vvf.data import action_entries, open_data
 from vvf.errors import UserError
 from vvf.paths import config_path
 from vvf.recap.diagnostics import Diagnosis, diagnose
@@ -160,10 +159,8 @@ def _config(stage: Training, episodes: ChainedEpisodes) -> Any:
         'cameras': list(first.images),
         'state_dim': 0 if first.state is None else int(first.state.shape[1]),
     }
-    if stage.kind == 'recap' and first.actions is not None:
-        entries['action_dim'] = dim = int(first.actions.shape[1])
-        if dim % DELTA_DIM == 0:
-            entries['arms'] = dim // DELTA_DIM
+    if stage.kind == 'recap':
+        entries |= action_entries(first, stage.kind)
     return _config_of(stage, entries)
 
 

@@ -41,6 +41,8 @@ class Episode:
         rewards: (T,) float32, the reward of each action, or None.
         interventions: (T,) bool, where a human acted, or None if nobody recorded it.
         events: What happened, in order.
+        displacements: Whether actions say how far to move; False: where to; None: nobody said.
+        arms: Arms that an action is for, 0 where nobody said.
     """
 
     images: dict[str, NDArray[np.uint8]]
@@ -55,6 +57,8 @@ class Episode:
     rewards: NDArray[np.float32] | None = None
     interventions: NDArray[np.bool_] | None = None
     events: tuple[Event, ...] = ()
+    displacements: bool | None = None
+    arms: int = 0
 
     @property
     def rate_hz(self) -> float:
