@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How sure a success rate is that several training seeds share."""
+"""How sure a success rate is that several training seeds share, and the ratio of two of them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from vvf.rollouts.rates import wilson
 from vvf.stored_results import StoredResult
@@ -32,11 +34,9 @@ def layout_interval(results: Sequence[StoredResult]) -> tuple[float, float]:
     episodes = sum(r.episodes for r in results)
     rate = sum(r.successes for r in results) / episodes if episodes else 0.0
     layouts = max(r.episodes for r in results)
-    found = [r.numbers.get(LAYOUTS) for r in results]
-    rows = [row for row in found if isinstance(row, list) and len(row) == layouts]
     effective = float(layouts)
-    if len(rows) == len(results) and layouts > 1:
-        of_layout = np.mean(rows, axis=0)
+    of_layout = _by_layout(results)
+    if of_layout is not None and layouts > 1:
         variance = float(of_layout.var(ddof=1)) / layouts
         of_one = rate * (1 - rate)
         if of_one > variance * episodes:
@@ -44,3 +44,49 @@ def layout_interval(results: Sequence[StoredResult]) -> tuple[float, float]:
         elif variance:
             effective = max(effective, of_one / variance)
     return wilson(rate * effective, effective)
+
+
+def success_ratio(
+    better: Sequence[StoredResult], base: Sequence[StoredResult]
+) -> tuple[float, float, float]:
+    """By what factor one success rate is above another, with a 95 % interval, over layouts.
+
+    Both met the same layouts, so it is the delta method for the logarithm of a ratio of paired
+    means, each layout's over all seeds, with Student's quantile. A layout's half is added to each
+    of the two outcomes in which one succeeds alone (half a success to each rate): otherwise equal
+    successes on few layouts would be sure, and a rate of nothing would have no ratio. Results that
+    do not say how each layout went count as if all seeds had gone alike, and the two sides as if
+    hard layouts of one were not hard for the other.
+
+    Args:
+        better: Of one method, with episodes.
+        base: Of the other one.
+
+    Returns:
+        The factor, and the ends of the interval.
+    """
+    from scipy.stats import t
+
+    first, second = _by_layout(better), _by_layout(base)
+    rates = [sum(r.successes for r in side) / sum(r.episodes for r in side)
+             for side in (better, base)]  # fmt: skip
+    counts = [max(r.episodes for r in side) for side in (better, base)]
+    layouts = min(counts)
+    a, b = (rate * count + 0.5 for rate, count in zip(rates, counts, strict=True))
+    if first is not None and second is not None and len(first) == len(second):
+        middle = math.log(a / b)
+        variance = float(np.sum((first / a - second / b) ** 2)) + 0.5 / a**2 + 0.5 / b**2
+    else:
+        middle = math.log(a / (counts[0] + 1) / (b / (counts[1] + 1)))
+        variance = 1 / a - 1 / (counts[0] + 1) + 1 / b - 1 / (counts[1] + 1)
+    half = float(t.ppf(0.975, max(1, layouts - 1))) * math.sqrt(variance)
+    ratio = rates[0] / rates[1] if all(rates) else math.exp(middle)
+    return ratio, math.exp(middle - half), math.exp(middle + half)
+
+
+def _by_layout(results: Sequence[StoredResult]) -> npt.NDArray[np.float64] | None:
+    """The mean success of each layout over all seeds; None where not all say it of as many."""
+    rows = [r.numbers.get(LAYOUTS) for r in results]
+    layouts = max(r.episodes for r in results)
+    known = [row for row in rows if isinstance(row, list) and len(row) == layouts]
+    return np.mean(known, axis=0) if len(known) == len(results) else None

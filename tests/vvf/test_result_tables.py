@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
 import yaml
 
@@ -24,10 +23,18 @@ from vvf.recap.config import METHODS as RECAP_METHODS
 from vvf.recap.run import IMITATION
 from vvf.rollouts import wilson
 from vvf.stored_results import StoredResult, write_result
+from vvf.success_interval import LAYOUTS
 from vvf.value_gate import REACTIONS
-from vvf.viz.result_tables.cells import Cell, Theirs, fill_table, improvement, parse_theirs
+from vvf.viz.result_tables.cells import Cell, Ours, fill_table, improvement
 from vvf.viz.result_tables.content import Part, fill, said_of_ours, said_of_theirs
-from vvf.viz.result_tables.papers import Paper, Table, columns, read_papers
+from vvf.viz.result_tables.papers import (
+    Paper,
+    Table,
+    Theirs,
+    columns,
+    parse_theirs,
+    read_papers,
+)
 from vvf_models.rl.shaping import REWARDS
 
 INVENTED = StoredResult(
@@ -173,19 +180,69 @@ def test_what_a_paper_says() -> None:
     assert parse_theirs(58) == Theirs(58.0)
 
 
-def test_an_improvement_has_the_interval_of_a_ratio(tmp_path: Path) -> None:
-    better, base = (cell.ours[0] for cell in cells(tmp_path, PAPER['tables'][0], *results())[1][:2])
-    middle, low, high = improvement(better, base)
-    assert middle == pytest.approx(100 * (24 / 12 - 1))
-    half = 1.96 * math.sqrt(1 / 24 - 1 / 40 + 1 / 12 - 1 / 40)
-    assert np.log1p(np.array([low, high]) / 100) == pytest.approx([
-        math.log(2) - half, math.log(2) + half,
-    ])  # fmt: skip
-    # No success at all has no ratio, but its limits still say something.
-    nothing = dataclasses.replace(
-        base, results=tuple(dataclasses.replace(r, successes=0) for r in base.results)
+def ours_of(*rows: list[float]) -> Ours:
+    """A method whose seeds succeed on these layouts."""
+    found = tuple(
+        dataclasses.replace(
+            INVENTED, seed=seed, episodes=20, successes=int(sum(row)), numbers={LAYOUTS: row}
+        )
+        for seed, row in enumerate(rows)
     )
-    assert improvement(better, nothing)[1] > 100
+    return Ours(found, 'success', ())
+
+
+def first(count: int) -> list[float]:
+    """Success on the first so many of 20 layouts."""
+    return [1.0] * count + [0.0] * (20 - count)
+
+
+def test_an_improvement_is_that_of_the_layouts_that_both_met() -> None:
+    middle, low, high = improvement(ours_of(first(10)), ours_of(first(5)))
+    assert middle == pytest.approx(100)
+    # By hand: 5 layouts with both, 5 with one alone, and half a layout more for each alone.
+    a, b = 10.5, 5.5
+    variance = 5 * (1 / a - 1 / b) ** 2 + 5 / a**2 + 0.5 / a**2 + 0.5 / b**2
+    half = 2.0930 * math.sqrt(variance)  # Student's of 19
+    assert [low, high] == pytest.approx(
+        [100 * (a / b * math.exp(way * half) - 1) for way in (-1, 1)], abs=0.01
+    )
+    # A method that succeeds elsewhere tells less of how much better the other one is.
+    apart = [0.0] * 10 + [1.0] * 5 + [0.0] * 5
+    _, other_low, other_high = improvement(ours_of(first(10)), ours_of(apart))
+    assert other_low < low < high < other_high
+    # A second seed that does as the first one adds nothing; one that differs does.
+    assert improvement(ours_of(first(10), first(10)), ours_of(first(5))) == (middle, low, high)
+    mixed = improvement(ours_of(first(10), first(10)[::-1]), ours_of(first(5), first(5)[::-1]))
+    assert low < mixed[1] < mixed[2] < high
+
+
+def test_no_improvement_is_sure_after_few_layouts() -> None:
+    always, half, never = ours_of(first(20)), ours_of(first(10)), ours_of(first(0))
+    middle, low, high = improvement(always, always)
+    assert middle == 0
+    assert low < -8 < 8 < high
+    _, low, high = improvement(always, half)
+    assert 0 < low < 50 < 150 < high
+    # No success at all has no ratio, but its limits still say something.
+    assert improvement(always, never)[1] > 100
+    assert improvement(never, never)[0] == 0
+
+
+def test_results_without_their_layouts_count_as_one_seed_apart_from_the_other() -> None:
+    def silent(*counts: int) -> Ours:
+        ours = ours_of(*map(first, counts))
+        results = tuple(dataclasses.replace(r, numbers={}) for r in ours.results)
+        return dataclasses.replace(ours, results=results)
+
+    one = improvement(silent(12), silent(6))
+    assert one[0] == pytest.approx(100)
+    assert improvement(silent(12, 12), silent(6, 6)) == pytest.approx(one)
+    p, q = 12.5 / 21, 6.5 / 21
+    half = 2.0930 * math.sqrt((1 / p - 1) / 21 + (1 / q - 1) / 21)
+    assert math.log1p(one[2] / 100) == pytest.approx(math.log(p / q) + half, rel=1e-4)
+    paired = improvement(ours_of(first(12)), ours_of(first(6)))
+    assert one[1] < paired[1] < paired[2] < one[2]
+    assert improvement(silent(12), ours_of(first(6))) == pytest.approx(one)
 
 
 def test_missing_cells_are_listed_with_their_command(tmp_path: Path) -> None:
@@ -261,6 +318,7 @@ def test_a_folder_that_is_called_tables_is_still_reached(
         (['tables', 'results', '--out', 'page.pdf'], 'in .html or .md'),
         (['tables', 'papers'], 'no stored results below papers'),
         (['tables', 'nowhere'], 'nowhere: no such file or folder'),
+        (['tables', 'results', '--papers', 'nowhere'], 'nowhere holds no papers'),
     ],
 )
 def test_what_a_user_can_mend_is_said(
@@ -278,6 +336,15 @@ def test_what_a_user_can_mend_is_said(
         ({'rows': [{'label': 'a', 'paper': [1]}]}, "'a' has 1 numbers for 3 columns"),
         ({'rows': [{'label': 'a', 'where': {'sed': '1'}}]}, "'sed' says nothing about a result"),
         ({'rowz': []}, 'rowz'),
+        *(
+            (
+                {'rows': [{'label': 'a', 'paper': [said, 1, 1]}]},
+                f"'a' says '{said}': write a number",
+            )
+            for said in ('7 of 12', '13/12', '0/0', True)
+        ),
+        ({'command': 'vvf {methods}'}, "'vvf {methods}' cannot be filled in"),
+        ({'command': 'vvf {'}, 'cannot be filled in'),
     ],
 )
 def test_a_wrong_paper_is_named(tmp_path: Path, table: dict[str, Any], said: str) -> None:

@@ -11,8 +11,7 @@ from rich.table import Table as RichTable
 from vvf.offline.methods import METHODS
 from vvf.stored_results import StoredResult
 from vvf.success_interval import layout_interval
-from vvf.viz.result_tables.cells import Theirs, parse_theirs
-from vvf.viz.result_tables.papers import read_papers
+from vvf.viz.result_tables.papers import Theirs, parse_theirs, read_papers
 
 _TABLE = 'vptr_table_1'
 

@@ -14,20 +14,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vvf.stored_results import StoredResult
-from vvf.success_interval import layout_interval
-from vvf.viz.result_tables.papers import KEYS, SUCCESS, Column, Figure, Paper, Row, Table
-
-#: Standard normal quantile of the 95 % intervals.
-Z = 1.96
-
-
-@dataclass(frozen=True)
-class Theirs:
-    """A number of a paper: counts, or `value` alone (trials 0)."""
-
-    value: float
-    successes: int = 0
-    trials: int = 0
+from vvf.success_interval import layout_interval, success_ratio
+from vvf.viz.result_tables.papers import (
+    KEYS,
+    SUCCESS,
+    Column,
+    Figure,
+    Paper,
+    Row,
+    Table,
+    Theirs,
+    parse_theirs,
+)
 
 
 @dataclass(frozen=True)
@@ -132,35 +130,13 @@ def fill_figure(paper: Paper, figure: Figure, results: Sequence[StoredResult]) -
 def improvement(better: Ours, base: Ours) -> tuple[float, float, float]:
     """By how many percent one success rate is above another, with a 95 % interval.
 
-    Of the ratio of two proportions, by the normal distribution of its logarithm (Katz et al.,
-    Biometrics 34, 1978). A count of nothing has no ratio: 0.5 is added to all counts then, as is
-    usual.
+    Of the layouts that both met (`vvf.success_interval`).
 
     Returns:
         The improvement in percent, its lower and its upper limit.
     """
-    counts = better.successes, better.episodes, base.successes, base.episodes
-    a, n, b, m = (c + 0.5 for c in counts) if 0 in (counts[0], counts[2]) else counts
-    ratio = (a / n) / (b / m)
-    half = Z * math.sqrt(max(0.0, 1 / a - 1 / n + 1 / b - 1 / m))
-    low, high = ratio * math.exp(-half), ratio * math.exp(half)
+    ratio, low, high = success_ratio(better.results, base.results)
     return 100 * (ratio - 1), 100 * (low - 1), 100 * (high - 1)
-
-
-def parse_theirs(said: object) -> Theirs | None:
-    """A number as it is written in a paper's file: '7/12', 58 or None.
-
-    Raises:
-        ValueError: It is none of these.
-    """
-    if said is None:
-        return None
-    if isinstance(said, str):
-        successes, trials = map(int, said.split('/'))
-        return Theirs(100 * successes / trials, successes, trials)
-    if isinstance(said, int | float):
-        return Theirs(float(said))
-    raise ValueError(f'{said!r} is no number of a paper')
 
 
 def _cell(

@@ -13,13 +13,12 @@ from vvf.viz import canvas
 from vvf.viz.result_tables.cells import (
     Cell,
     Ours,
-    Theirs,
     fill_figure,
     fill_table,
     improvement,
 )
 from vvf.viz.result_tables.figures import draw_bars, draw_curves, draw_improvement
-from vvf.viz.result_tables.papers import KEYS, SUCCESS, Figure, Paper, Table, columns, rows
+from vvf.viz.result_tables.papers import KEYS, SUCCESS, Figure, Paper, Table, Theirs, columns, rows
 
 INTRODUCTION = (
     "Each cell has the paper's number above and ours below. Success rates are those of the pooled "

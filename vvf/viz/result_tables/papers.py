@@ -139,6 +139,33 @@ class Paper:
     figures: tuple[Figure, ...] = ()
 
 
+@dataclass(frozen=True)
+class Theirs:
+    """A number of a paper: counts, or `value` alone (trials 0)."""
+
+    value: float
+    successes: int = 0
+    trials: int = 0
+
+
+def parse_theirs(said: object) -> Theirs | None:
+    """A number as it is written in a paper's file: '7/12', 58 or None.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if said is None:
+        return None
+    if isinstance(said, str):
+        # What is no count fails here as well; so do 13 of 12.
+        successes, trials = map(int, said.split('/'))
+        if 0 <= successes <= trials > 0:
+            return Theirs(100 * successes / trials, successes, trials)
+    elif isinstance(said, int | float) and not isinstance(said, bool):
+        return Theirs(float(said))
+    raise ValueError(f'{said!r} is no number of a paper')
+
+
 def columns(spec: Table | Figure) -> tuple[Column, ...]:
     """Of a table its columns, of a figure its lines."""
     return spec.columns if isinstance(spec, Table) else spec.lines
@@ -156,15 +183,19 @@ def read_papers(folder: Path | None = None) -> list[Paper]:
         folder: Of YAML files; default: `config/papers`.
 
     Raises:
-        UserError: A file is wrong; the message names it and the entry.
+        UserError: There is none, or a file is wrong; the message names it and the entry.
     """
-    return [_read(path) for path in sorted((folder or config_path('papers')).glob('*.yaml'))]
+    folder = folder or config_path('papers')
+    paths = sorted(folder.glob('*.yaml'))
+    if not paths:
+        raise UserError(f'{folder} holds no papers: name a folder with files in .yaml.')
+    return [_read(path) for path in paths]
 
 
 def _read(path: Path) -> Paper:
     try:
         content = yaml.safe_load(path.read_text('utf-8'))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f'{path} is no YAML: {error}') from None
     paper: Paper = build(Paper, content, str(path), '')
     parts: list[Table | Figure] = [*paper.tables, *paper.figures]
@@ -182,4 +213,23 @@ def _read(path: Path) -> Paper:
                     f"{path}: {part.name}: the row '{row.label}' has {len(row.paper)} numbers for "
                     f'{len(columns(part))} columns'
                 )
+            for said in row.paper:
+                _check(path, part, row, said)
+        try:
+            part.command.format_map(dict.fromkeys(KEYS, ''))
+        except (LookupError, ValueError, TypeError, AttributeError):
+            raise UserError(
+                f"{path}: {part.name}: the command '{part.command}' cannot be filled in; known in "
+                f'braces: {", ".join(KEYS)}'
+            ) from None
     return paper
+
+
+def _check(path: Path, part: Table | Figure, row: Row, said: object) -> None:
+    try:
+        parse_theirs(said)
+    except ValueError:
+        raise UserError(
+            f"{path}: {part.name}: the row '{row.label}' says '{said}': write a number, successes "
+            'of trials such as 7/12, or null'
+        ) from None
