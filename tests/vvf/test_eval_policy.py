@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import math
@@ -12,11 +13,14 @@ from pathlib import Path
 import pytest
 from scipy.stats import binom
 
+from vvf.cli import eval_policy
 from vvf.cli.main import main
 from vvf.rollouts import Rollout
 from vvf.rollouts.store import RolloutStore, from_line, to_line
 from vvf.rollouts.summary import compare, in_words, summary
 from vvf.stored_results import read_results
+from vvf.success_interval import LAYOUTS
+from vvf.task import load_task
 
 POLICY = Path('checkpoints/bc_pick_place')
 
@@ -108,6 +112,43 @@ def test_what_is_kept_is_not_run_again(tmp_path: Path) -> None:
         (POLICY.name, 2, 'wx250s'),
         ('twin', 2, 'wx250s'),
     ]
+    stored = read_results([out])[0]
+    assert stored.condition == 'held_out, image size 32, seed 700001'
+    assert stored.numbers[LAYOUTS] == [float(json.loads(line)['success']), 0.0]
+
+
+def condition(*words: str) -> str:
+    parser = argparse.ArgumentParser()
+    eval_policy.add_arguments(parser)
+    args = parser.parse_args([str(POLICY), *words])
+    task = load_task(args.task)
+    return eval_policy._condition(args, task, eval_policy._job(args, task, POLICY))
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        ('', 'held_out'),
+        ('--setting held_out --distractors 2 --targets carrot', 'held_out'),
+        ('--episodes 9 --workers 3 --task pick_place --arm fr3', 'held_out'),
+        # As it was said before all options were.
+        ('--axes lighting --disturb slip --gate stop --interventions 4 --stalled 9',
+         'held_out, axes lighting, slip, gate stop, interventions 4, stalled 9'),
+        ('--scenario 2', 'scenario_2'),
+        ('--scenario 2 --setting train', 'scenario_2, setting train'),
+        ('--targets banana corn --containers plate --distractors 0',
+         'held_out, targets banana corn, containers plate, distractors 0'),
+        ('--renderer ray --image-size 64 --cameras wrist',
+         'held_out, cameras wrist, image size 64, renderer ray'),
+        ('--gate stop --gate-drop 0.1 --gate-window 1.5',
+         'held_out, gate stop, drop 0.1, window 1.5 s'),
+        ('--value checkpoints/icvf_pick_place', 'held_out, value checkpoints/icvf_pick_place'),
+        ('--execute 3 --guidance 1.5 --temperature 0 --candidates 8 --seed 5 --reset-s 20',
+         'held_out, execute 3, guidance 1.5, temperature 0.0, best of 8, seed 5, reset 20 s'),
+    ],
+)  # fmt: skip
+def test_a_result_names_all_that_is_not_as_usual(words: str, said: str) -> None:
+    assert condition(*words.split()) == said
 
 
 def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
@@ -115,6 +156,29 @@ def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
     RolloutStore(tmp_path, {'a': (1, 2), 'b': None})
     with pytest.raises(Exception, match=r'other settings \(b\)'):
         RolloutStore(tmp_path, {'a': (1, 2), 'b': 3})
+
+
+@pytest.mark.parametrize('command', [['eval', 'policy', str(POLICY)], ['bench', 'gate']])
+@pytest.mark.parametrize(
+    ('settings', 'out', 'says'),
+    [
+        (None, 'settings.json', 'settings.json cannot hold episodes (File exists)'),
+        (None, 'settings.json/deeper', 'cannot hold episodes (Not a directory)'),
+        ('{"a": ', '.', 'settings.json is damaged'),
+        ('[1, 2]', '.', 'settings.json is damaged'),
+    ],
+)
+def test_a_folder_that_can_keep_nothing_is_one_sentence(
+    command: list[str],
+    settings: str | None,
+    out: str,
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / 'settings.json').write_text(settings or '{}')
+    assert main([*command, '--out', str(tmp_path / out)]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_a_line_that_was_cut_off_spoils_no_other(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
             print(line)
         if args.out is not None:
             seconds = time.monotonic() - began if fresh else float('nan')
-            _store(args, job, policy, name, numbers[name], seconds)
+            _store(args, task, job, policy, name, numbers[name], rollouts[name], seconds)
     found: dict[str, Any] = {'policies': numbers} if len(names) > 1 else numbers[names[0]]
     if len(names) == 2:
         paired = compare(rollouts[names[0]], rollouts[names[1]])
@@ -172,34 +172,68 @@ def _try(
     return sorted(results, key=lambda result: result.seed), fresh
 
 
+def _condition(args: argparse.Namespace, task: TaskSpec, job: RolloutJob) -> str:
+    """What tells results of one policy, task and robot apart: all that is not as it usually is."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    plain = parser.parse_args(['', '--task', args.task])
+    plain.arm, plain.scenario = args.arm, args.scenario
+    usual = _job(plain, task, job.policy)
+    said = [scenario_name(args.scenario) if args.scenario else job.config.setting]
+    scene = {f.name: getattr(job.config, f.name) for f in fields(job.config)}
+    if not args.scenario:
+        del scene['setting']  # said already
+    for name, value in scene.items():
+        if value != getattr(usual.config, name):
+            words = ' '.join(value) if isinstance(value, tuple) else value
+            said.append(f'{name.removeprefix("n_").replace("_", " ")} {words}')
+    said += [
+        text
+        for text, is_said in (
+            (args.disturb, args.disturb != 'none'),
+            (f'gate {args.gate}', args.gate != 'none'),
+            (f'drop {job.gate.drop:g}', job.gate.drop != usual.gate.drop),
+            (f'window {job.gate.window_s:g} s', job.gate.window_s != usual.gate.window_s),
+            (f'value {args.value}', args.value),
+            (f'interventions {job.patience}', job.patience),
+            (f'stalled {job.stalled}', job.stalled),
+            (f'execute {job.execute}', job.execute != usual.execute),
+            (f'guidance {args.guidance}', args.guidance is not None),
+            (f'temperature {args.temperature}', args.temperature is not None),
+            (f'best of {job.candidates}', job.candidates > 1),
+            (f'seed {args.seed}', args.seed != plain.seed),
+            (f'reset {args.reset_s:g} s', args.reset_s),
+        )
+        if is_said
+    ]
+    return ', '.join(said)
+
+
 def _store(
     args: argparse.Namespace,
+    task: TaskSpec,
     job: RolloutJob,
     policy: Path,
     name: str,
     numbers: Mapping[str, Any],
+    rollouts: Sequence[Rollout],
     seconds: float,
 ) -> None:
     from vvf.stored_results import StoredResult, this_machine, write_result
+    from vvf.success_interval import LAYOUTS
 
-    condition = [scenario_name(args.scenario) if args.scenario else job.config.setting]
-    condition += [f'axes {" ".join(args.axes)}'] if args.axes else []
-    condition += [args.disturb] if args.disturb != 'none' else []
-    condition += [f'gate {args.gate}'] if args.gate != 'none' else []
-    condition += [f'interventions {job.patience}'] if job.patience else []
-    condition += [f'stalled {job.stalled}'] if job.stalled else []
     plain = {k: float(v) for k, v in numbers.items() if isinstance(v, int | float)}
     shares = {f'milestone_{k}': v for k, v in numbers['milestones'].items()}
     result = StoredResult(
         experiment='policy',
         method=name,
-        condition=', '.join(condition),
+        condition=_condition(args, task, job),
         seed=_training_seed(policy),
         task=job.task,
         robot=job.config.arm,
         episodes=numbers['episodes'],
         successes=numbers['successes'],
-        numbers={**plain, **shares},
+        numbers={**plain, **shares, LAYOUTS: [float(r.success) for r in rollouts]},
         command=shlex.join(['vvf', *sys.argv[1:]]),
         machine=this_machine(),
         seconds=seconds,

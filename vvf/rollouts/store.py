@@ -25,20 +25,29 @@ class RolloutStore:
         settings: what all of the folder's episodes have in common.
 
     Raises:
-        UserError: the folder holds episodes of other settings.
+        UserError: the folder holds episodes of other settings, or cannot hold any.
     """
 
     def __init__(self, folder: Path | None, settings: Mapping[str, Any]) -> None:
         self._folder = folder
         if folder is None:
             return
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / _SETTINGS
         mine = json.loads(json.dumps(settings))
-        if not path.exists():
-            path.write_text(json.dumps(mine, indent=2) + '\n', 'utf-8')
-            return
-        theirs = json.loads(path.read_text('utf-8'))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.write_text(json.dumps(mine, indent=2) + '\n', 'utf-8')
+            theirs = dict(json.loads(path.read_text('utf-8')))
+        except OSError as error:
+            raise UserError(
+                f'{folder} cannot hold episodes ({error.strerror}): choose another folder.'
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f'{path} is damaged, and does not say which settings the episodes beside it are '
+                'of: choose another folder.'
+            ) from error
         if theirs != mine:
             other = ', '.join(k for k in {**mine, **theirs} if mine.get(k) != theirs.get(k))
             raise UserError(
