@@ -3,6 +3,7 @@
 
 import json
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -83,6 +84,32 @@ def test_without_lerobot_one_sentence_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'lerobot', None)
     with pytest.raises(UserError, match='pip install lerobot'):
         load_policy(write(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [('Run: migrate it\n\nOriginal error: no processor.', 'Run: migrate it Original error: no'),
+     ('', r'\(MigrationError\)')],
+)  # fmt: skip
+def test_whatever_lerobot_raises_is_one_sentence(tmp_path, monkeypatch, text, said):
+    class MigrationError(Exception):
+        pass
+
+    class Config:
+        @staticmethod
+        def from_pretrained(folder, **how):
+            raise MigrationError(text)
+
+    parts = ('', '.configs', '.configs.policies', '.policies', '.policies.factory')
+    modules = {part: types.ModuleType(f'lerobot{part}') for part in parts}
+    modules['.configs.policies'].PreTrainedConfig = Config
+    modules['.policies.factory'].get_policy_class = None
+    modules['.policies.factory'].make_pre_post_processors = None
+    for module in modules.values():
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    with pytest.raises(UserError, match=f'cannot load this policy .*{said}') as caught:
+        load_policy(write(tmp_path))
+    assert '\n' not in str(caught.value)
 
 
 def test_a_policy_that_lerobot_saved_acts(tmp_path):

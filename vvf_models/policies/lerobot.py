@@ -183,8 +183,9 @@ class LerobotPolicy:
                 str(folder),
                 preprocessor_overrides={'device_processor': {'device': device}},
             )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise UserError(f'{folder}: LeRobot cannot load this policy ({error}).') from error
+        except Exception as error:  # LeRobot's and its libraries' own have no base in common
+            said = ' '.join(str(error).split()).rstrip('.') or type(error).__name__
+            raise UserError(f'{folder}: LeRobot cannot load this policy ({said}).') from error
 
     def set_instruction(self, instruction: str) -> None:
         """Sets what the robot is asked to do."""
