@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,9 @@ from vvf_models.policies.lerobot import INSTALL, prompt
 INDICATOR_DROPOUT = 0.3  # RECAP, arXiv 2511.14759, sec. IV-B
 _WORK = '.lerobot'  # in the checkpoint's folder: the data, and LeRobot's own checkpoints
 _LAST = 'checkpoints/last/pretrained_model'
+# What the command says itself: another folder, or other data, would be looked for in vain.
+_OURS = ('dataset.repo_id', 'dataset.root', 'policy.type', 'output_dir', 'seed', 'steps',
+         'config_path', 'resume')  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,41 @@ def check_lerobot(python: str) -> None:
         raise UserError(f'--lerobot-python {python} cannot be run: {error.strerror}.') from error
     if asked.returncode:
         raise UserError(f'{INSTALL}; then name its Python with --lerobot-python.')
+
+
+def remember(how: LerobotTraining, asked: Mapping[str, Any]) -> None:
+    """Keep what a run was asked for beside its data, or see that it is asked for the same again.
+
+    The data, and LeRobot's own checkpoints, stay what they were made of, whatever is asked for when
+    a run goes on.
+
+    Args:
+        how: To train; of it counts all but the number of steps, which may change.
+        asked: What the data are made of, by option, as JSON.
+
+    Raises:
+        UserError: It was asked for something else.
+    """
+    ours = {'policy': how.policy, 'seed': how.seed, 'set': dict(how.settings)}
+    wanted = json.loads(json.dumps({**ours, **asked}))
+    path = how.data.parent / 'asked.json'
+    if not how.data.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, wanted)
+        return
+    try:
+        before = dict(json.loads(path.read_text('utf-8')))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f'{how.out} holds a run that does not say what it was asked for: choose another folder.'
+        ) from error
+    for name in {**before, **wanted}:
+        if before.get(name) != wanted.get(name):
+            option = name.replace('_', '-')
+            raise UserError(
+                f'{how.out} was begun with another --{option} ({before.get(name)}, now '
+                f'{wanted.get(name)}): go on as it began, or choose another folder.'
+            )
 
 
 def trainer_command(how: LerobotTraining) -> list[str]:
@@ -149,7 +188,8 @@ def write_indicator(
     """Append the indicator to each frame's instruction, in an exported data set.
 
     LeRobot's trainer knows nothing of it, so it is left out once for all, in a share of the frames,
-    and not anew in each batch.
+    and not anew in each batch. Instructions are read from the episodes, which stay as they are, so
+    that a run that was stopped in here can begin anew.
 
     Args:
         root: The data set; its task texts are changed in place.
@@ -173,21 +213,24 @@ def write_indicator(
         )
     told = np.where(improving, 'positive', 'negative')
     told[np.random.default_rng(seed).random(total) < dropout] = 'none'
-    known = pq.read_table(root / 'meta' / 'tasks.parquet').to_pydict()
-    texts = dict(zip(known['task_index'], known['task'], strict=True))
+    episodes = pq.read_table(root / 'meta' / 'episodes', columns=['tasks', 'length']).to_pydict()
+    asked = np.repeat([tasks[0] for tasks in episodes['tasks']], episodes['length'])
     numbers: dict[str, int] = {}
     counts: dict[str, int] = {}
     start = 0
     for file, table in zip(files, tables, strict=True):
         place = table.column_names.index('task_index')
         changed = []
-        for task, indicator in zip(table['task_index'].to_pylist(), told[start:], strict=False):
-            text = prompt(texts[task], str(indicator))
+        end = start + len(table)
+        for task, indicator in zip(asked[start:end], told[start:end], strict=True):
+            text = prompt(str(task), str(indicator))
             changed.append(numbers.setdefault(text, len(numbers)))
             counts[text] = counts.get(text, 0) + 1
-        start += len(table)
+        start = end
         column = pa.array(changed, pa.int64())
-        pq.write_table(table.set_column(place, 'task_index', column), file, compression='snappy')
+        draft = file.with_name(f'.{file.name}.partial')
+        pq.write_table(table.set_column(place, 'task_index', column), draft, compression='snappy')
+        draft.replace(file)
     write_tasks(root / 'meta' / 'tasks.parquet', numbers)
     info = json.loads((root / 'meta' / 'info.json').read_text('utf-8'))
     write_json(root / 'meta' / 'info.json', {**info, 'total_tasks': len(numbers)})
@@ -198,12 +241,18 @@ def settings_of(pairs: Sequence[str]) -> dict[str, str]:
     """`KEY=VALUE` options for LeRobot's trainer.
 
     Raises:
-        UserError: One is not of that form.
+        UserError: One is not of that form, or the command's own.
     """
     settings = {}
     for pair in pairs:
         key, separator, value = pair.partition('=')
         if not separator or not key:
             raise UserError(f'--set {pair}: write it as KEY=VALUE, such as policy.chunk_size=6.')
-        settings[key.removeprefix('--')] = value
+        name = key.removeprefix('--')
+        if name in _OURS:
+            raise UserError(
+                f'--set {pair}: vvf says that itself; --out, --data, --policy, --seed, --steps and '
+                '--resume are its options.'
+            )
+        settings[name] = value
     return settings

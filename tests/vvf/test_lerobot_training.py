@@ -2,6 +2,7 @@
 """`vvf train lerobot`: what LeRobot's trainer is told and given, and what is made of its save."""
 
 import json
+import shutil
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -57,6 +58,59 @@ def test_each_frame_says_whether_its_action_improves(tmp_path: Path) -> None:
         write_indicator(root, improving[1:], 0)
 
 
+def test_what_was_stopped_between_its_files_is_written_anew(tmp_path: Path, monkeypatch) -> None:
+    bags, root = tmp_path / 'bags', tmp_path / 'data'
+    acted(bags / 'fold', 60)
+    assert main(['export', 'lerobot', str(bags), '--out', str(root)]) == 0
+    whole = shutil.copytree(root, tmp_path / 'whole')
+    improving = np.arange(len(texts(root))) % 3 == 0
+    counts = write_indicator(whole, improving, 0)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr('vvf.lerobot_training.write_tasks', stopped)
+        with pytest.raises(KeyboardInterrupt):
+            write_indicator(root, improving, 0)
+    assert write_indicator(root, improving, 0) == counts
+    assert texts(root) == texts(whole)
+
+
+@pytest.mark.parametrize(
+    ('words', 'says'),
+    [
+        (['--seed', '5'], 'another --seed (0, now 5)'),
+        (['--policy', 'smolvla'], 'another --policy (act, now smolvla)'),
+        (['--set', 'batch_size=2'], 'another --set'),
+        (['--demonstrations', 'BAGS'], 'another --demonstrations'),
+        (['--cameras', 'front'], 'another --cameras'),
+        (['--value', 'checkpoints/icvf_pick_place'], 'another --value'),
+        (['--steps', '9'], 'LeRobot could not train'),
+    ],
+)
+def test_a_run_goes_on_as_it_began(
+    words: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bags, out = tmp_path / 'bags', tmp_path / 'out'
+    acted(bags / 'fold', 12)
+    python = tmp_path / 'python'  # has LeRobot, as it says, which fails to train
+    python.write_text('#!/bin/sh\n[ "$1" = -c ]\n')
+    python.chmod(0o755)
+    command = ['train', 'lerobot', '--out', str(out), '--steps', '4']
+    command += ['--lerobot-python', str(python), '--data']
+    assert main([*command, str(tmp_path / 'nowhere')]) == 2, 'which binds nobody'
+    command += [str(bags)]
+    assert main(command) == 2
+    assert 'LeRobot could not train' in capsys.readouterr().err
+    again = [str(bags) if word == 'BAGS' else word for word in words]
+    assert main([*command, '--resume', *again]) == 2
+    assert says in capsys.readouterr().err
+    (out / '.lerobot' / 'asked.json').unlink()
+    assert main([*command, '--resume']) == 2
+    assert 'does not say what it was asked for' in capsys.readouterr().err
+
+
 def test_the_trainer_is_told_where_the_data_are_and_what_the_user_sets(tmp_path: Path) -> None:
     command = trainer_command(how(tmp_path))
     assert command[:3] == ['python', '-m', 'lerobot.scripts.lerobot_train']
@@ -103,6 +157,8 @@ def test_what_was_saved_is_gone_on_from_and_becomes_a_checkpoint(tmp_path: Path)
         (['--minutes', '1'], 'give --steps'),
         (['--steps', '1', '--lerobot-python', '/nowhere/python'], 'cannot be run'),
         (['--steps', '1', '--lerobot-python', 'EMPTY'], 'pip install lerobot'),
+        (['--steps', '1', '--set', 'output_dir=x'], 'vvf says that itself'),
+        (['--steps', '1', '--set=--seed=3'], 'vvf says that itself'),
     ],
 )
 def test_what_is_missing_is_one_sentence(

@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from vvf.lerobot_training import (
         LerobotTraining,
         check_lerobot,
+        remember,
         settings_of,
         take_checkpoint,
         train_lerobot,
@@ -53,12 +54,13 @@ def run(args: argparse.Namespace) -> int:
         settings=settings_of(args.set),
         told=args.value is not None,
     )
-    if (how.out / 'config.yaml').exists() or (how.data.parent.exists() and not args.resume):
+    if (how.out / 'config.yaml').exists() or (how.data.exists() and not args.resume):
         raise UserError(
             f'{args.out} holds a checkpoint or an unfinished run: add --resume to go on with an '
             'unfinished one, or choose another folder.'
         )
     check_lerobot(args.lerobot_python)
+    remember(how, _asked(args))
     command = shlex.join(['vvf', *sys.argv[1:]])
     if not (how.data / 'meta' / 'ready').exists():
         _export(args, how.data)
@@ -80,6 +82,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _sources(args: argparse.Namespace) -> list[Path]:
     return [*args.data, *(args.demonstrations or ())]
+
+
+def _asked(args: argparse.Namespace) -> dict[str, Any]:
+    """What the exported data are made of, by option."""
+    asked = {name: getattr(args, name) for name in ('task', 'cameras', 'value')}
+    if args.value is not None:
+        asked |= {name: getattr(args, name) for name in ('positive_ratio', 'n_steps', 'over')}
+    for name in ('data', 'demonstrations'):
+        asked[name] = [str(path.resolve()) for path in getattr(args, name) or ()]
+    return asked
 
 
 def _export(args: argparse.Namespace, out: Path) -> None:
