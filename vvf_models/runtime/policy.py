@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policies at run time, on eager torch."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -89,13 +90,13 @@ class PolicyRuntime:
 
         Args:
             indicator: As of the attributes.
-            guidance: As of the attributes; None: the checkpoint's.
+            guidance: As of the attributes, at least 0; None: the checkpoint's.
             temperature: The same.
             candidates: As of the attributes.
             goes_on: Whether `act` will be given what to go on from.
 
         Raises:
-            UserError: The policy is of a kind that cannot do it.
+            UserError: The policy cannot do it, or a number is out of its range.
         """
         if indicator not in INDICATORS:
             raise UserError(f'indicator {indicator!r}: choose {", ".join(INDICATORS)}.')
@@ -104,6 +105,15 @@ class PolicyRuntime:
             raise UserError(
                 f'policy {self.name} ({self.kind}) knows no indicator, guidance, temperature or '
                 "rtc: these are for RECAP's policies."
+            )
+        for name, number in (('guidance', guidance), ('temperature', temperature)):
+            if number is not None and not (math.isfinite(number) and number >= 0):
+                raise UserError(f'{name} is {number:g}: use a number that is 0 or more.')
+        untold = isinstance(self._model, RecapPolicy) and not self._model.config.is_told
+        if untold and (indicator != 'positive' or guidance not in (None, 1.0)):
+            raise UserError(
+                f'policy {self.name} was trained without an indicator, so that it can neither be '
+                'asked for one nor be guided: leave indicator and guidance away.'
             )
         if candidates > 1 and not isinstance(self._model, Cql):
             raise UserError(
