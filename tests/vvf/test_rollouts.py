@@ -38,6 +38,7 @@ class Rising:
     """A policy that goes up by a cm in each step, and counts how often it was asked."""
 
     name, cameras, state_dim, action_dim = 'rising', ('shoulder',), 0, 7
+    dt, displacements = 0.2, True
 
     def __init__(self) -> None:
         self.asked = 0
@@ -186,6 +187,31 @@ def test_what_does_not_fit_is_one_sentence(changes: dict[str, Any], words: str) 
     with pytest.raises(Exception, match=words) as caught:
         roll_out(job(**changes))
     assert type(caught.value).__name__ == 'UserError'
+
+
+@pytest.mark.parametrize(
+    ('entries', 'words'),
+    [
+        ({'dt': 0.1}, 'a step every 0.1 s, simulated pick_place takes one every 0.2 s'),
+        ({'displacements': False}, 'joint positions, simulated pick_place takes displacements'),
+        ({'action_dim': 14}, '14 numbers, an action of simulated pick_place has 7'),
+    ],
+)
+def test_a_policy_of_other_actions_is_refused(
+    scripted: Rising, entries: dict[str, Any], words: str
+) -> None:
+    for name, value in entries.items():
+        setattr(scripted, name, value)
+    with pytest.raises(UserError, match=words):
+        roll_out(job(policy=Path('up'), max_steps=1))
+
+
+def test_what_a_policy_does_not_say_of_its_actions_is_not_asked(scripted: Rising) -> None:
+    scripted.dt, scripted.displacements = float('nan'), None
+    assert roll_out(job(policy=Path('up'), max_steps=1)).steps == 1
+    # The period in a configuration is rounded, and one that was measured is never quite even.
+    scripted.dt = 0.2082
+    assert roll_out(job(policy=Path('up'), max_steps=1)).steps == 1
 
 
 def test_two_arms_are_driven_but_not_retreated(scripted: Rising) -> None:

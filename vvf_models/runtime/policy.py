@@ -15,6 +15,7 @@ from vvf_models.data.augment import to_float
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import BcPolicy
 from vvf_models.policies.bc_task import BcTaskConfig, BcTaskPolicy
+from vvf_models.policies.chunks import ChunkConfig
 from vvf_models.policies.cql import Cql, CqlConfig
 from vvf_models.policies.lerobot import LerobotPolicy, read_spec
 from vvf_models.policies.recap import DROPPED, NEGATIVE, POSITIVE, RecapConfig, RecapPolicy
@@ -42,6 +43,8 @@ class PolicyRuntime:
         horizon: Actions per chunk.
         action_dim: Numbers per action, the gripper last.
         dt: Seconds per action.
+        displacements: Whether actions say how far to move; False: they are joint positions; None:
+            nobody says.
         task: (1, T) vector of what it is asked to do; None before, or if it heeds no instruction.
     """
 
@@ -59,6 +62,8 @@ class PolicyRuntime:
         self.horizon = config.horizon
         self.action_dim = config.action_dim
         self.dt = config.dt
+        # A policy of CQL scales whatever actions it was given.
+        self.displacements = config.displacements if isinstance(config, ChunkConfig) else None
         self.task: Tensor | None = None
         self.guidance = config.guidance if isinstance(config, RecapConfig) else 1.0
         self.temperature = config.temperature if isinstance(config, RecapConfig) else 1.0
