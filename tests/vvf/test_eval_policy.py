@@ -10,9 +10,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from scipy.stats import binom
 
+import vvf.pool
 from vvf.cli.main import main
+from vvf.paths import config_path
 from vvf.rollouts import Rollout
 from vvf.rollouts.store import RolloutStore, from_line, to_line
 from vvf.rollouts.summary import compare, in_words, summary
@@ -108,6 +111,38 @@ def test_what_is_kept_is_not_run_again(tmp_path: Path) -> None:
         (POLICY.name, 2, 'wx250s'),
         ('twin', 2, 'wx250s'),
     ]
+
+
+def task_at(folder: Path, rate_hz: float) -> str:
+    """Pick-and-place with another rate of actions."""
+    entries = yaml.safe_load(config_path('tasks', 'pick_place.yaml').read_text())
+    entries['action']['rate_hz'] = rate_hz
+    file = folder / 'quick.yaml'
+    file.write_text(yaml.safe_dump(entries))
+    return str(file)
+
+
+def test_hours_are_those_of_the_simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight actions a second are simulated as one in 0.12 s."""
+    monkeypatch.setattr(
+        vvf.pool, 'run_jobs', lambda _, jobs, *how: (Rollout(j.seed, True, 30, '') for j in jobs)
+    )
+    numbers = tmp_path / 'numbers.json'
+    command = ['eval', 'policy', str(POLICY), '--task', task_at(tmp_path, 8.0), '--episodes', '2']
+    assert main([*command, '--json', str(numbers)]) == 0
+    found = json.loads(numbers.read_text())
+    assert found['successes_per_hour'] == pytest.approx(3600 / (30 * 0.12))
+
+
+@pytest.mark.parametrize(
+    ('rate_hz', 'says'), [(10.0, 'gives a step every 0.2 s'), (30.0, 'cannot be simulated')]
+)
+def test_another_pace_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rate_hz: float, says: str
+) -> None:
+    how = ['--episodes', '1', '--workers', '1', '--image-size', '32']
+    assert main(['eval', 'policy', str(POLICY), '--task', task_at(tmp_path, rate_hz), *how]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def roll_out(job: RolloutJob) -> Rollout:
     Raises:
         UserError: policy or value do not fit the task, or what is asked of them is beyond them.
     """
-    env = TaskEnv(job.task, job.config, stop_on_success=False)
+    env = TaskEnv(job.task, job.config, job.rate_hz, stop_on_success=False)
     try:
         return _Run(job, env).to_the_end()
     finally:
@@ -56,7 +56,7 @@ class _Run:
         )
         self.disturber = None
         if job.disturbance is not None:
-            self.disturber = Disturber(job.disturbance, env.world, job.task, job.seed)
+            self.disturber = Disturber(job.disturbance, env.world, job.task, job.seed, job.rate_hz)
         self.chunk: deque[NDArray[np.float32]] = deque()
 
     def _check(self) -> None:
