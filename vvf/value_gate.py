@@ -22,6 +22,8 @@ from vvf.errors import UserError
 REACTIONS = ('none', 'report', 'resample', 'retreat', 'human', 'stop')
 
 _MEDIAN_OF = 3  # newest values that are judged together: a single outlier is none of a fall
+# Clocks that add up their steps are off by less, and so a frame just at a bound counts on each.
+_ROUNDING_S = 1e-6
 Array = NDArray[np.float64]
 
 
@@ -95,9 +97,9 @@ class ValueGate:
         if self._seen and stamp <= self._seen[-1][0]:
             return None
         self._seen.append((stamp, progress))
-        while self._seen[0][0] < stamp - self.config.window_s:
+        while self._seen[0][0] < stamp - self.config.window_s - _ROUNDING_S:
             self._seen.popleft()
-        if stamp < self._quiet_until or len(self._seen) <= _MEDIAN_OF:
+        if stamp < self._quiet_until - _ROUNDING_S or len(self._seen) <= _MEDIAN_OF:
             return None
         seen = list(self._seen)
         now = float(np.median([p for _, p in seen[-_MEDIAN_OF:]]))

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from vvf.errors import UserError
-from vvf.task import SimSpec
-from vvf_sim.registry import TASKS, TaskEntry
-from vvf_sim.worlds.world import WorldConfig
+from vvf.task import SimSpec, TaskSpec
+from vvf_sim.registry import CONTROL_HZ, TASKS, TaskEntry
+from vvf_sim.worlds.world import TICK_S, WorldConfig, control_ticks
 
 
 def world_entry(sim: SimSpec) -> TaskEntry:
@@ -42,3 +42,14 @@ def world_config(sim: SimSpec, **overrides: Any) -> WorldConfig:
     if sim.n_distractors is not None:
         entries['n_distractors'] = sim.n_distractors
     return world_entry(sim).make_config(**{**entries, **overrides})
+
+
+def simulated_rate(task: TaskSpec) -> float:
+    """Actions a second of a task in simulation: its own, as near as the physics' ticks come to it.
+
+    Raises:
+        UserError: (of `vvf_sim`) the rate is out of the simulation's range.
+    """
+    if task.action is None:
+        return CONTROL_HZ
+    return 1.0 / (control_ticks(task.action.rate_hz) * TICK_S)

@@ -7,7 +7,7 @@ from pathlib import Path
 from vvf_sim.episode_data import EpisodeData, load_npz, save_npz
 from vvf_sim.episode_log import EpisodeLog, human_stand_in
 from vvf_sim.experts.config import ExpertConfig
-from vvf_sim.registry import task_entry
+from vvf_sim.registry import CONTROL_HZ, task_entry
 from vvf_sim.worlds.env import TaskEnv
 from vvf_sim.worlds.world import WorldConfig
 
@@ -30,7 +30,7 @@ def collect_episode(
     config: WorldConfig | None = None,
     expert: ExpertConfig | None = None,
     max_steps: int = 0,
-    control_hz: float = 5.0,
+    control_hz: float = CONTROL_HZ,
     latency_s: tuple[float, float] = (0.0, 0.06),
     patience: int = 0,
 ) -> EpisodeData:
@@ -51,7 +51,8 @@ def collect_episode(
     """
     env = TaskEnv(task, config, control_hz, latency_s, stop_on_success=False)
     try:
-        return _run(env, task, seed, expert or ExpertConfig(), max_steps, patience)
+        limit = max_steps or round(task_entry(task).max_steps * control_hz / CONTROL_HZ)
+        return _run(env, task, seed, expert or ExpertConfig(), limit, patience)
     finally:
         env.close()
 
@@ -66,7 +67,7 @@ def _run(
     log = EpisodeLog(env, task, seed, observation)
     after_failure = int(log.rng.integers(2, 12))
     human = human_stand_in(env, task, seed, patience) if patience else None
-    steps_left = ending = max_steps or entry.max_steps
+    steps_left = ending = max_steps
     while min(steps_left, ending) > 0:
         helped = human is not None and human.in_control()
         if human is not None and human.expert is not None:
@@ -97,6 +98,7 @@ class CollectJob:
     expert: ExpertConfig = field(default_factory=ExpertConfig)
     max_steps: int = 0
     patience: int = 0
+    control_hz: float = CONTROL_HZ
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,13 @@ class CollectResult:
 def collect_job(job: CollectJob) -> EpisodeData:
     """Collect the episode of a job, without saving it."""
     return collect_episode(
-        job.task, job.seed, job.config, job.expert, job.max_steps, patience=job.patience
+        job.task,
+        job.seed,
+        job.config,
+        job.expert,
+        job.max_steps,
+        control_hz=job.control_hz,
+        patience=job.patience,
     )
 
 

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vvf_sim.errors import UserError
-from vvf_sim.registry import task_entry
+from vvf_sim.registry import CONTROL_HZ, task_entry
 from vvf_sim.rotations import Array
 from vvf_sim.worlds.world import World
 
 KINDS = ('slip', 'push')
 
-# Steps for which the fingers are open; in one, some have not yet let go.
+# Steps for which the fingers are open; in one, some have not yet let go. All steps here are counted
+# at `CONTROL_HZ`.
 _OPEN_STEPS = 2
 # Steps for which something has been held, or done, before it is lost: a first and a last.
 _LOST_AFTER = (2, 5)
@@ -59,6 +60,7 @@ class Disturber:
         world: after its reset.
         task: name of the task.
         seed: of the moment, the direction and the strength.
+        control_hz: actions a second; the moment and how long it lasts are the same at any.
 
     Attributes:
         at: stamp in s at which it began; NaN before.
@@ -67,15 +69,24 @@ class Disturber:
         UserError: nothing in this world can be pushed.
     """
 
-    def __init__(self, disturbance: Disturbance, world: World[Any], task: str, seed: int) -> None:
+    def __init__(
+        self,
+        disturbance: Disturbance,
+        world: World[Any],
+        task: str,
+        seed: int,
+        control_hz: float = CONTROL_HZ,
+    ) -> None:
         self.at = float('nan')
         self._kind = disturbance.kind
         self._world = world
         rng = np.random.default_rng([seed, 17])
-        self._wait = int(rng.integers(_LOST_AFTER[0], _LOST_AFTER[1] + 1))
+        pace = control_hz / CONTROL_HZ
+        self._wait = round(pace * rng.integers(_LOST_AFTER[0], _LOST_AFTER[1] + 1))
+        self._open_steps = round(pace * _OPEN_STEPS)
         longest = task_entry(task).max_steps
         first, last = (round(part * longest) for part in _PUSHED_AT)
-        self._push_from = int(rng.integers(first, last + 1))
+        self._push_from = round(pace * rng.integers(first, last + 1))
         angle = rng.uniform(-np.pi, np.pi)
         self._direction = np.array([np.cos(angle), np.sin(angle)])
         self._distance = float(rng.uniform(*world.PUSH_M))
@@ -111,7 +122,7 @@ class Disturber:
             self._spring, self._ticks = spring, _SPRING_TICKS
             world.disturb = self._undo
         else:
-            self._slipping, self._open = held, _OPEN_STEPS
+            self._slipping, self._open = held, self._open_steps
 
     def _look_for_push(self) -> None:
         world = self._world

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from vvf_sim.worlds.world import World, WorldConfig
 
 
+#: Actions a second of a world, unless others are asked for.
+CONTROL_HZ = 5.0
+
+
 @dataclass(frozen=True)
 class TaskEntry:
     """A task of the simulation.
@@ -25,7 +29,7 @@ class TaskEntry:
         world: `module:Class` of its `World`.
         config: `module:Class` of its `WorldConfig`.
         expert: `module:Class` of its `Script`.
-        max_steps: control steps of an episode at 5 Hz.
+        max_steps: control steps of an episode at `CONTROL_HZ`.
     """
 
     name: str

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from vvf.cli.main import main
 from vvf.data import open_data
+from vvf.paths import config_path
 
 SEEDS = ['--episodes', '2', '--seed', '40', '--workers', '1', '--image-size', '24']
 WRONG = ['--expert', 'noisy', '--noise', '0', '--mistake', 'missed_grasp', '--interventions', '3']
@@ -90,3 +92,15 @@ def test_ray_gives_the_same_episodes(archives, tmp_path):
         with np.load(file) as here, np.load(tmp_path / 'ray' / file.name) as there:
             for key in here.files:
                 np.testing.assert_array_equal(here[key], there[key])
+
+
+def test_it_collects_at_the_rate_of_the_task(tmp_path, capsys):
+    entries = yaml.safe_load(config_path('tasks', 'pick_place.yaml').read_text())
+    entries['action']['rate_hz'] = 10
+    task = tmp_path / 'quick.yaml'
+    task.write_text(yaml.safe_dump(entries))
+    how = ['--out', str(tmp_path / 'out'), '--episodes', '1', *SEEDS[2:]]
+    assert main(['collect', str(task), *how]) == 0
+    assert open_data(tmp_path / 'out')[0].rate_hz == pytest.approx(10.0)
+    assert main(['collect', 'pick_place', *how]) == 2
+    assert 'other settings' in capsys.readouterr().err

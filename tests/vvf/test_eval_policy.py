@@ -11,10 +11,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from scipy.stats import binom
 
+import vvf.pool
 from vvf.cli import eval_policy
 from vvf.cli.main import main
+from vvf.paths import config_path
 from vvf.rollouts import Rollout
 from vvf.rollouts.store import RolloutStore, from_line, to_line
 from vvf.rollouts.summary import compare, in_words, summary
@@ -149,6 +152,38 @@ def condition(*words: str) -> str:
 )  # fmt: skip
 def test_a_result_names_all_that_is_not_as_usual(words: str, said: str) -> None:
     assert condition(*words.split()) == said
+
+
+def task_at(folder: Path, rate_hz: float) -> str:
+    """Pick-and-place with another rate of actions."""
+    entries = yaml.safe_load(config_path('tasks', 'pick_place.yaml').read_text())
+    entries['action']['rate_hz'] = rate_hz
+    file = folder / 'quick.yaml'
+    file.write_text(yaml.safe_dump(entries))
+    return str(file)
+
+
+def test_hours_are_those_of_the_simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight actions a second are simulated as one in 0.12 s."""
+    monkeypatch.setattr(
+        vvf.pool, 'run_jobs', lambda _, jobs, *how: (Rollout(j.seed, True, 30, '') for j in jobs)
+    )
+    numbers = tmp_path / 'numbers.json'
+    command = ['eval', 'policy', str(POLICY), '--task', task_at(tmp_path, 8.0), '--episodes', '2']
+    assert main([*command, '--json', str(numbers)]) == 0
+    found = json.loads(numbers.read_text())
+    assert found['successes_per_hour'] == pytest.approx(3600 / (30 * 0.12))
+
+
+@pytest.mark.parametrize(
+    ('rate_hz', 'says'), [(10.0, 'gives a step every 0.2 s'), (30.0, 'cannot be simulated')]
+)
+def test_another_pace_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rate_hz: float, says: str
+) -> None:
+    how = ['--episodes', '1', '--workers', '1', '--image-size', '32']
+    assert main(['eval', 'policy', str(POLICY), '--task', task_at(tmp_path, rate_hz), *how]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:

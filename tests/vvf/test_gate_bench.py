@@ -57,6 +57,18 @@ def test_a_fall_counts_if_it_follows_within_a_second() -> None:
     assert found.delay_s == pytest.approx(np.mean([2 * PERIOD, 5 * PERIOD]))
 
 
+def test_a_fall_in_the_very_frame_of_the_disturbance_is_none_of_its() -> None:
+    gate = GateConfig('report', 0.25)
+    # The physics' clock, which adds up its ticks, is behind by rounding, or ahead.
+    for off in (-1e-12, 0.0, 1e-12):
+        same = rollout(0, 0.4, disturbed_at=(AT + 1) * PERIOD + off)
+        assert judge([same], [], gate, PERIOD).noticed == 0
+        before = rollout(0, 0.4, disturbed_at=AT * PERIOD + off)
+        assert judge([before], [], gate, PERIOD).noticed == 1
+        whole = rollout(0, 0.4, late=3, disturbed_at=(AT - 1) * PERIOD + off)
+        assert judge([whole], [], gate, PERIOD).noticed == 1, 'a second later'
+
+
 def test_nothing_to_judge_is_no_number() -> None:
     found = judge([], [], GateConfig('report'), PERIOD)
     assert math.isnan(found.share)

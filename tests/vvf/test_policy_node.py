@@ -107,6 +107,32 @@ def test_a_policy_of_another_rate_is_refused_in_one_sentence(make, tmp_path: Pat
     assert 'gives a step every 0.1 s, task task takes one every 0.2 s' in bench.node.failure
 
 
+@pytest.mark.parametrize(
+    ('file', 'change', 'words'),
+    [
+        (
+            'policy/config.yaml',
+            ('displacements: true', 'displacements: false'),
+            'gives joint positions, task task takes displacements',
+        ),
+        (
+            'task.yaml',
+            ('kind: ee_delta', 'kind: joint_position'),
+            'gives displacements, task task takes joint positions',
+        ),
+    ],
+)
+def test_a_policy_of_another_kind_of_actions_is_refused_in_one_sentence(
+    make, tmp_path: Path, file: str, change: tuple[str, str], words: str
+) -> None:
+    bench = make(1, start=False)
+    text = (tmp_path / file).read_text()
+    assert change[0] in text
+    (tmp_path / file).write_text(text.replace(*change))
+    assert bench.node.trigger_configure() != TransitionCallbackReturn.SUCCESS
+    assert words in bench.node.failure
+
+
 @pytest.mark.parametrize('end', ['trigger_shutdown', 'on_error'])
 def test_a_node_that_is_shut_down_acts_no_more(make, end: str) -> None:
     bench = make(1, only_in_episodes=False)

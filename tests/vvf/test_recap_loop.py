@@ -7,17 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.vvf_models.toy import small_icvf, toy_store
 from vvf.cli.main import main
 from vvf.errors import UserError
+from vvf.paths import config_path
 from vvf.recap import acting, learning, loop
 from vvf.recap.config import METHODS, SIZES, load_loop_config
 from vvf.recap.learning import batches, roles
 from vvf.recap.plan import make_plan
 from vvf.recap.results import paired, success_numbers
 from vvf.recap.run import Run
-from vvf.recap.stages import Indicating, RollingOut, Training
+from vvf.recap.stages import Demonstrating, Indicating, RollingOut, Training
 from vvf.rollouts import Rollout, wilson
 from vvf.stored_results import read_results
 from vvf_models.data.npz import load_episode
@@ -50,6 +52,13 @@ def run_of(out, *settings, methods=METHODS, iterations=2, size='small', **change
 
 def stages_of(plan, kind):
     return [stage for wave in plan.waves for stage in wave.stages if isinstance(stage, kind)]
+
+
+def test_everything_that_is_simulated_has_the_rate_of_the_run():
+    plan = make_plan(run_of(Path('out'), rate_hz=10.0))
+    acting = [job for stage in stages_of(plan, RollingOut) for job in stage.jobs]
+    shown = [job for stage in stages_of(plan, Demonstrating) for job in stage.jobs]
+    assert {job.rate_hz for job in acting} == {job.control_hz for job in shown} == {10.0}
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -253,6 +262,11 @@ def test_a_plan_and_a_diagnosis_by_the_command_line(tmp_path, capsys):
     assert main(['recap']) == 2
     assert main(['recap', TASK, '--demonstrations', str(tmp_path)]) == 2
     capsys.readouterr()
+    entries = yaml.safe_load(config_path('tasks', f'{TASK}.yaml').read_text())
+    entries['action']['rate_hz'] = 30
+    (tmp_path / 'quick.yaml').write_text(yaml.safe_dump(entries))
+    assert main(['recap', str(tmp_path / 'quick.yaml'), '--dry-run', '--out', out]) == 2
+    assert '30 actions a second cannot be simulated' in capsys.readouterr().err
 
     train('icvf', toy_store(12), small_icvf(), tmp_path / 'value', steps=5, progress=False)
     data = tmp_path / 'data'

@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vvf.errors import UserError
+from vvf.errors import UserError, is_user_error
 from vvf.rollouts import RolloutJob, roll_out, run, watch, wilson
+from vvf.rollouts.from_task import job_of, settings_of
+from vvf.rollouts.store import RolloutStore
+from vvf.task import load_task
 from vvf.value_gate import GateConfig
 from vvf_sim.collect import load_npz
 from vvf_sim.disturbances import Disturbance
@@ -38,6 +41,7 @@ class Rising:
     """A policy that goes up by a cm in each step, and counts how often it was asked."""
 
     name, cameras, state_dim, action_dim = 'rising', ('shoulder',), 0, 7
+    dt, displacements = 0.2, True
 
     def __init__(self) -> None:
         self.asked = 0
@@ -186,6 +190,66 @@ def test_what_does_not_fit_is_one_sentence(changes: dict[str, Any], words: str) 
     with pytest.raises(Exception, match=words) as caught:
         roll_out(job(**changes))
     assert type(caught.value).__name__ == 'UserError'
+
+
+def test_an_episode_has_the_pace_of_its_job(scripted: Rising, tmp_path: Path) -> None:
+    scripted.dt = 0.1
+    path = tmp_path / 'quick.npz'
+    roll_out(job(policy=Path('up'), rate_hz=10.0, max_steps=4, record=path))
+    np.testing.assert_allclose(np.diff(load_npz(path).stamps), 0.1)
+
+
+@pytest.mark.parametrize(
+    ('entries', 'words'),
+    [
+        ({'dt': 0.1}, 'a step every 0.1 s, simulated pick_place takes one every 0.2 s'),
+        ({'displacements': False}, 'joint positions, simulated pick_place takes displacements'),
+        ({'action_dim': 14}, '14 numbers, an action of simulated pick_place has 7'),
+    ],
+)
+def test_a_policy_of_other_actions_is_refused(
+    scripted: Rising, entries: dict[str, Any], words: str
+) -> None:
+    for name, value in entries.items():
+        setattr(scripted, name, value)
+    with pytest.raises(UserError, match=words):
+        roll_out(job(policy=Path('up'), max_steps=1))
+
+
+def test_what_a_policy_does_not_say_of_its_actions_is_not_asked(scripted: Rising) -> None:
+    scripted.dt, scripted.displacements = float('nan'), None
+    assert roll_out(job(policy=Path('up'), max_steps=1)).steps == 1
+    # The period in a configuration is rounded, and one that was measured is never quite even.
+    scripted.dt = 0.2082
+    assert roll_out(job(policy=Path('up'), max_steps=1)).steps == 1
+
+
+def at_rate(rate_hz: float) -> RolloutJob:
+    task = load_task('pick_place')
+    assert task.action is not None
+    task = dataclasses.replace(task, action=dataclasses.replace(task.action, rate_hz=rate_hz))
+    return job_of(task, POLICY, SEED, {})
+
+
+def test_a_task_is_simulated_at_its_rate_as_near_as_the_physics_come() -> None:
+    assert (at_rate(5.0).rate_hz, at_rate(5.0).max_steps) == (5.0, 60)
+    assert (at_rate(10.0).rate_hz, at_rate(10.0).max_steps) == (10.0, 120)
+    assert at_rate(8.0).rate_hz == pytest.approx(1 / 0.12)
+    assert at_rate(8.0).max_steps == 100, 'the time limit is in seconds'
+    with pytest.raises(Exception, match='30 actions a second cannot be simulated') as caught:
+        at_rate(30.0)
+    assert is_user_error(caught.value)
+
+
+def test_folders_from_before_there_was_a_rate_go_on_at_what_they_were_run_at(
+    tmp_path: Path,
+) -> None:
+    before = {k: v for k, v in settings_of(at_rate(5.0)).items() if k != 'rate_hz'}
+    RolloutStore(tmp_path, before)
+    RolloutStore(tmp_path, settings_of(at_rate(5.0)))
+    quicker = dataclasses.replace(at_rate(5.0), rate_hz=10.0)
+    with pytest.raises(UserError, match=r'other settings \(rate_hz\)'):
+        RolloutStore(tmp_path, settings_of(quicker))
 
 
 def test_two_arms_are_driven_but_not_retreated(scripted: Rising) -> None:

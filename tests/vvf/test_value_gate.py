@@ -40,6 +40,28 @@ def test_a_second_drop_is_noticed_too() -> None:
     assert len(falls(np.concatenate([once, once]))) == 2
 
 
+def test_a_clock_that_adds_up_its_ticks_says_the_same_as_an_even_one() -> None:
+    """With window and rest of whole steps, a frame lies just at each bound."""
+    period, ticks, count = 0.2, 100, 300
+    even = np.arange(count) * period
+    added = np.insert(
+        np.cumsum(np.full(ticks * (count - 1), period / ticks))[ticks - 1 :: ticks], 0, 0
+    )
+    assert 0 < np.abs(added - even).max() < 1e-9
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(20):
+        progress = np.clip(0.5 + 0.15 * np.cumsum(rng.standard_normal(count)), 0, 1)
+        on_clocks = []
+        for stamps in (even, added, even - 1e-9 * (np.arange(count) % 2)):
+            gate = ValueGate(GateConfig('report'))
+            falls = [gate.see(*seen) is not None for seen in zip(stamps, progress, strict=True)]
+            on_clocks.append(np.flatnonzero(falls).tolist())
+        assert on_clocks[0] == on_clocks[1] == on_clocks[2]
+        found += len(on_clocks[0])
+    assert found > 20
+
+
 def test_single_outliers_are_no_fall() -> None:
     progress = np.linspace(0, 0.6, 60)
     progress[20] = 0.0

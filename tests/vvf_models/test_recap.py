@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """RECAP's policy: closed forms, guidance, indicators, and that it learns what is asked of it."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from tests.vvf_models.toy import STATE_DIM, small_icvf, toy_episodes, toy_store
+from vvf_models.checkpoints import save_checkpoint
 from vvf_models.errors import UserError
 from vvf_models.policies.flow import draw_time, flow_loss, guided, integrate, interpolate
 from vvf_models.policies.recap import DROPPED, NEGATIVE, POSITIVE, RecapConfig, RecapPolicy
@@ -268,6 +270,31 @@ def test_an_indicator_that_nobody_gave_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match='give a value model with --value'):
         train('recap', toy_store(6), small(), tmp_path, steps=1, progress=False)
     train('recap', toy_store(6), small(indicator_dropout=1.0), tmp_path, steps=1, progress=False)
+
+
+@pytest.mark.parametrize('untold', [{'indicator_dropout': 1.0}, {'learn_from': 'positive'}])
+def test_a_policy_without_an_indicator_says_so_instead_of_ignoring_it(tmp_path, untold):
+    config = small(**untold, guidance=1.5, tasks=('fold',))
+    save_checkpoint(tmp_path, 'recap', config, RecapPolicy(config).state_dict(), 'card')
+    policy = load_policy(tmp_path)
+    for asked in ({'indicator': 'negative'}, {'indicator': 'none'}, {'guidance': 2.0}):
+        with pytest.raises(UserError, match='was trained without an indicator'):
+            policy.ask_for(**asked)
+    policy.ask_for(indicator='positive', guidance=1.0, temperature=0.5, goes_on=True)
+    assert policy.temperature == 0.5
+    policy.ask_for()
+
+
+@pytest.mark.parametrize('name', ['guidance', 'temperature'])
+@pytest.mark.parametrize('number', [-0.1, math.inf, math.nan])
+def test_what_is_no_amount_is_one_sentence(tmp_path, name, number):
+    config = small(tasks=('fold',))
+    save_checkpoint(tmp_path, 'recap', config, RecapPolicy(config).state_dict(), 'card')
+    policy = load_policy(tmp_path)
+    with pytest.raises(UserError, match=f'{name} is {number:g}: use'):
+        policy.ask_for(**{name: number})
+    policy.ask_for(**{name: 0.0})
+    assert getattr(policy, name) == 0
 
 
 def test_filtered_cloning_learns_from_what_is_left():

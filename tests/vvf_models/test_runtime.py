@@ -5,10 +5,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests.vvf_models.test_checkpoints import write
-from tests.vvf_models.toy import SIZE, STATE_DIM, small_icvf, toy_episodes
-from vvf_models.checkpoints import load_checkpoint
+from tests.vvf_models.toy import SIZE, STATE_DIM, small_bc, small_icvf, toy_episodes
+from vvf_models.checkpoints import load_checkpoint, save_checkpoint
 from vvf_models.data.images import resize_images
 from vvf_models.errors import UserError
+from vvf_models.policies.bc import BcPolicy
 from vvf_models.runtime import load_policy, load_value
 from vvf_models.training import train
 
@@ -167,3 +168,10 @@ def test_goals_kept_as_latents_give_the_values_of_goals_kept_as_images(tmp_path)
         latents = runtime.encode(seen, episodes[0].state[:4] if runtime.state_dim else None)
         values.append(runtime.value(latents).value)
     np.testing.assert_allclose(*values, atol=1e-4)
+
+
+@pytest.mark.parametrize('displacements', [True, False])
+def test_a_policy_says_what_its_actions_are(tmp_path, displacements):
+    config = small_bc(displacements=displacements)
+    save_checkpoint(tmp_path, 'bc', config, BcPolicy(config).state_dict(), 'card')
+    assert load_policy(tmp_path).displacements is displacements

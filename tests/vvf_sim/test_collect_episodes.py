@@ -5,9 +5,17 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from vvf_sim.collect import CollectJob, collect_episode, collect_to_file, load_npz, save_npz
+from vvf_sim.collect import (
+    CollectJob,
+    collect_episode,
+    collect_job,
+    collect_to_file,
+    load_npz,
+    save_npz,
+)
 from vvf_sim.errors import UserError
 from vvf_sim.experts.config import ExpertConfig
+from vvf_sim.registry import TASKS
 from vvf_sim.worlds.layout import PickPlaceConfig
 
 SMALL = PickPlaceConfig(image_size=32)
@@ -83,6 +91,21 @@ def test_a_broken_file_is_one_sentence(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UserError, match='not an episode'):
         load_npz(path)
+
+
+def test_a_job_has_its_own_rate(tmp_path):
+    job = CollectJob('pick_place', 3, tmp_path / 'x.npz', SMALL, control_hz=10.0)
+    episode = collect_job(job)
+    assert episode.success
+    np.testing.assert_allclose(np.diff(episode.stamps), 0.1)
+
+
+def test_the_limit_of_a_task_is_a_time(monkeypatch):
+    short = dataclasses.replace(TASKS['pick_place'], max_steps=5)
+    monkeypatch.setitem(TASKS, 'pick_place', short)
+    for rate in (5.0, 10.0):
+        episode = collect_episode('pick_place', 3, SMALL, control_hz=rate)
+        assert episode.stamps[-1] == pytest.approx(1.0)
 
 
 def test_jobs_run_in_another_process(tmp_path):

@@ -18,13 +18,13 @@ class Blind(TaskEnv):
         return {'state': self.world.state()}
 
 
-def play(task, kind, seed=0, steps=None):
+def play(task, kind, seed=0, steps=None, control_hz=5.0):
     """The disturber and the world after the expert was disturbed, and where things were pushed."""
-    env = Blind(task, task_entry(task).make_config(), stop_on_success=False)
+    env = Blind(task, task_entry(task).make_config(), control_hz, stop_on_success=False)
     env.reset(seed=seed)
     world = env.world
     expert = task_entry(task).make_expert(world, env.targets, ExpertConfig(), seed)
-    disturber = Disturber(Disturbance(kind), world, task, seed)
+    disturber = Disturber(Disturbance(kind), world, task, seed, control_hz)
     for _ in range(steps or task_entry(task).max_steps):
         action = disturber.before_step(expert.act()[0])
         _, reward, _, _, _ = env.step(action.astype(np.float32))
@@ -47,6 +47,25 @@ def test_a_slip_loses_what_is_held(task, lost):
     assert first in lost
     assert world.event_kind(world.events[0]) == 'milestone'
     assert world.success(), 'the expert mends it'
+
+
+def test_twice_the_rate_is_disturbed_at_the_same_time_for_as_long():
+    still = np.zeros(7, np.float32)
+    for kind in ('push', 'slip'):
+        begins, lasts = [], []
+        for rate in (5.0, 10.0):
+            env = Blind('pick_place', control_hz=rate, stop_on_success=False)
+            env.reset(seed=1)
+            env.world.holds = lambda arm, slip=kind == 'slip': slip
+            disturber = Disturber(Disturbance(kind), env.world, 'pick_place', 1, rate)
+            opened = 0
+            for _ in range(round(4 * rate)):
+                opened += disturber.before_step(still)[6] > 0.5
+                env.step(still)
+            begins.append(disturber.at)
+            lasts.append(opened / rate)
+        assert begins[1] == pytest.approx(begins[0], abs=0.11)
+        assert lasts[1] == lasts[0] == (0.4 if kind == 'slip' else 0.0)
 
 
 def test_where_nothing_is_held_what_was_done_comes_undone():

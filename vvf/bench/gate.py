@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     job = job_of(task, policy, args.seed, scene_of(args, task), value=value)
     store = RolloutStore(args.out, settings_of(job, 'gate', 'disturbance'))
     bench = _Bench(args, store, job)
-    period_s = 1.0 / (task.action.rate_hz if task.action else 1.0)
+    period_s = 1.0 / job.rate_hz
 
     watched = bench.all_kinds('choose', args.seed + _APART)
     swept = [judge(_disturbed(watched), watched['clean'], gate, period_s) for gate in gates]

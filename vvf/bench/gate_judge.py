@@ -88,8 +88,9 @@ def judge(
     delays = []
     for rollout in came:
         after = (stamp - rollout.disturbed_at for stamp in falls_of(rollout, config, period_s))
-        # The value of the very frame in which it began cannot tell of it yet.
-        delays += [delay for delay in after if 0.0 < delay <= WITHIN_S + 1e-6][:1]
+        # The value of the very frame in which it began cannot tell of it yet, and its stamp is of
+        # the physics' clock, which is not that of the falls to the last digit.
+        delays += [delay for delay in after if period_s / 2 < delay <= WITHIN_S + 1e-6][:1]
     clean = [r for r in undisturbed if r.success and not r.errors]
     return Judged(
         config.drop,

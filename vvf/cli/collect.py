@@ -142,7 +142,7 @@ def _check(args: argparse.Namespace, task: TaskSpec) -> None:
 def _jobs(args: argparse.Namespace, task: TaskSpec, folder: Path) -> list[CollectJob]:
     import numpy as np
 
-    from vvf.worlds import world_config, world_entry
+    from vvf.worlds import simulated_rate, world_config, world_entry
     from vvf_sim.collect import CollectJob
 
     assert task.sim is not None
@@ -151,6 +151,7 @@ def _jobs(args: argparse.Namespace, task: TaskSpec, folder: Path) -> list[Collec
         raise UserError(f'mistake {args.mistake!r} is unknown: use {", ".join(entry.mistakes)}.')
     world = scene_of(args, task, 'train')
     suffix = '' if args.format == 'bags' else '.npz'
+    rate_hz = simulated_rate(task)
     jobs = []
     for seed in range(args.seed, args.seed + args.episodes):
         rng = np.random.default_rng([seed, 3])
@@ -159,7 +160,13 @@ def _jobs(args: argparse.Namespace, task: TaskSpec, folder: Path) -> list[Collec
         entry.make_world(config)  # a wrong camera is one sentence here
         path = folder / f'episode_{seed:07d}{suffix}'
         expert = _expert(args, drawn)
-        jobs.append(CollectJob(entry.name, seed, path, config, expert, patience=args.interventions))
+        jobs.append(
+            CollectJob(
+                *(entry.name, seed, path, config, expert),
+                patience=args.interventions,
+                control_hz=rate_hz,
+            )
+        )
     return jobs
 
 
@@ -192,6 +199,8 @@ def _results(
 
 def _claim(folder: Path, args: argparse.Namespace, jobs: Sequence[CollectJob]) -> None:
     """Note what the folder is collected with, and refuse one that was collected otherwise."""
+    from vvf_sim.registry import CONTROL_HZ
+
     config = asdict(jobs[0].config) if jobs[0].config else {}
     config.pop('renderer')
     settings = {
@@ -204,6 +213,9 @@ def _claim(folder: Path, args: argparse.Namespace, jobs: Sequence[CollectJob]) -
         'interventions': args.interventions,
         'ray_share': args.ray_share,
     }
+    # Folders from before there was a rate were collected at this one.
+    if jobs[0].control_hz != CONTROL_HZ:
+        settings['rate_hz'] = jobs[0].control_hz
     text = json.dumps(settings, indent=1, sort_keys=True)
     file = folder / _SETTINGS
     if file.is_file() and file.read_text('utf-8') != text:

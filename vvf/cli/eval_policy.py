@@ -86,13 +86,12 @@ def run(args: argparse.Namespace) -> int:
     names = _names(policies)
     job = _job(args, task, policies[0])
     store = RolloutStore(args.out, settings_of(job))
-    rate_hz = task.action.rate_hz if task.action else 0.0
     numbers: dict[str, Any] = {}
     rollouts: dict[str, list[Rollout]] = {}
     for policy, name in zip(policies, names, strict=True):
         began = time.monotonic()
         rollouts[name], fresh = _try(store, args, job, policy, name)
-        numbers[name] = {'policy': name, **summary(rollouts[name], rate_hz, args.reset_s)}
+        numbers[name] = {'policy': name, **summary(rollouts[name], job.rate_hz, args.reset_s)}
         for line in in_words(numbers[name]):
             print(line)
         if args.out is not None:

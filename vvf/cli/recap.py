@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> Run:
     from vvf.recap.run import Run
     from vvf.task import load_task
-    from vvf.worlds import world_config, world_entry
+    from vvf.worlds import simulated_rate, world_config, world_entry
 
     task = load_task(args.task)
     if task.sim is None or task.action is None:
@@ -150,6 +150,7 @@ def _run(args: argparse.Namespace) -> Run:
     if missing := [m for m in methods if m in VALUES and m not in config.values]:
         raise UserError(f'{args.size} does not say how {missing[0]!r} is trained.')
     scene = _scene(args, task)
+    rate_hz = simulated_rate(task)
     return Run(
         task=task.name,
         world=world_entry(task.sim).name,
@@ -160,9 +161,9 @@ def _run(args: argparse.Namespace) -> Run:
         seeds=tuple(dict.fromkeys(args.seeds)),
         train_world=world_config(task.sim, **{**scene, 'setting': 'train'}),
         eval_world=world_config(task.sim, **scene),
-        max_steps=round(task.episode.time_limit_s * task.action.rate_hz),
+        max_steps=round(task.episode.time_limit_s * rate_hz),
         execute=task.action.execute,
-        rate_hz=task.action.rate_hz,
+        rate_hz=rate_hz,
         demonstrations=args.demonstrations,
         prior=args.prior,
         command=shlex.join(['vvf', *sys.argv[1:]]),

@@ -25,6 +25,7 @@ from vvf.nodes.observer import Seen
 from vvf.nodes.policy_gate import GATE_PARAMETERS, PolicyGate
 from vvf.pace import Pace
 from vvf.parameters import Parameter
+from vvf.policy_fit import check_actions
 from vvf.policy_thread import PolicyThread
 from vvf.receding import RecedingHorizon
 from vvf.task_overlay import sides_of
@@ -49,7 +50,6 @@ PARAMETERS = (
 )
 
 _KINDS = {'ee_delta': Action.KIND_EE_DELTA, 'joint_position': Action.KIND_JOINT_POSITION}
-_OFF = 0.05  # part of a period by which a policy's may differ from the task's
 
 
 class PolicyNode(ModelNode):
@@ -85,17 +85,14 @@ class PolicyNode(ModelNode):
         keep(answered, self.destroy_guard_condition)
         self._model = self._thread.model
         self.use_model(self._model, 'policy', self.task.models.policy_cameras)
-        if self._model.action_dim != self._spec.dim:
-            raise UserError(
-                f'policy {self._model.name} gives {self._model.action_dim} numbers, an action of '
-                f'task {self.task.name} has {self._spec.dim}.'
-            )
-        if np.isfinite(self._model.dt) and abs(self._model.dt / self._period - 1.0) > _OFF:
-            raise UserError(
-                f'policy {self._model.name} gives a step every {self._model.dt:g} s, task '
-                f'{self.task.name} takes one every {self._period:g} s: give it a policy of that '
-                "rate, or change rate_hz of the task's action."
-            )
+        check_actions(
+            self._model,
+            self._model.name,
+            f'task {self.task.name}',
+            dim=self._spec.dim,
+            period_s=self._period,
+            displacements=self._spec.kind == 'ee_delta',
+        )
         self._model.ask_for(
             indicator=p['indicator'],
             guidance=p['guidance'] if p['guidance'] >= 0.0 else None,

@@ -116,6 +116,7 @@ class Places:
                 seed=first + number,
                 max_steps=run.max_steps,
                 execute=run.execute,
+                rate_hz=run.rate_hz,
                 patience=patience,
                 stalled=config.stalled,
                 temperature=config.temperature,
@@ -137,6 +138,7 @@ class Places:
                 seed=seed,
                 max_steps=run.max_steps,
                 execute=run.execute,
+                rate_hz=run.rate_hz,
             )
             for seed in range(_EVALUATION, _EVALUATION + self.config.eval_episodes)
         )

@@ -85,6 +85,7 @@ def _data(run: Run) -> Iterator[Wave]:
                     ExpertConfig.demonstrator()
                     if name == 'demonstrations'
                     else ExpertConfig.from_noise((seed - first + 0.5) / count),
+                    control_hz=run.rate_hz,
                 )
                 for seed in range(first, first + count)
             )

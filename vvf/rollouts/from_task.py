@@ -13,13 +13,14 @@ from vvf.paths import checkpoint_path
 from vvf.provenance import checkpoint_id
 from vvf.rollouts.job import RolloutJob
 from vvf.task import TaskSpec
-from vvf.worlds import world_config, world_entry
+from vvf.worlds import simulated_rate, world_config, world_entry
+from vvf_sim.registry import CONTROL_HZ
 
 
 def job_of(
     task: TaskSpec, policy: Path, seed: int, world: Mapping[str, Any], **entries: Any
 ) -> RolloutJob:
-    """An episode of a task: its world, its time limit, its steps of a chunk.
+    """An episode of a task: its world, its pace, its time limit, its steps of a chunk.
 
     Args:
         task: with a simulation and an action.
@@ -29,13 +30,15 @@ def job_of(
         entries: of the job.
 
     Raises:
-        UserError: the task cannot be simulated.
+        UserError: the task cannot be simulated, or not at its rate.
     """
     if task.sim is None or task.action is None:
         raise UserError(f'task {task.name} has no sim and action entries to try a policy in.')
+    rate_hz = simulated_rate(task)
     known = {
-        'max_steps': round(task.episode.time_limit_s * task.action.rate_hz),
+        'max_steps': round(task.episode.time_limit_s * rate_hz),
         'execute': task.action.execute,
+        'rate_hz': rate_hz,
     }
     name, config = world_entry(task.sim).name, world_config(task.sim, **world)
     return RolloutJob(policy=policy, task=name, config=config, seed=seed, **{**known, **entries})
@@ -51,6 +54,9 @@ def settings_of(job: RolloutJob, *varying: str) -> dict[str, Any]:
     settings = asdict(job)
     for name in ('policy', 'seed', 'record', *varying):
         del settings[name]
+    # Folders from before there was a rate hold episodes at this one.
+    if settings['rate_hz'] == CONTROL_HZ:
+        del settings['rate_hz']
     return {**settings, 'value': checkpoint_id(str(job.value or ''))}
 
 

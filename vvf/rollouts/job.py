@@ -9,6 +9,7 @@ from pathlib import Path
 from vvf.errors import UserError
 from vvf.value_gate import GateConfig
 from vvf_sim.disturbances import Disturbance
+from vvf_sim.registry import CONTROL_HZ
 from vvf_sim.worlds.world import WorldConfig
 
 
@@ -23,6 +24,7 @@ class RolloutJob:
         seed: of scene, latency, the policy's draws, and what disturbs it.
         max_steps: upper bound on actions.
         execute: steps that are executed of each chunk.
+        rate_hz: actions per second.
         guidance: how far beyond its data RECAP's policy goes; None for the checkpoint's.
         temperature: of the noise that its chunks are drawn from; the same.
         candidates: of a policy that has a Q, from how many draws it takes the best.
@@ -42,6 +44,7 @@ class RolloutJob:
     seed: int
     max_steps: int
     execute: int = 1
+    rate_hz: float = CONTROL_HZ
     guidance: float | None = None
     temperature: float | None = None
     candidates: int = 1

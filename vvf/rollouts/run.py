@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vvf.errors import UserError
+from vvf.policy_fit import check_actions
 from vvf.rollouts.job import Rollout, RolloutJob
 from vvf.rollouts.watch import Watch, check_fit
 from vvf_sim.disturbances import Disturber
@@ -32,7 +32,7 @@ def roll_out(job: RolloutJob) -> Rollout:
     Raises:
         UserError: policy or value do not fit the task, or what is asked of them is beyond them.
     """
-    env = TaskEnv(job.task, job.config, stop_on_success=False)
+    env = TaskEnv(job.task, job.config, job.rate_hz, stop_on_success=False)
     try:
         return _Run(job, env).to_the_end()
     finally:
@@ -56,18 +56,20 @@ class _Run:
         )
         self.disturber = None
         if job.disturbance is not None:
-            self.disturber = Disturber(job.disturbance, env.world, job.task, job.seed)
+            self.disturber = Disturber(job.disturbance, env.world, job.task, job.seed, job.rate_hz)
         self.chunk: deque[NDArray[np.float32]] = deque()
 
     def _check(self) -> None:
-        policy, name = self.policy, str(self.job.policy)
-        check_fit(policy, name, self.env)
-        wanted = self.env.action_space.shape[0]
-        if policy.action_dim != wanted:
-            raise UserError(
-                f'{name} gives {policy.action_dim} numbers; an action of {self.job.task} has '
-                f'{wanted}.'
-            )
+        env, name = self.env, str(self.job.policy)
+        check_fit(self.policy, name, env)
+        check_actions(
+            self.policy,
+            name,
+            f'simulated {self.job.task}',
+            dim=env.action_space.shape[0],
+            period_s=env.dt,
+            displacements=True,
+        )
 
     def to_the_end(self) -> Rollout:
         """Act until the success, or with a record until some steps after it."""

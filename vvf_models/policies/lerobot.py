@@ -168,6 +168,7 @@ class LerobotPolicy:
         self.image_size = max((max(size) for size in spec.cameras.values()), default=8)
         self.state_dim, self.action_dim = spec.state_dim, spec.action_dim
         self.horizon, self.dt = spec.horizon, spec.dt
+        self.displacements: bool | None = None  # LeRobot does not say
         self.indicator, self.guidance, self.temperature = 'positive', 1.0, 1.0
         self.candidates = 1
         self.task: Tensor | None = None

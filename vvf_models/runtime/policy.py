@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policies at run time, on eager torch."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from vvf_models.data.augment import to_float
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import BcPolicy
 from vvf_models.policies.bc_task import BcTaskConfig, BcTaskPolicy
+from vvf_models.policies.chunks import ChunkConfig
 from vvf_models.policies.cql import Cql, CqlConfig
 from vvf_models.policies.lerobot import LerobotPolicy, read_spec
 from vvf_models.policies.recap import DROPPED, NEGATIVE, POSITIVE, RecapConfig, RecapPolicy
@@ -41,6 +43,8 @@ class PolicyRuntime:
         horizon: Actions per chunk.
         action_dim: Numbers per action, the gripper last.
         dt: Seconds per action.
+        displacements: Whether actions say how far to move; False: they are joint positions; None:
+            nobody says.
         task: (1, T) vector of what it is asked to do; None before, or if it heeds no instruction.
     """
 
@@ -58,6 +62,8 @@ class PolicyRuntime:
         self.horizon = config.horizon
         self.action_dim = config.action_dim
         self.dt = config.dt
+        # A policy of CQL scales whatever actions it was given.
+        self.displacements = config.displacements if isinstance(config, ChunkConfig) else None
         self.task: Tensor | None = None
         self.guidance = config.guidance if isinstance(config, RecapConfig) else 1.0
         self.temperature = config.temperature if isinstance(config, RecapConfig) else 1.0
@@ -89,13 +95,13 @@ class PolicyRuntime:
 
         Args:
             indicator: As of the attributes.
-            guidance: As of the attributes; None: the checkpoint's.
+            guidance: As of the attributes, at least 0; None: the checkpoint's.
             temperature: The same.
             candidates: As of the attributes.
             goes_on: Whether `act` will be given what to go on from.
 
         Raises:
-            UserError: The policy is of a kind that cannot do it.
+            UserError: The policy cannot do it, or a number is out of its range.
         """
         if indicator not in INDICATORS:
             raise UserError(f'indicator {indicator!r}: choose {", ".join(INDICATORS)}.')
@@ -104,6 +110,15 @@ class PolicyRuntime:
             raise UserError(
                 f'policy {self.name} ({self.kind}) knows no indicator, guidance, temperature or '
                 "rtc: these are for RECAP's policies."
+            )
+        for name, number in (('guidance', guidance), ('temperature', temperature)):
+            if number is not None and not (math.isfinite(number) and number >= 0):
+                raise UserError(f'{name} is {number:g}: use a number that is 0 or more.')
+        untold = isinstance(self._model, RecapPolicy) and not self._model.config.is_told
+        if untold and (indicator != 'positive' or guidance not in (None, 1.0)):
+            raise UserError(
+                f'policy {self.name} was trained without an indicator, so that it can neither be '
+                'asked for one nor be guided: leave indicator and guidance away.'
             )
         if candidates > 1 and not isinstance(self._model, Cql):
             raise UserError(

@@ -20,6 +20,7 @@ class Policy(Protocol):
     horizon: int
     action_dim: int
     dt: float
+    displacements: bool | None
     task: Tensor | None
     indicator: str
     guidance: float

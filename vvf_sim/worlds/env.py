@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from vvf_sim.controllers import RAMP_FRACTION, CartesianTarget, JointRamp
 from vvf_sim.errors import UserError
-from vvf_sim.registry import task_entry
-from vvf_sim.worlds.world import TICK_S, World, WorldConfig
+from vvf_sim.registry import CONTROL_HZ, task_entry
+from vvf_sim.worlds.world import TICK_S, World, WorldConfig, control_ticks
 
 Observation = dict[str, NDArray[Any]]
 
@@ -51,14 +51,12 @@ class TaskEnv(gym.Env[Observation, NDArray[np.float32]]):  # type: ignore[misc]
         self,
         task: str = 'pick_place',
         config: WorldConfig | None = None,
-        control_hz: float = 5.0,
+        control_hz: float = CONTROL_HZ,
         latency_s: tuple[float, float] = (0.0, 0.06),
         render_mode: str | None = None,
         stop_on_success: bool = True,
     ) -> None:
-        if not 5.0 <= control_hz <= 10.0:
-            raise UserError(f'control_hz is {control_hz}: use 5 to 10.')
-        self.ticks = round(1.0 / control_hz / TICK_S)
+        self.ticks = control_ticks(control_hz)
         self.dt = self.ticks * TICK_S
         if not 0.0 <= latency_s[0] <= latency_s[1] <= self.dt:
             raise UserError(f'latency_s is {latency_s}: use 0 to {self.dt:.2f} s, low first.')

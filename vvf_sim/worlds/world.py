@@ -28,7 +28,23 @@ from vvf_sim.worlds.variation import check_setting
 
 # Joint targets are refreshed and events looked for once in a tick.
 TICK_S = 0.02
+_LEAST_HZ, _MOST_HZ = 5.0, 10.0
 _SETTLE_TICKS = 10
+
+
+def control_ticks(control_hz: float) -> int:
+    """Ticks from one action to the next, as near to a rate as they come.
+
+    Raises:
+        UserError: the rate is out of range.
+    """
+    if not _LEAST_HZ <= control_hz <= _MOST_HZ:
+        raise UserError(
+            f'{control_hz:g} actions a second cannot be simulated: use {_LEAST_HZ:g} to '
+            f"{_MOST_HZ:g} (control_hz, or rate_hz of the task's action)."
+        )
+    return round(1.0 / control_hz / TICK_S)
+
 
 _FAULTS = {
     'mjWARN_BADQPOS': 'a position is not finite or too large',
