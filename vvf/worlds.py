@@ -8,7 +8,8 @@ from typing import Any
 from vvf.errors import UserError
 from vvf.task import SimSpec, TaskSpec
 from vvf_sim.registry import CONTROL_HZ, TASKS, TaskEntry
-from vvf_sim.worlds.world import TICK_S, WorldConfig, control_ticks
+from vvf_sim.worlds.ticks import TICK_S, control_ticks
+from vvf_sim.worlds.world_config import WorldConfig
 
 
 def world_entry(sim: SimSpec) -> TaskEntry:

@@ -9,7 +9,7 @@ from vvf_sim.episode_log import EpisodeLog, human_stand_in
 from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.registry import CONTROL_HZ, task_entry
 from vvf_sim.worlds.env import TaskEnv
-from vvf_sim.worlds.world import WorldConfig
+from vvf_sim.worlds.world_config import WorldConfig
 
 __all__ = [
     'CollectJob',

@@ -10,7 +10,8 @@ import numpy as np
 from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.registry import task_entry
 from vvf_sim.worlds.env import Observation, TaskEnv
-from vvf_sim.worlds.world import Event, World, WorldConfig
+from vvf_sim.worlds.world import Event, World
+from vvf_sim.worlds.world_config import WorldConfig
 
 OnTick = Callable[[World[Any]], None]
 

@@ -12,7 +12,8 @@ from vvf_sim.errors import UserError
 
 if TYPE_CHECKING:
     from vvf_sim.experts.script import Script
-    from vvf_sim.worlds.world import World, WorldConfig
+    from vvf_sim.worlds.world import World
+    from vvf_sim.worlds.world_config import WorldConfig
 
 
 #: Actions a second of a world, unless others are asked for.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vvf.recap.config import LoopConfig
 from vvf.recap.stages import RollingOut, Training, Wave
-from vvf_sim.worlds.world import WorldConfig
+from vvf_sim.worlds.world_config import WorldConfig
 
 IMITATION = 'imitation'
 SHARED = 'shared'

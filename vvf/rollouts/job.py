@@ -10,7 +10,7 @@ from vvf.errors import UserError
 from vvf.value_gate import GateConfig
 from vvf_sim.disturbances import Disturbance
 from vvf_sim.registry import CONTROL_HZ
-from vvf_sim.worlds.world import WorldConfig
+from vvf_sim.worlds.world_config import WorldConfig
 
 
 @dataclass(frozen=True)

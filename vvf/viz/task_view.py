@@ -20,7 +20,9 @@ from vvf.viz.canvas import GREEN, INK, ORANGE, SCALE, SOFT, Colour, Figure, shor
 from vvf.viz.film import save_few_colours
 from vvf_sim.experts.config import ExpertConfig
 from vvf_sim.play import Played, StopPlaying, play_episode
-from vvf_sim.worlds.world import TICK_S, World, WorldConfig
+from vvf_sim.worlds.ticks import TICK_S
+from vvf_sim.worlds.world import World
+from vvf_sim.worlds.world_config import WorldConfig
 
 UInt8Array = npt.NDArray[np.uint8]
 

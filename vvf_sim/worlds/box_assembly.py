@@ -15,7 +15,8 @@ from vvf_sim.mj import mujoco
 from vvf_sim.rotations import Array
 from vvf_sim.worlds.box_assembly_layout import FLAPS, BoxLayout, draw_layout
 from vvf_sim.worlds.box_assembly_scene import SPRINGBACK, furnish
-from vvf_sim.worlds.world import World, WorldConfig
+from vvf_sim.worlds.world import World
+from vvf_sim.worlds.world_config import WorldConfig
 
 # A flap below the first angle is closed, one that was and rises above the second is open again.
 CLOSED = 0.35

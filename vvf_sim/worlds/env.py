@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from vvf_sim.controllers import RAMP_FRACTION, CartesianTarget, JointRamp
 from vvf_sim.errors import UserError
 from vvf_sim.registry import CONTROL_HZ, task_entry
-from vvf_sim.worlds.world import TICK_S, World, WorldConfig, control_ticks
+from vvf_sim.worlds.ticks import TICK_S, control_ticks
+from vvf_sim.worlds.world import World
+from vvf_sim.worlds.world_config import WorldConfig
 
 Observation = dict[str, NDArray[Any]]
 

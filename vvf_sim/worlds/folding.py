@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from vvf_sim.worlds.cloth_garments import PANTS, SHIRT, Garment
 from vvf_sim.worlds.folding_world import FoldingWorld
-from vvf_sim.worlds.world import WorldConfig
+from vvf_sim.worlds.world_config import WorldConfig
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from vvf_sim.worlds.objects import OBJECT_NAMES
 from vvf_sim.worlds.pick_place_scene import add_object
 from vvf_sim.worlds.spec import Looks, add_looks, add_table, add_wrist_camera, look_at
 from vvf_sim.worlds.variation import draw_looks, draw_place
-from vvf_sim.worlds.world import WorldConfig
+from vvf_sim.worlds.world_config import WorldConfig
 
 MIDDLE_X = 0.3
 TABLE_SIZE = (0.45, 0.65, 0.02)

@@ -13,7 +13,8 @@ from vvf_sim.worlds.cloth import RADIUS, Cloth, fit
 from vvf_sim.worlds.cloth_garments import Garment
 from vvf_sim.worlds.folding_layout import FoldingLayout, arm_mounts, draw_layout, furnish
 from vvf_sim.worlds.mount import Mount
-from vvf_sim.worlds.world import World, WorldConfig
+from vvf_sim.worlds.world import World
+from vvf_sim.worlds.world_config import WorldConfig
 
 ARM_SIDES = ('left', 'right')
 

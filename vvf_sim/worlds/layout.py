@@ -13,7 +13,7 @@ from vvf_sim.worlds.object_kinds import PALETTE, Vector
 from vvf_sim.worlds.objects import CONTAINERS, OBJECT_NAMES, OBJECTS
 from vvf_sim.worlds.scenarios import NEW_DISTRACTORS
 from vvf_sim.worlds.variation import colour, draw_place, draw_table_colour
-from vvf_sim.worlds.world import WorldConfig
+from vvf_sim.worlds.world_config import WorldConfig
 
 OBJECT_AREA = ((0.2, -0.2), (0.38, 0.2))
 CONTAINER_AREA = ((0.18, 0.13), (0.32, 0.22))

@@ -14,7 +14,7 @@ from vvf_sim.worlds.object_kinds import PALETTE, Vector
 from vvf_sim.worlds.objects import OBJECT_NAMES
 from vvf_sim.worlds.spec import Looks
 from vvf_sim.worlds.variation import draw_looks, draw_place
-from vvf_sim.worlds.world import WorldConfig
+from vvf_sim.worlds.world_config import WorldConfig
 
 Hinge = Literal['left', 'right', 'any']
 

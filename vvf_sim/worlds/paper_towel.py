@@ -22,7 +22,8 @@ from vvf_sim.worlds.paper_towel_scene import (
     furnish_towels,
     sample_towels,
 )
-from vvf_sim.worlds.world import World, WorldConfig
+from vvf_sim.worlds.world import World
+from vvf_sim.worlds.world_config import WorldConfig
 
 LIFT_HEIGHT = 0.015
 # A roll let go from higher than this fell; from lower it was set down.

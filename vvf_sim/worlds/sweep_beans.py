@@ -27,7 +27,8 @@ from vvf_sim.worlds.sweep_beans_scene import (
     furnish_sweep,
     sample_sweep,
 )
-from vvf_sim.worlds.world import World, WorldConfig
+from vvf_sim.worlds.world import World
+from vvf_sim.worlds.world_config import WorldConfig
 
 # The brush was raised when it was this much higher than the bristles' table, m.
 RAISED = 0.008

@@ -16,35 +16,17 @@ from numpy.typing import ArrayLike, NDArray
 from vvf_sim.cameras import Renderer, make_renderer
 from vvf_sim.errors import UserError
 from vvf_sim.mj import mujoco
-from vvf_sim.robots.arm import ARMS, ArmModel, arm_model
+from vvf_sim.robots.arm import ArmModel, arm_model
 from vvf_sim.robots.kinematics import pose_to_vector
 from vvf_sim.rotations import Array
 from vvf_sim.worlds import hands
-from vvf_sim.worlds.domain import apply_axes, check_axes
+from vvf_sim.worlds.domain import apply_axes
 from vvf_sim.worlds.mount import Mount, MountedArm
-from vvf_sim.worlds.names import Setting
 from vvf_sim.worlds.spec import arms_spec
-from vvf_sim.worlds.variation import check_setting
+from vvf_sim.worlds.ticks import TICK_S
+from vvf_sim.worlds.world_config import WorldConfig
 
-# Joint targets are refreshed and events looked for once in a tick.
-TICK_S = 0.02
-_LEAST_HZ, _MOST_HZ = 5.0, 10.0
 _SETTLE_TICKS = 10
-
-
-def control_ticks(control_hz: float) -> int:
-    """Ticks from one action to the next, as near to a rate as they come.
-
-    Raises:
-        UserError: the rate is out of range.
-    """
-    if not _LEAST_HZ <= control_hz <= _MOST_HZ:
-        raise UserError(
-            f'{control_hz:g} actions a second cannot be simulated: use {_LEAST_HZ:g} to '
-            f"{_MOST_HZ:g} (control_hz, or rate_hz of the task's action)."
-        )
-    return round(1.0 / control_hz / TICK_S)
-
 
 _FAULTS = {
     'mjWARN_BADQPOS': 'a position is not finite or too large',
@@ -52,40 +34,6 @@ _FAULTS = {
     'mjWARN_BADQACC': 'an acceleration is not finite or too large',
     'mjWARN_BADCTRL': 'a command is not finite',
 }
-
-
-@dataclass(frozen=True)
-class WorldConfig:
-    """What every world lets vary.
-
-    Attributes:
-        arm: wx250s, fer or fr3.
-        setting: `train`, `held_out` or `any`; see `vvf_sim.worlds.variation`.
-        axes: domain axes that are switched on; see `vvf_sim.worlds.domain`.
-        cameras: those that are drawn; empty for all that the world has.
-        image_size: height and width of images in pixels.
-        renderer: auto, egl, osmesa or ray.
-    """
-
-    arm: str = 'wx250s'
-    setting: Setting = 'train'
-    axes: tuple[str, ...] = ()
-    cameras: tuple[str, ...] = ()
-    image_size: int = 128
-    renderer: str = 'auto'
-
-    def __post_init__(self) -> None:
-        """Check names and ranges.
-
-        Raises:
-            UserError: a name or number is not one that the world knows.
-        """
-        if self.arm not in ARMS:
-            raise UserError(f'arm {self.arm!r} is unknown: use {", ".join(ARMS)}.')
-        check_setting(self.setting)
-        check_axes(self.axes)
-        if not 16 <= self.image_size <= 1024:
-            raise UserError(f'image_size is {self.image_size}: use 16 to 1024 pixels.')
 
 
 @dataclass(frozen=True)
