@@ -13,23 +13,12 @@ from typing import Any
 import yaml
 
 from vvf.cli import train_lerobot
-from vvf.cli.output import add_json_option, write_json
-from vvf.cli.reading import add_reading_options, read_options
+from vvf.cli.output import write_json
+from vvf.cli.reading import read_options
+from vvf.cli.train_options import KINDS, add_options, check_options
 from vvf.errors import UserError, is_user_error
 from vvf.paths import config_path
 
-KINDS = {
-    'icvf': 'value: minus the steps to a goal image (also from video without actions)',
-    'vip': 'value: minus the distance to a goal image in an embedding learned from video',
-    'distributional': "RECAP's value: the distribution of the return, reads the instruction",
-    'viva': 'ViVa: a video generator that tells proprioception ahead and the value',
-    'bc': 'a policy: behaviour cloning of action chunks',
-    'bc_task': 'a policy of several tasks: cloning on any image encoder, frozen or not',
-    'rwr': "a policy: cloning that heeds a VIP's reward, by reward-weighted regression",
-    'cql': 'a policy by conservative Q-learning, from successes and failures',
-    'recap': "RECAP's policy: told which actions improve on what a value model expects",
-    'lerobot': 'a policy of LeRobot (--policy act, smolvla, pi0, ...), where that is installed',
-}
 DEFAULT_CONFIGS = {'viva': 'viva_tiny'}  # of kinds that have no configuration of their own name
 
 
@@ -43,97 +32,12 @@ def add_parser(subparsers: Any) -> None:
         epilog='example: vvf train distributional --data data/mixed --minutes 15 --out runs/value',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('kind', choices=tuple(KINDS), metavar='KIND', help='see above')
-    parser.add_argument(
-        '--data',
-        type=Path,
-        nargs='+',
-        required=True,
-        help='bags, LeRobot datasets, folders of videos, of frames or of .npz episodes, BridgeData '
-        'TFRecords',
-    )
-    parser.add_argument(
-        '--task-data',
-        type=Path,
-        nargs='+',
-        help='cql, bc_task, rwr: episodes of the task to fine-tune for; --data is prior data then, '
-        'of which each batch has the share "mixing_ratio"',
-    )
-    _add_recap(parser)
-    train_lerobot.add_options(parser)
-    parser.add_argument('--out', type=Path, required=True, help='folder of the checkpoint')
-    parser.add_argument(
-        '--config',
-        metavar='NAME',
-        help='a configuration of config/models, or a YAML file [the small one of KIND]',
-    )
-    parser.add_argument(
-        '--init', metavar='CHECKPOINT', help='weights of the same kind to start from'
-    )
-    parser.add_argument(
-        '--init-encoder',
-        metavar='CHECKPOINT',
-        help='image encoders to start from, of a checkpoint of any kind',
-    )
-    budget = parser.add_mutually_exclusive_group()
-    budget.add_argument('--minutes', type=float, help='how long to train [10]')
-    budget.add_argument('--steps', type=int, help='how many steps to train')
-    parser.add_argument('--seed', type=int, default=0, help='[0]')
-    parser.add_argument('--resume', action='store_true', help='go on from a stopped run')
-    parser.add_argument('--threads', type=int, default=1, help='CPU threads [1]')
-    parser.add_argument('--cameras', nargs='+', help='cameras to look through [all of the data]')
-    parser.add_argument('--no-state', action='store_true', help='images only')
-    parser.add_argument(
-        '--no-goal-images',
-        action='store_true',
-        help='keep goals as latents, for data whose images may not be passed on',
-    )
-    parser.add_argument('--cache', type=Path, help='keep the decoded frames in this folder')
-    parser.add_argument(
-        '--set',
-        action='append',
-        default=[],
-        metavar='KEY=VALUE',
-        help='any entry of the configuration, such as --set discount=0.95',
-    )
-    add_reading_options(parser)
-    add_json_option(parser)
-
-
-def _add_recap(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--value',
-        metavar='CHECKPOINT',
-        help='recap, lerobot: the value model whose advantages say which actions improve',
-    )
-    parser.add_argument(
-        '--positive-ratio',
-        type=float,
-        default=0.3,
-        help='with --value: share of actions that count as improvement; .4 of rollouts [0.3]',
-    )
-    parser.add_argument(
-        '--n-steps',
-        type=int,
-        default=10,
-        help='with --value: how far ahead an advantage looks; 0: to the end of the episode [10]',
-    )
-    parser.add_argument(
-        '--over',
-        action='store_true',
-        help='with --value: failures are over at their end, such as a broken cup; by default a '
-        'time limit or somebody cut them off',
-    )
-    parser.add_argument(
-        '--demonstrations',
-        type=Path,
-        nargs='+',
-        help='recap, lerobot: episodes, beside --data, all of whose actions count as improvement',
-    )
+    add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run `vvf train`."""
+    check_options(args)
     if args.kind == 'lerobot':
         return train_lerobot.run(args)
     from vvf.data import kind_of_data, open_data
@@ -167,8 +71,6 @@ def run(args: argparse.Namespace) -> int:
             print(f'{path}: {len(part)} episodes ({kind_of_data(path)})')
         return ChainedEpisodes(parts)
 
-    if args.kind != 'recap' and (args.value or args.demonstrations):
-        raise UserError('--value and --demonstrations are for `vvf train recap` and lerobot.')
     episodes = opened(args.data)
     rollouts = len(episodes)
     if args.demonstrations:

@@ -15,19 +15,6 @@ from vvf.cli.reading import read_options
 from vvf.errors import UserError
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what only LeRobot's policies need."""
-    parser.add_argument(
-        '--policy', default='act', help='lerobot: which of its policies: act, smolvla, ... [act]'
-    )
-    parser.add_argument(
-        '--lerobot-python',
-        metavar='PYTHON',
-        default=sys.executable,
-        help='lerobot: the Python of an environment that has LeRobot [the one that vvf runs on]',
-    )
-
-
 def run(args: argparse.Namespace) -> int:
     """Run `vvf train lerobot`."""
     from vvf.lerobot_training import (
