@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from tests.vvf_models.test_training import interrupt_at
-from tests.vvf_models.toy import small_cql, small_icvf, small_viva, toy_episodes
+from tests.vvf_models.toy import small_bc_task, small_cql, small_icvf, small_viva, toy_episodes
 from vvf_models.checkpoints import load_checkpoint, load_config
 from vvf_models.errors import UserError
+from vvf_models.policies.cql_networks import ToldMlp
 from vvf_models.runtime import load_policy
 from vvf_models.training import train
 from vvf_models.training.common import Batches
@@ -99,6 +100,28 @@ def test_a_task_is_added_to_those_of_an_earlier_phase(tmp_path, task_vector):
         with pytest.raises(UserError, match='4 tasks, but the one-hot vector has 3'):
             init = tmp_path / 'phase3'
             train('cql', prior, config, tmp_path / 'x', init=init, task_data=fourth, **how)
+
+
+@pytest.mark.parametrize('kind', ['cql', 'bc_task'])
+def test_a_new_task_begins_as_the_mean_of_those_before(tmp_path, kind):
+    prior = [replace(e, instruction='z' if n % 2 else 'b') for n, e in enumerate(toy_episodes(12))]
+    settings = {'task_slots': 3, 'held_out_fraction': 0.0}
+    config = small_cql(**settings) if kind == 'cql' else small_bc_task(**settings)
+    how = {'steps': 2, 'progress': False, 'init': tmp_path / 'phase2'}
+    train(kind, prior, config, tmp_path / 'phase2', **{**how, 'init': None})
+    still = replace(config, learning_rate=1e-12, target_task='target')
+    if kind == 'cql':
+        still = replace(still, actor_learning_rate=1e-12)
+    train(kind, prior, still, tmp_path / 'phase3', task_data=toy_episodes(3), **how)
+    model = load_checkpoint(tmp_path / 'phase3').model
+    assert model.config.tasks == ('b', 'z', 'target')
+    found = [part for part in model.modules() if isinstance(part, ToldMlp)]
+    assert len(found) == (3 if kind == 'cql' else 1)
+    for part in found:
+        for layer in part.layers:
+            places = layer.weight[:, part.context - 3 : part.context]
+            assert not torch.equal(places[:, 0], places[:, 1])
+            torch.testing.assert_close(places[:, 2], places[:, :2].mean(1))
 
 
 def test_task_data_are_told_apart_whatever_is_left_out_before_them(tmp_path, monkeypatch):

@@ -68,6 +68,18 @@ class ToldMlp(nn.Module):
         assert features is not None
         return features
 
+    @torch.no_grad()
+    def begin_as_mean(self, known: int, places: int) -> None:
+        """Let places of a one-hot vector that ends the context begin as the mean of the first.
+
+        Args:
+            known: how many of its places have been trained.
+            places: how many it has.
+        """
+        for layer in self.layers:
+            of_places = cast(nn.Linear, layer).weight[:, self.context - places : self.context]
+            of_places[:, known:] = of_places[:, :known].mean(1, keepdim=True)
+
 
 class Heads(nn.Module):
     """Q functions that share nothing but what they are told."""

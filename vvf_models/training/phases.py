@@ -9,9 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from vvf_models.data.frames import FrameStore
 from vvf_models.errors import UserError
+from vvf_models.policies.cql_networks import ToldMlp
 from vvf_models.training.learner import Indices
 
 
@@ -42,6 +44,26 @@ def with_tasks(config: Any, store: FrameStore) -> Any:
             f'"task_slots" to {len(tasks)} or more, already in the run to start from.'
         )
     return replace(config, tasks=tasks, task_slots=slots)
+
+
+def begin_new_tasks(model: nn.Module, config: Any, earlier: Any) -> None:
+    """Let tasks that an earlier phase did not have begin as the mean of those that it had.
+
+    Their places in the one-hot vector were never set there, so that their weights are as they were
+    drawn. Of a task whose data are demonstrations alone, a Q function would learn nothing of what
+    fails.
+
+    Args:
+        model: Whose layers are told a task vector; it has the earlier phase's weights.
+        config: Its configuration.
+        earlier: That of the earlier phase.
+    """
+    known = len(getattr(earlier, 'tasks', ()))
+    if not known or getattr(config, 'task_vector', '') != 'one-hot':
+        return
+    for part in model.modules():
+        if isinstance(part, ToldMlp):
+            part.begin_as_mean(known, config.task_dim)
 
 
 def prior_and_target(store: FrameStore, frames: Indices) -> tuple[Indices, Indices]:

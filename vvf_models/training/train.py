@@ -22,6 +22,7 @@ from vvf_models.errors import UserError
 from vvf_models.training.common import Data, as_store, describe_data, write_card
 from vvf_models.training.kinds import continued, learner_of, streams_of
 from vvf_models.training.loop import Budget, forget_state, run
+from vvf_models.training.phases import begin_new_tasks
 from vvf_models.training.starting import start_encoders_from, start_from
 from vvf_models.training.trainer import LearnerTrainer
 
@@ -89,8 +90,9 @@ def train(
     out = Path(out)
     torch.set_num_threads(threads)
     budget = Budget(steps, seconds)
-    if init is not None:
-        config = continued(kind, config, load_config(init, kind)[1])
+    earlier = None if init is None else load_config(init, kind)[1]
+    if earlier is not None:
+        config = continued(kind, config, earlier)
     prior = len(data) if isinstance(data, Sequence) else 0
     if task_data is not None:
         data = _joined(data, task_data, config)
@@ -110,6 +112,7 @@ def train(
         _log.warning('%s', note)
     if init is not None:
         start_from(learner.model, Path(init), kind)
+        begin_new_tasks(learner.model, learner.config, earlier)
     if init_encoder is not None:
         start_encoders_from(learner.model, Path(init_encoder))
     if init is not None or init_encoder is not None:
