@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.vvf_models.toy import STATE_DIM, small_icvf, toy_episodes, toy_store
-from vvf_models.checkpoints import save_checkpoint
+from vvf_models.checkpoints import load_checkpoint, save_checkpoint
 from vvf_models.errors import UserError
 from vvf_models.policies.flow import draw_time, flow_loss, guided, integrate, interpolate
 from vvf_models.policies.recap import DROPPED, NEGATIVE, POSITIVE, RecapConfig, RecapPolicy
@@ -344,3 +344,23 @@ def test_each_observation_is_trained_at_several_times_and_the_last_weights_are_k
     early = learner.score({'loss': 0.1})
     learner.after_update(7)
     assert learner.score({'loss': 0.9}) > early
+
+
+def test_fine_tuning_keeps_its_tasks_and_a_new_one_begins_as_their_mean(tmp_path):
+    prior = [replace(e, instruction='z' if n % 2 else 'b') for n, e in enumerate(toy_episodes(12))]
+    config = small(task_slots=3, held_out_fraction=0.0, indicator_dropout=1.0)
+    how = {'steps': 2, 'progress': False}
+    train('recap', prior, config, tmp_path / 'before', **how)
+    how |= {'init': tmp_path / 'before'}
+    still = replace(config, learning_rate=1e-12)
+    train('recap', prior, still, tmp_path / 'same', **how)
+    before, same = (load_checkpoint(tmp_path / name).model for name in ('before', 'same'))
+    for mine, theirs in zip(before.parameters(), same.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+    train('recap', toy_episodes(3), still, tmp_path / 'new', **how)
+    model = load_checkpoint(tmp_path / 'new').model
+    assert model.config.tasks[:2] == ('b', 'z') and len(model.config.tasks) == 3
+    for layer in model.flow.layers:
+        places = layer.weight[:, model.flow.context - 3 : model.flow.context]
+        assert not torch.equal(places[:, 0], places[:, 1])
+        torch.testing.assert_close(places[:, 2], places[:, :2].mean(1))

@@ -73,6 +73,11 @@ class RecapConfig(SmallPolicyConfig):
             require(getattr(self, name) in known, f'"{name}" must be one of {", ".join(known)}')
 
     @property
+    def task_dim(self) -> int:
+        """Length of a task vector."""
+        return task_dim(self.task_vector, self.tasks, self.task_slots)
+
+    @property
     def is_told(self) -> bool:
         """Whether the policy knows an indicator at all."""
         return self.indicator_dropout < 1 and self.learn_from != 'positive'
@@ -87,7 +92,7 @@ class RecapPolicy(SmallPolicy):
         """Builds the network."""
         super().__init__(config)
         self.config = config
-        size = self.seen_dim + task_dim(config.task_vector, config.tasks, config.task_slots)
+        size = self.seen_dim + config.task_dim
         flat = config.horizon * config.action_dim
         self.norm = nn.LayerNorm(size)
         self.indicator = nn.Embedding(3, _INDICATOR_DIM)

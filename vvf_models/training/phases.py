@@ -59,7 +59,7 @@ def begin_new_tasks(model: nn.Module, config: Any, earlier: Any) -> None:
         earlier: That of the earlier phase.
     """
     known = len(getattr(earlier, 'tasks', ()))
-    if not known or getattr(config, 'task_vector', '') != 'one-hot':
+    if getattr(config, 'task_vector', '') != 'one-hot' or not 0 < known < len(config.tasks):
         return
     for part in model.modules():
         if isinstance(part, ToldMlp):
