@@ -359,7 +359,8 @@ def test_fine_tuning_keeps_its_tasks_and_a_new_one_begins_as_their_mean(tmp_path
         torch.testing.assert_close(mine, theirs)
     train('recap', toy_episodes(3), still, tmp_path / 'new', **how)
     model = load_checkpoint(tmp_path / 'new').model
-    assert model.config.tasks[:2] == ('b', 'z') and len(model.config.tasks) == 3
+    assert model.config.tasks[:2] == ('b', 'z')
+    assert len(model.config.tasks) == 3
     for layer in model.flow.layers:
         places = layer.weight[:, model.flow.context - 3 : model.flow.context]
         assert not torch.equal(places[:, 0], places[:, 1])
