@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.vvf.acted_bags import acted
+from tests.vvf_models.toy_lerobot import LENGTHS, write_dataset
 from vvf.cli.main import main
 from vvf.errors import UserError
 from vvf.lerobot_training import (
@@ -36,6 +37,13 @@ def texts(root: Path) -> list[str]:
     of = dict(zip(known['task_index'], known['task'], strict=True))
     rows = pq.read_table(root / 'data' / 'chunk-000' / 'file-000.parquet')
     return [of[n] for n in rows['task_index'].to_pylist()]
+
+
+def fails_to_train(python: Path) -> Path:
+    """A Python that has LeRobot, as it says."""
+    python.write_text('#!/bin/sh\n[ "$1" = -c ]\n')
+    python.chmod(0o755)
+    return python
 
 
 def test_each_frame_says_whether_its_action_improves(tmp_path: Path) -> None:
@@ -94,9 +102,7 @@ def test_a_run_goes_on_as_it_began(
 ) -> None:
     bags, out = tmp_path / 'bags', tmp_path / 'out'
     acted(bags / 'fold', 12)
-    python = tmp_path / 'python'  # has LeRobot, as it says, which fails to train
-    python.write_text('#!/bin/sh\n[ "$1" = -c ]\n')
-    python.chmod(0o755)
+    python = fails_to_train(tmp_path / 'python')
     command = ['train', 'lerobot', '--out', str(out), '--steps', '4']
     command += ['--lerobot-python', str(python), '--data']
     assert main([*command, str(tmp_path / 'nowhere')]) == 2, 'which binds nobody'
@@ -109,6 +115,21 @@ def test_a_run_goes_on_as_it_began(
     (out / '.lerobot' / 'asked.json').unlink()
     assert main([*command, '--resume']) == 2
     assert 'does not say what it was asked for' in capsys.readouterr().err
+
+
+def test_every_frame_of_a_fast_data_set_is_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fast, out = write_dataset(tmp_path / 'fast', video=False), tmp_path / 'out'
+    train = ['train', 'icvf', '--data', str(fast), '--steps', '1', '--no-state', '--fps', '0']
+    train += ['--set', 'image_size=16', '--set', 'batch_size=4', '--set', 'held_out_fraction=0']
+    assert main([*train, '--out', str(tmp_path / 'value')]) == 0
+    python = fails_to_train(tmp_path / 'python')
+    command = ['train', 'lerobot', '--out', str(out), '--steps', '4', '--data', str(fast)]
+    command += ['--lerobot-python', str(python), '--value', str(tmp_path / 'value')]
+    assert main(command) == 2
+    assert 'LeRobot could not train' in capsys.readouterr().err
+    assert len(texts(out / '.lerobot' / 'data')) == sum(LENGTHS)
 
 
 def test_the_trainer_is_told_where_the_data_are_and_what_the_user_sets(tmp_path: Path) -> None:

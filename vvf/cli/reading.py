@@ -23,7 +23,8 @@ def add_reading_options(parser: Any, fps: str = _TAKEN) -> None:
     parser.add_argument(
         '--skip-bad', action='store_true', help='leave out bad episodes, naming them'
     )
-    parser.add_argument('--fps', type=float, default=5.0, help=fps)
+    # No defaults: a command for whose kind of thing one does nothing can tell that it was given.
+    parser.add_argument('--fps', type=float, help=fps)
     parser.add_argument(
         '--crop',
         action=argparse.BooleanOptionalAction,
@@ -32,7 +33,6 @@ def add_reading_options(parser: Any, fps: str = _TAKEN) -> None:
     parser.add_argument(
         '--actions',
         choices=('clean', 'executed'),
-        default='clean',
         help='which actions of .npz episodes: what the expert wanted, or what was done, with its '
         'noise [clean]',
     )
@@ -47,6 +47,7 @@ def read_options(args: argparse.Namespace, **more: Any) -> Any:
     # Imported here, since torch takes a second that `--help` need not wait for.
     from vvf_models.data.options import ReadOptions
 
-    if not (math.isfinite(args.fps) and args.fps >= 0):
+    fps = 5.0 if args.fps is None else args.fps
+    if not (math.isfinite(fps) and fps >= 0):
         raise UserError('--fps must be 0 or more.')
-    return ReadOptions(fps=args.fps, crop=args.crop, actions=args.actions, **more)
+    return ReadOptions(fps=fps, crop=args.crop, actions=args.actions or 'clean', **more)

@@ -7,6 +7,7 @@ import argparse
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def _improving(args: argparse.Namespace) -> Any:
     from vvf_models.data.chain import ChainedEpisodes
     from vvf_models.data.frames import FrameStore
 
-    options = read_options(args)
+    options = replace(read_options(args), fps=0.0)  # every frame, as exported
     parts = [open_data(path, args.task, options) for path in _sources(args)]
     episodes, rollouts = ChainedEpisodes(parts), sum(len(p) for p in parts[: len(args.data)])
     camera = next(iter(episodes[0].images))

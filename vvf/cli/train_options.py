@@ -24,6 +24,7 @@ KINDS = {
     'lerobot': 'a policy of LeRobot (--policy act, smolvla, pi0, ...), where that is installed',
 }
 
+_OF_READING = ('skip_bad', 'fps', 'crop', 'actions')
 #: Kinds that an option is for; what is not here is for all.
 _ONLY_FOR = {
     'task_data': ('cql', 'bc_task', 'rwr'),
@@ -33,7 +34,7 @@ _ONLY_FOR = {
     'policy': ('lerobot',),
     'lerobot_python': ('lerobot',),
     **dict.fromkeys(
-        ('config', 'init', 'init_encoder', 'no_state', 'cache', 'skip_bad'),
+        ('config', 'init', 'init_encoder', 'no_state', 'cache', *_OF_READING),
         tuple(kind for kind in KINDS if kind != 'lerobot'),
     ),
 }
