@@ -12,7 +12,6 @@ def generate_launch_description():
     """The graph of a task without models, with teleoperation."""
     return task_launch_description(
         'pick_place',
-        choose_task=True,
         sim='false',
         value_model='none',
         policy='none',

@@ -20,12 +20,11 @@ from vvf.paths import share
 from vvf.rig import load_rig
 
 
-def task_launch_description(task: str, *, choose_task: bool = False, **defaults: str) -> Any:
-    """The launch description of a task; its arguments are those of `vvf up`.
+def task_launch_description(task: str, **defaults: str) -> Any:
+    """The launch description of a task; its arguments are those of `vvf up`, and `task`.
 
     Args:
-        task: name of the task.
-        choose_task: there is an argument `task`, of which the given one is the default.
+        task: name of the task, unless the argument `task` says another one.
         defaults: other defaults than those of `GraphArguments`, as texts.
     """
     from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -41,19 +40,16 @@ def task_launch_description(task: str, *, choose_task: bool = False, **defaults:
         )
         for item in fields(GraphArguments)
     ]
-    if choose_task:
-        text = 'a task of config/tasks, or a task file'
-        declared.append(DeclareLaunchArgument('task', default_value=task, description=text))
-    return LaunchDescription(
-        [*declared, OpaqueFunction(function=lambda context: _task_actions(context, task))]
-    )
+    text = 'a task of config/tasks, or a task file'
+    declared.append(DeclareLaunchArgument('task', default_value=task, description=text))
+    return LaunchDescription([*declared, OpaqueFunction(function=_task_actions)])
 
 
-def _task_actions(context: Any, task: str) -> list[Any]:
+def _task_actions(context: Any) -> list[Any]:
     given = context.launch_configurations
     values = {item.name: _value(given[item.name], item.default) for item in fields(GraphArguments)}
     arguments = GraphArguments(**values)
-    task = given.get('task', task)
+    task = given['task']
     # First the graph: what is wrong with the arguments is said before a vendor's driver moves.
     specs = build_graph(task, arguments)
     return [*_vendor_actions(task, arguments), *launch_actions(specs)]

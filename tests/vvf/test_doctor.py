@@ -101,6 +101,7 @@ INSTALLED: tuple[Callable[[], Check], ...] = (
     doctor.check_interfaces,
     doctor.check_middleware,
     doctor.check_mujoco,
+    doctor.check_checkpoints,
 )
 
 

@@ -47,9 +47,12 @@ def hold(operator: Operator, key: str, at: float) -> Any:
 
 def test_nothing_moves_before_a_takeover_and_after_giving_back() -> None:
     operator = make()
+    assert operator.warning(0.0) == ''
     assert hold(operator, 'up', 0.0) is None
+    assert 'take over first: i' in operator.warning(0.5)
     operator.take(1.0)
     assert hold(operator, 'up', 1.5) is not None
+    assert operator.warning(1.5) == ''
     operator.give()
     assert hold(operator, 'up', 2.0) is None
 

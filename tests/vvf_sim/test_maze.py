@@ -27,6 +27,15 @@ def test_without_the_library_one_sentence_says_what_to_install(monkeypatch):
         make_ant_maze()
 
 
+@pytest.mark.parametrize('agent', ['point', 'ant'])
+def test_nothing_is_left_on_disk(agent, tmp_path, monkeypatch):
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    env = MazeEnv(agent, size='umaze')
+    env.reset(seed=0)
+    env.close()
+    assert not list(tmp_path.iterdir())
+
+
 def test_paths_are_short_and_keep_out_of_what_is_avoided():
     assert shortest_path(WALLS, (1, 1), (3, 1)) == [(1, 1), (2, 1), (3, 1)]
     around = shortest_path(WALLS, (1, 1), (3, 1), avoid={(2, 1)})

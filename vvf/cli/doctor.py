@@ -252,7 +252,8 @@ def check_checkpoints() -> Check:
 
     files = [config_path('tasks', f'{task}.yaml') for task in ('box_assembly', 'pick_place')]
     tasks = [yaml.safe_load(file.read_text(encoding='utf-8')) for file in files]
-    names = [Path(name).name for task in tasks for name in task['models'].values() if name]
+    models = [task['models'] for task in tasks]
+    names = [Path(of[role]).name for of in models for role in ('value', 'policy') if of.get(role)]
     missing = [name for name in names if checkpoint_path(name) is None]
     if missing:
         return Check('checkpoints', f'no {", ".join(missing)}', ok=False, mend='make train-demo')

@@ -68,6 +68,10 @@ class Keyboard:
             return None
         return COMMAND_KEYS.get(key)
 
+    def touched(self, now: float, within: float) -> bool:
+        """Whether a key that moves the arm came in the last `within` seconds."""
+        return any(now - last <= within for last in self._last.values())
+
     def release_all(self) -> None:
         """Forget the keys that are held."""
         self._last.clear()

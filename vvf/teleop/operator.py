@@ -16,6 +16,7 @@ from vvf.teleop.mapping import Side
 
 _FASTER = 1.25
 _SLOWEST = 0.05
+_REMIND_S = 2.0  # after a key that moves nothing yet
 _LEAST_SHARE = 0.1  # of a period: what is left of a key is no step
 
 
@@ -85,9 +86,11 @@ class Operator:
         return any(side.leader is not None and side.leader.engaged for side in self.sides)
 
     def warning(self, now: float) -> str:
-        """Why nothing moves although a human drives; '' where all is well."""
+        """Why nothing moves although a human wants it to; '' where all is well."""
         if not self.human:
-            return ''
+            pad = self.gamepad is not None and bool(self.gamepad.direction(now).any())
+            asked = pad or self.keyboard.touched(now, _REMIND_S)
+            return 'take over first: i, or Y of the gamepad' if asked else ''
         if not self.alive(now):
             return 'neither terminal, gamepad nor leader is heard: the arm holds'
         if not all(side.ready() for side in self.sides):

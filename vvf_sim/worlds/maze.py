@@ -8,6 +8,7 @@ loaded when an environment is made.
 import contextlib
 import io
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import gymnasium as gym
@@ -202,6 +203,7 @@ def _make(agent: Agent, size: Size, jitter: float) -> Any:
     )
     # As an argument it is handed on to the agent, which does not know it.
     env.position_noise_range = jitter
+    Path(env.tmp_xml_file_path).unlink(missing_ok=True)  # loaded, and nobody else removes it
     return env
 
 
