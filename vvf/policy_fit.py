@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from vvf.errors import UserError
 
@@ -46,3 +48,10 @@ def check_actions(
             f'policy {name} gives {kinds[policy.displacements]}, {taker} takes '
             f'{kinds[displacements]}: give it a policy that was trained on those.'
         )
+
+
+def wrong(chunk: Any, horizon: int, width: int) -> str:
+    """What is wrong with what a policy answered, in words; '' if it is a chunk that can be used."""
+    if np.shape(chunk) != (horizon, width):
+        return f'the policy gave an array of shape {np.shape(chunk)}, not {(horizon, width)}'
+    return '' if np.isfinite(chunk).all() else 'the policy gave numbers that are not finite'

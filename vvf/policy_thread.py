@@ -18,14 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vvf.errors import is_user_error
+from vvf.policy_fit import wrong
 from vvf.receding import Ask
-
-
-def wrong(chunk: Any, horizon: int, width: int) -> str:
-    """What is wrong with what a policy answered, in words; '' if it is a chunk that can be used."""
-    if np.shape(chunk) != (horizon, width):
-        return f'the policy gave an array of shape {np.shape(chunk)}, not {(horizon, width)}'
-    return '' if np.isfinite(chunk).all() else 'the policy gave numbers that are not finite'
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class RecedingHorizon:
         self._next: tuple[Rows, Ask] | None = None
         self._newest: _Tick | None = None
         self._waiting = False
-        self._in_vain: float | None = None  # when that was seen which it had no answer to
+        self._asked: float | None = None  # when that was seen which was asked about last
 
     @property
     def delay(self) -> int:
@@ -128,13 +128,16 @@ class RecedingHorizon:
         return rows
 
     def ask(self) -> Ask | None:
-        """What the policy should compute now; None while it does, or need not yet."""
+        """What the policy should compute now; None while it does, or need not yet.
+
+        It is asked once about each observation: a second answer would keep it from the next one.
+        """
         tick = self._newest
-        if self.busy or tick is None or self._next is not None or tick.now == self._in_vain:
+        if self.busy or tick is None or self._next is not None or tick.now == self._asked:
             return None
         if self._until - tick.slot > self.delay:
             return None
-        self.busy = True
+        self.busy, self._asked = True, tick.now
         previous = self._plan[tick.slot - self._plan_slot :]
         frozen = min(self.delay, max(0, self._until - tick.slot))
         return Ask(tick.observation, previous, frozen, tick.slot, tick.now, self._generation)
@@ -154,10 +157,7 @@ class RecedingHorizon:
         """
         self.busy = False
         self._took.append(seconds)
-        if ask.generation != self._generation:
-            return None
-        if chunk is None:
-            self._in_vain = ask.seen_at
+        if ask.generation != self._generation or chunk is None:
             return None
         if now > self._end(chunk, ask) or self._slot - ask.slot >= len(chunk):
             self.dropped += 1

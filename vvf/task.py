@@ -200,7 +200,7 @@ class TaskSpec:
         Raises:
             UserError: The task has no camera for one of the model's.
         """
-        if listed and len(listed) == len(wanted):
+        if len(listed) == len(wanted) and not set(wanted) <= set(listed):
             return dict(zip(wanted, listed, strict=True))
         known = [c.name for c in self.cameras]
         for name in wanted:

@@ -22,6 +22,7 @@ from vvf.errors import UserError
 REACTIONS = ('none', 'report', 'resample', 'retreat', 'human', 'stop')
 
 _MEDIAN_OF = 3  # newest values that are judged together: a single outlier is none of a fall
+_FEWEST = _MEDIAN_OF + 1  # values without which there are no two medians to compare
 # Clocks that add up their steps are off by less, and so a frame just at a bound counts on each.
 _ROUNDING_S = 1e-6
 Array = NDArray[np.float64]
@@ -34,7 +35,7 @@ class GateConfig:
     Attributes:
         reaction: One of `REACTIONS`: what the caller does; 'none' switches the gate off.
         drop: Fall of the progress, in [0, 1], that counts.
-        window_s: Within how many seconds.
+        window_s: Within how many seconds; never fewer than four values.
         rest_s: How long it keeps quiet after that, for the reaction to show.
     """
 
@@ -97,9 +98,10 @@ class ValueGate:
         if self._seen and stamp <= self._seen[-1][0]:
             return None
         self._seen.append((stamp, progress))
-        while self._seen[0][0] < stamp - self.config.window_s - _ROUNDING_S:
+        oldest = stamp - self.config.window_s - _ROUNDING_S
+        while len(self._seen) > _FEWEST and self._seen[0][0] < oldest:
             self._seen.popleft()
-        if stamp < self._quiet_until - _ROUNDING_S or len(self._seen) <= _MEDIAN_OF:
+        if stamp < self._quiet_until - _ROUNDING_S or len(self._seen) < _FEWEST:
             return None
         seen = list(self._seen)
         now = float(np.median([p for _, p in seen[-_MEDIAN_OF:]]))

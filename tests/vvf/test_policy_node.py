@@ -18,7 +18,7 @@ from vvf_msgs.msg import EpisodeEvent, ValueEstimate
 
 from tests.vvf.policy_bench import PolicyBench
 from vvf.actions import join_rows
-from vvf.policy_thread import wrong
+from vvf.policy_fit import wrong
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -221,6 +221,31 @@ def test_what_a_human_undoes_is_no_fall(make) -> None:
     assert bench.node._gate.falls == 0
     progress(bench, [0.5, 0.501, 0.502, 0.101, 0.102, 0.103])
     bench.wait(lambda: bench.node._gate.falls == 1)
+
+
+def test_what_falls_while_the_arm_is_stopped_is_no_fall(make) -> None:
+    bench = make(1, gate='stop')
+    bench.steps = 0
+    bench.begin()
+    progress(bench, [0.3, 0.4, 0.5, 0.601, 0.602, 0.603])
+    bench.arm.publish(String(data='stopped'))
+    bench.wait(lambda: not bench.node._arm_follows)
+    progress(bench, [0.1, 0.101, 0.102])
+    bench.arm.publish(String(data='holding'))
+    bench.wait(lambda: bench.node._arm_follows)
+    progress(bench, [0.11, 0.111, 0.112])
+    assert not bench.node._gate.waiting
+    assert bench.node._gate.falls == 0
+
+
+def test_a_topic_that_ros_refuses_ends_the_node_with_a_sentence(make, tmp_path: Path) -> None:
+    bench = make(1, start=False)
+    file = tmp_path / 'task.yaml'
+    file.write_text(file.read_text().replace('/cam/image_raw', '/usb-cam/image_raw'))
+    assert bench.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert bench.node.trigger_activate() != TransitionCallbackReturn.SUCCESS
+    assert bench.node.done
+    assert '/usb-cam/image_raw' in bench.node.failure
 
 
 def test_a_fall_makes_the_policy_wait_for_a_human(make) -> None:

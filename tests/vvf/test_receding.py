@@ -89,6 +89,16 @@ def test_a_quick_policy_that_gives_one_step_answers_each_observation() -> None:
     assert loop.plan.late == 0
 
 
+@pytest.mark.parametrize('takes', [0.02, 0.09, 0.15, 0.3])
+def test_it_is_asked_once_about_each_observation(takes: float) -> None:
+    loop = Loop(made(1), [takes]).run(40)
+    seen = [ask.seen_at for ask in loop.asks]
+    assert len(seen) == len(set(seen))
+    if takes < DT:
+        assert loop.plan.late == 0
+        assert not loop.waited(3)[:-1], 'only the last is still computed'
+
+
 @pytest.mark.parametrize('takes', [0.02, 0.15, 0.3, 0.5])
 def test_the_next_chunk_is_computed_while_the_present_one_runs(takes: float) -> None:
     loop = Loop(made(4), [takes]).run(40)

@@ -40,15 +40,16 @@ def job(**changes: Any) -> RolloutJob:
 class Rising:
     """A policy that goes up by a cm in each step, and counts how often it was asked."""
 
-    name, cameras, state_dim, action_dim = 'rising', ('shoulder',), 0, 7
+    name, cameras, state_dim, action_dim, horizon = 'rising', ('shoulder',), 0, 7, 6
     dt, displacements = 0.2, True
+    up = 0.01
 
     def __init__(self) -> None:
         self.asked = 0
 
     def act(self, images: Any, state: Any) -> Any:
         self.asked += 1
-        return np.tile(np.float32([0, 0, 0.01, 0, 0, 0, 0]), (6, 1))
+        return np.tile(np.float32([0, 0, self.up, 0, 0, 0, 0]), (6, 1))
 
     def set_instruction(self, instruction: str) -> None:
         self.told = instruction
@@ -143,6 +144,12 @@ def test_a_policy_is_asked_for_what_the_job_says_and_else_for_what_the_world_say
     assert scripted.told == 'put the carrot in the bowl'
     roll_out(job(policy=Path('up'), max_steps=1, instruction='target'))
     assert scripted.told == 'target'
+
+
+def test_numbers_that_are_none_are_one_sentence(scripted: Rising) -> None:
+    scripted.up = np.nan
+    with pytest.raises(UserError, match=f'rising, seed {SEED}: .* numbers that are not finite'):
+        roll_out(job(policy=Path('up')))
 
 
 def test_stop_ends_the_episode_at_once(scripted: Rising) -> None:
@@ -259,7 +266,7 @@ def test_two_arms_are_driven_but_not_retreated(scripted: Rising) -> None:
     scripted.cameras, scripted.action_dim = ('front',), 14
     with pytest.raises(UserError, match='one arm'):
         roll_out(gated('retreat', task='pants_folding', config=config))
-    scripted.act = lambda images, state: np.zeros((1, 14), np.float32)
+    scripted.act = lambda images, state: np.zeros((6, 14), np.float32)
     result = roll_out(job(policy=Path('up'), task='pants_folding', config=config, max_steps=2))
     assert (result.success, result.steps) == (False, 2)
     assert scripted.told.startswith('fold the pants')

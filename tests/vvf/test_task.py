@@ -96,5 +96,7 @@ def test_cameras_of_a_model_are_matched_by_name_or_by_the_task() -> None:
     task = load_task('pick_place')
     assert task.match_cameras(['wrist']) == {'wrist': 'wrist'}
     assert task.match_cameras(['image_0'], ['shoulder']) == {'image_0': 'shoulder'}
+    both = {'wrist': 'wrist', 'shoulder': 'shoulder'}
+    assert task.match_cameras(['wrist', 'shoulder'], ['shoulder', 'wrist']) == both
     with pytest.raises(UserError, match="camera 'image_0', which is not listed"):
         task.match_cameras(['image_0'])

@@ -79,9 +79,25 @@ def test_what_is_not_finite_or_comes_late_is_passed_over() -> None:
     gate = ValueGate(GateConfig(reaction='report'))
     for i in range(10):
         gate.see(i * STEP, 0.9)
-    assert gate.see(1.0, float('nan')) is None
-    assert gate.see(0.2, 0.0) is None
+    assert all(gate.see(1.0 + i * STEP, float('nan')) is None for i in range(3))
+    assert all(gate.see(0.2 + i * STEP, 0.0) is None for i in range(5))
     assert all(gate.see(1.0 + i * STEP, 0.9) is None for i in range(10))
+    assert any(gate.see(2.0 + i * STEP, 0.0) is not None for i in range(3))
+
+
+def test_after_a_fall_it_rests() -> None:
+    twice = [0.9] * 10 + [0.1] * 5 + [0.9] * 10 + [0.1] * 5
+    assert len(falls(twice, rest_s=0.0)) == 2
+    assert len(falls(twice, rest_s=3.0)) == 1
+
+
+@pytest.mark.parametrize(('period', 'window'), [(0.2, 0.1), (0.2, 0.4), (0.1, 0.2), (1.0, 2.0)])
+def test_a_window_of_few_values_still_notices_a_fall(period: float, window: float) -> None:
+    gate = ValueGate(GateConfig('report', window_s=window))
+    progress = [0.9] * 8 + [0.05] * 8
+    found = [gate.see(i * period, p) for i, p in enumerate(progress)]
+    (fall,) = [fall for fall in found if fall is not None]
+    assert fall.stamp <= 10 * period
 
 
 def test_a_new_episode_forgets_the_old_one() -> None:

@@ -71,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
     from vvf.rollouts.store import RolloutStore
     from vvf.task import load_task
 
-    if args.episodes < 2 or args.clean < 1 or args.workers < 1:
-        raise UserError('--episodes must be at least 2, --clean and --workers at least 1.')
+    if args.episodes < 2 or args.clean < 1 or args.workers < 1 or args.seed < 0:
+        raise UserError('--episodes must be at least 2, --clean and --workers 1, --seed 0.')
     gates = [GateConfig('report', drop, args.window) for drop in sorted(set(args.drops))]
     task = load_task(args.task)
     policy, value = checkpoint_folder(args.policy), checkpoint_folder(args.value)

@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
     from vvf.task import load_task
 
     task = load_task(args.task)
-    if args.episodes < 1 or args.workers < 1 or args.execute < 0:
-        raise UserError('--episodes and --workers must be at least 1.')
+    if args.episodes < 1 or args.workers < 1 or min(args.execute, args.seed) < 0:
+        raise UserError('--episodes and --workers must be at least 1, --execute and --seed 0.')
     if args.interventions < 0 or args.stalled < 0 or (args.stalled and not args.interventions):
         raise UserError('--interventions and --stalled are steps; --stalled wants --interventions.')
     if args.candidates < 1 or args.reset_s < 0:
@@ -90,13 +90,15 @@ def run(args: argparse.Namespace) -> int:
     rollouts: dict[str, list[Rollout]] = {}
     for policy, name in zip(policies, names, strict=True):
         began = time.monotonic()
-        rollouts[name], fresh = _try(store, args, job, policy, name)
+        series = _series(policy, name)
+        rollouts[name], fresh = _try(store, args, job, policy, name, series)
         numbers[name] = {'policy': name, **summary(rollouts[name], job.rate_hz, args.reset_s)}
         for line in in_words(numbers[name]):
             print(line)
         if args.out is not None:
             seconds = time.monotonic() - began if fresh else float('nan')
-            _store(args, task, job, policy, name, numbers[name], rollouts[name], seconds)
+            path = args.out / f'{series}_seed_{args.seed}.json'
+            _store(path, args, task, job, policy, name, numbers[name], rollouts[name], seconds)
     found: dict[str, Any] = {'policies': numbers} if len(names) > 1 else numbers[names[0]]
     if len(names) == 2:
         paired = compare(rollouts[names[0]], rollouts[names[1]])
@@ -148,18 +150,22 @@ def _job(args: argparse.Namespace, task: TaskSpec, policy: Path) -> RolloutJob:
     )
 
 
+def _series(policy: Path, name: str) -> str:
+    """What files are named by: a policy that was trained anew is another one."""
+    from vvf.provenance import checkpoint_id
+
+    return checkpoint_id(str(policy)).replace(policy.name, name, 1)
+
+
 def _try(
-    store: Any, args: argparse.Namespace, job: RolloutJob, policy: Path, name: str
+    store: Any, args: argparse.Namespace, job: RolloutJob, policy: Path, name: str, series: str
 ) -> tuple[list[Rollout], bool]:
     """All episodes of a policy by their seeds, and whether none of them was kept from before."""
-    from vvf.provenance import checkpoint_id
     from vvf_models.runtime import load_policy
 
     load_policy(policy)  # a wrong checkpoint is one sentence here, not one for each process
     seeds = range(args.seed, args.seed + args.episodes)
     jobs = [replace(job, policy=policy, seed=seed) for seed in seeds]
-    # A policy that was trained anew is another one.
-    series = checkpoint_id(str(policy)).replace(policy.name, name, 1)
     fresh = not set(store.done(series)) & set(seeds)
     results: list[Rollout] = []
     with progress_bar('episodes') as bar:
@@ -209,6 +215,7 @@ def _condition(args: argparse.Namespace, task: TaskSpec, job: RolloutJob) -> str
 
 
 def _store(
+    path: Path,
     args: argparse.Namespace,
     task: TaskSpec,
     job: RolloutJob,
@@ -237,7 +244,7 @@ def _store(
         machine=this_machine(),
         seconds=seconds,
     )
-    write_result(args.out / f'{name}.json', result)
+    write_result(path, result)
 
 
 def _training_seed(policy: Path) -> int:

@@ -103,24 +103,23 @@ class ModelNode(LifecycleNode):
             self.task = load_task(p['task'], p['robot'], p['rig'])
             self.configure()
         except Exception as error:
-            # rclpy would swallow it and leave the node inactive without a word.
-            if not is_user_error(error):
-                traceback.print_exc()
-            self.failure = str(error)
-            return TransitionCallbackReturn.FAILURE
+            return self._failed(error)
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to observe."""
-        self._observer = Observer(
-            self,
-            self.task,
-            self._cameras,
-            state=self._needs_state,
-            callback=self.on_observation,
-            reliable=self.parameters.get('reliable', False),
-            depth=self.parameters['queue_depth'],
-        )
+        try:
+            self._observer = Observer(
+                self,
+                self.task,
+                self._cameras,
+                state=self._needs_state,
+                callback=self.on_observation,
+                reliable=self.parameters.get('reliable', False),
+                depth=self.parameters['queue_depth'],
+            )
+        except Exception as error:
+            return self._failed(error)
         # What has been loaded stays: to look through all of it for garbage again takes 0.1 s.
         gc.collect()
         gc.freeze()
@@ -147,6 +146,13 @@ class ModelNode(LifecycleNode):
         """As of `on_shutdown`; it may be configured again."""
         self._stop(state)
         return super().on_error(state)
+
+    def _failed(self, error: Exception) -> TransitionCallbackReturn:
+        """What rclpy would swallow, and leave the node inactive without a word."""
+        if not is_user_error(error):
+            traceback.print_exc()
+        self.failure = str(error)
+        return TransitionCallbackReturn.FAILURE
 
     def _stop(self, state: LifecycleState) -> None:
         if self.observing:

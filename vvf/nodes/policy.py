@@ -244,7 +244,7 @@ class PolicyNode(ModelNode):
     def _on_arm_state(self, message: String) -> None:
         if follows(message.data) != self._arm_follows:
             self._arm_follows = not self._arm_follows
-            self._gate.end_retreat()
+            self._gate.arm_follows(self._arm_follows)
             self.act_anew()
 
     def _on_value(self, message: ValueEstimate) -> None:

@@ -21,7 +21,7 @@ from vvf.value_gate import Array, Fall, GateConfig, PoseMemory, ValueGate
 GATE_PARAMETERS = (
     Parameter('gate', 'none', 'when progress falls: none, report, resample, retreat, human, stop'),
     Parameter('gate_drop', 0.25, 'fall of the progress that counts', 0.01, 1.0),
-    Parameter('gate_window_s', 2.0, 'within how many seconds', 0.1, 60.0),
+    Parameter('gate_window_s', 2.0, 'within how many seconds; four values at least', 0.1, 60.0),
     Parameter('gate_rest_s', 3.0, 'how long the gate then keeps quiet', 0.0, 60.0),
 )
 
@@ -59,6 +59,7 @@ class PolicyGate:
         self._way_at = -np.inf  # when its last step was due, s of a steady clock
         self._episode = ''
         self._human = False
+        self._follows = True
         self.waiting = False
         self.falls = 0
         self._events = node.until_cleanup(
@@ -99,6 +100,11 @@ class PolicyGate:
         self._gate.reset()
         self._poses.clear()
 
+    def arm_follows(self, follows: bool) -> None:
+        """While the arm carries out nothing, no fall is the policy's: somebody clears the table."""
+        self._follows = follows
+        self.forget()
+
     def end_retreat(self) -> None:
         """Go no farther back."""
         self._way.clear()
@@ -121,7 +127,7 @@ class PolicyGate:
     def _on_value(self, message: ValueEstimate) -> None:
         if not (self._node.observing and self._episode) or message.episode_id != self._episode:
             return
-        if self.waiting or self._way or self._human:
+        if self.waiting or self._way or self._human or not self._follows:
             return
         fall = self._gate.see(seconds(message.header.stamp), float(message.progress))
         if fall is not None:

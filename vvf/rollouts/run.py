@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vvf.policy_fit import check_actions
+from vvf.errors import UserError
+from vvf.policy_fit import check_actions, wrong
 from vvf.rollouts.job import Rollout, RolloutJob
 from vvf.rollouts.watch import Watch, check_fit
 from vvf_sim.disturbances import Disturber
@@ -115,6 +116,8 @@ class _Run:
         if not self.chunk:
             images = {camera: seen[camera] for camera in policy.cameras}
             chunk = policy.act(images, seen['state'] if policy.state_dim else None)
+            if problem := wrong(chunk, policy.horizon, policy.action_dim):
+                raise UserError(f'{policy.name}, seed {self.job.seed}: {problem}.')
             self.chunk.extend(chunk[: self.job.execute])
         return self.chunk.popleft()
 
