@@ -46,6 +46,7 @@ _LATER = {
     'displacements': True,
     'temperature': 1.0,
     'goal_radius': 0.0,
+    'prior_as_target': 0.0,
 }
 
 CONFIGS: dict[str, type[Any]] = {

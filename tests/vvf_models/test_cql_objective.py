@@ -24,6 +24,7 @@ from vvf_models.policies.cql import (
 )
 from vvf_models.policies.cql_networks import LOG_STD_LIMITS, tanh_gaussian
 from vvf_models.training.cql import CqlLearner, q_of_action, transitions
+from vvf_models.training.phases import ToldTasks
 from vvf_models.training.trainer import LearnerTrainer
 
 
@@ -238,6 +239,28 @@ def test_all_target_data_can_be_one_task_which_also_stands_for_what_was_never_as
     store.target[:] = False  # without target data beside them, all data are
     alone = CqlLearner.create(small_cql(target_task='target'), store, 0)
     assert alone.config.tasks == ('target',)
+
+
+@pytest.mark.parametrize('share', [0.0, 0.25, 1.0])
+def test_a_share_of_prior_data_is_told_as_the_target_task(share):
+    store = toy_store(20)
+    store.target = np.arange(20) >= 15
+    store.instructions = ['a', 'b'] * 10
+    config = small_cql(target_task='target', prior_as_target=share)
+    told = ToldTasks(store, config)
+    assert told.names == ['a', 'b', 'target']
+    prior = np.flatnonzero(~store.target[store.episode_of])
+    frames = np.concatenate([np.repeat(prior, 20), np.flatnonzero(store.target[store.episode_of])])
+    drawn = told.draw(np.random.default_rng(0), frames).numpy()
+    count = 20 * len(prior)
+    assert (drawn[count:] == 2).all()
+    assert (drawn[:count] == 2).mean() == pytest.approx(share, abs=0.02)
+    kept = drawn[:count] < 2
+    assert (drawn[:count][kept] == store.episode_of[frames[:count][kept]] % 2).all()
+    store.target[:] = False  # nothing to go on to yet: each is of its own task
+    assert set(ToldTasks(store, config).draw(np.random.default_rng(0), prior).tolist()) == {0}
+    with pytest.raises(UserError, match='wants a "target_task"'):
+        small_cql(prior_as_target=0.5)
 
 
 def test_the_actor_may_clone_first_and_then_heeds_the_critics():

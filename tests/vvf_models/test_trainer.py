@@ -14,7 +14,14 @@ import yaml
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.vvf_models.toy import SIZE, small_bc, small_distributional, small_icvf, toy_store
+from tests.vvf_models.toy import (
+    SIZE,
+    small_bc,
+    small_distributional,
+    small_icvf,
+    toy_episode,
+    toy_store,
+)
 from vvf_models.checkpoints import CONFIGS, load_checkpoint
 from vvf_models.config import from_mapping
 from vvf_models.errors import UserError
@@ -67,6 +74,21 @@ def test_a_run_starts_from_the_weights_of_another(store, tmp_path):
     other = small_icvf(latent_dim=8, state_latent_dim=4, hidden=(9,), width=16)
     with pytest.raises(UserError, match='No weight'):
         train('icvf', store, other, tmp_path / 'y', steps=1, init=tmp_path / 'video')
+
+
+def test_weights_that_none_was_found_for_are_named_and_never_frozen(store, tmp_path, caplog):
+    train('icvf', store, small_icvf(), tmp_path / 'one', steps=2, progress=False)
+    episodes = [toy_episode(seed, cameras=('front', 'wrist')) for seed in range(12)]
+    two = small_icvf(cameras=('front', 'wrist'))
+    how = {'steps': 2, 'progress': False, 'init': tmp_path / 'one'}
+    train('icvf', episodes, two, tmp_path / 'two', **how)
+    assert 'weights begin as they were drawn' in caplog.text
+    assert 'encoder.cameras.1.' in caplog.text
+    frozen = small_icvf(cameras=('front', 'wrist'), freeze_encoder=True)
+    with pytest.raises(UserError, match='frozen .* with --init-encoder'):
+        train('icvf', episodes, frozen, tmp_path / 'three', **how)
+    how = {'steps': 2, 'progress': False, 'init_encoder': tmp_path / 'one'}
+    train('icvf', episodes, frozen, tmp_path / 'three', **how)  # both begin as the only one
 
 
 def test_encoders_go_from_one_kind_of_model_to_another(store, tmp_path):

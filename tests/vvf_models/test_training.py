@@ -54,17 +54,17 @@ def weights(folder):
     return load_file(folder / 'model.safetensors')
 
 
-@pytest.mark.parametrize('kind', SMALL)
+@pytest.mark.parametrize(('kind', 'at'), [*((kind, 13) for kind in SMALL), ('icvf', 9)])
 def test_ctrl_c_keeps_what_is_done_and_resuming_equals_never_stopping(
-    kind, store, tmp_path, monkeypatch
+    kind, at, store, tmp_path, monkeypatch
 ):
     config = SMALL[kind]
     train(kind, store, config(), tmp_path / 'whole', steps=24, progress=False)
     with monkeypatch.context() as patch:
-        interrupt_at(patch, 13)
+        interrupt_at(patch, at)
         stopped = train(kind, store, config(), tmp_path / 'cut', steps=24, progress=False)
     assert stopped['interrupted'] == 1
-    assert stopped['steps'] == 14
+    assert stopped['steps'] == at + 1
     load = load_policy if kind == 'bc' else load_value
     load(tmp_path / 'cut')  # a whole checkpoint already
     finished = train(kind, store, config(), tmp_path / 'cut', steps=24, progress=False, resume=True)
@@ -73,6 +73,8 @@ def test_ctrl_c_keeps_what_is_done_and_resuming_equals_never_stopping(
     for name, tensor in weights(tmp_path / 'whole').items():
         assert torch.equal(tensor, weights(tmp_path / 'cut')[name]), name
     assert not (tmp_path / 'cut' / '.resume').exists()
+    logs = [(tmp_path / name / 'log.jsonl').read_text().splitlines() for name in ('whole', 'cut')]
+    assert [[json.loads(line)['step'] for line in log] for log in logs] == [[10, 20, 24]] * 2
 
 
 def test_what_is_killed_while_it_writes_goes_on(store, tmp_path, monkeypatch):

@@ -39,6 +39,7 @@ class BcTaskConfig(TrainingConfig, ChunkConfig, EncodedObservationConfig):
     hidden: tuple[int, ...] = (256, 256, 256)
     # Training.
     mixing_ratio: float = 0.9  # share of a batch that is prior data, where there is target data
+    prior_as_target: float = 0.0  # share of prior data told as the target task, where there is any
     successes_only: bool = False
     state_noise: float = 0.0  # of each entry's standard deviation
     evaluate_every: int = 1000  # steps
@@ -57,6 +58,10 @@ class BcTaskConfig(TrainingConfig, ChunkConfig, EncodedObservationConfig):
         require(self.task_slots >= 0, '"task_slots" must not be negative')
         require(0 < self.mixing_ratio <= 1, '"mixing_ratio" must be above 0 and at most 1')
         require(min(self.hidden, default=0) >= 1, '"hidden" must have sizes of at least 1')
+        require(
+            self.prior_as_target == 0 or (self.prior_as_target <= 1 and self.target_task != ''),
+            '"prior_as_target" must lie in [0, 1], and wants a "target_task"',
+        )
         require(
             self.task_vector in TASK_VECTORS,
             f'"task_vector" must be one of {", ".join(TASK_VECTORS)}',

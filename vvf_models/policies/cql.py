@@ -100,6 +100,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
     # Training.
     cloning_steps: int = 0  # the first so many, in which the actor clones the data's actions
     mixing_ratio: float = 0.9  # share of a batch that is prior data, where there is target data
+    prior_as_target: float = 0.0  # share of prior data told as the target task, where there is any
     learning_rate: float = 3e-4  # of the critics
     actor_learning_rate: float = 1e-4
     temperature_learning_rate: float = 3e-4
@@ -135,6 +136,10 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
         require(
             not self.binary_gripper or self.action_dim > 1,
             '"action_dim" must be at least 2 where the gripper is binary: something has to move',
+        )
+        require(
+            self.prior_as_target == 0 or (self.prior_as_target <= 1 and self.target_task != ''),
+            '"prior_as_target" must lie in [0, 1], and wants a "target_task"',
         )
         require(
             self.task_vector in TASK_VECTORS,

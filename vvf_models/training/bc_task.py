@@ -14,7 +14,7 @@ from vvf_models.policies.chunks import chunk_targets
 from vvf_models.training.actions import check_actions, split_of_successes, with_meaning_of
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, Learner
-from vvf_models.training.phases import draw_mixed, prior_and_target, task_names, with_tasks
+from vvf_models.training.phases import ToldTasks, draw_mixed, prior_and_target, with_tasks
 
 
 class BcTaskLearner(Learner):
@@ -43,10 +43,8 @@ class BcTaskLearner(Learner):
         self.episode_of = store.episode_of
         ends = store.ends[self.episode_of]
         self.targets = torch.from_numpy(chunk_targets(store.actions, ends, config))
-        given = task_names(store, config)
-        names = sorted(set(given))
-        self.task = np.array([names.index(text) for text in given])
-        self.register_buffer('task_vectors', model.embed(names), persistent=False)
+        self.told = ToldTasks(store, config)
+        self.register_buffer('task_vectors', model.embed(self.told.names), persistent=False)
         self.frames = {
             split: prior_and_target(store, store.frames_of(chosen, to_success=True))
             for split, chosen in zip(('training', 'held_out'), episodes, strict=True)
@@ -82,7 +80,7 @@ class BcTaskLearner(Learner):
         frames = draw_mixed(rng, *self.frames[split], count, self.config.mixing_ratio)
         data = {
             'target': self.targets[torch.from_numpy(frames)],
-            'task': torch.from_numpy(self.task[self.episode_of[frames]]),
+            'task': self.told.draw(rng, frames),
         }
         return Draw(frames, data=data)
 

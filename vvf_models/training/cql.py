@@ -33,7 +33,7 @@ from vvf_models.policies.cql_networks import Critic
 from vvf_models.training.actions import check_actions, with_meaning_of
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, Learner
-from vvf_models.training.phases import draw_mixed, prior_and_target, task_names, with_tasks
+from vvf_models.training.phases import ToldTasks, draw_mixed, prior_and_target, with_tasks
 from vvf_models.values.icvf import update_target
 
 _INSIDE = 0.98  # of an action that is cloned: tanh reaches 1 only at infinity
@@ -103,11 +103,9 @@ class CqlLearner(Learner):
         found = transitions(store, config)
         self.label = torch.from_numpy(found.label)
         self.last = store.last
-        given = task_names(store, config)
-        names = sorted(set(given))
-        self.task = np.array([names.index(text) for text in given])
+        self.told = ToldTasks(store, config)
         self.episode_of = store.episode_of
-        self.register_buffer('task_vectors', model.embed(names), persistent=False)
+        self.register_buffer('task_vectors', model.embed(self.told.names), persistent=False)
         self.frames = {
             split: prior_and_target(
                 store, found.frames[np.isin(self.episode_of[found.frames], chosen)]
@@ -171,6 +169,12 @@ class CqlLearner(Learner):
         """True: actions are drawn in `forward`."""
         return True
 
+    def train(self, mode: bool = True) -> 'CqlLearner':
+        """The delayed critics never count batches: BatchNorm gives them what it has learned."""
+        super().train(mode)
+        self.target.eval()
+        return self
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Critics, actor and temperature, each with its learning rate."""
         config, model = self.config, self.model
@@ -196,7 +200,7 @@ class CqlLearner(Learner):
             'action': self.actions[torch.from_numpy(frames)],
             'reward': self.config.reward_scale * label + self.config.reward_shift,
             'mask': 1 - label,
-            'task': torch.from_numpy(self.task[self.episode_of[frames]]),
+            'task': self.told.draw(rng, frames),
         }
         # Past the last frame there is none, and no step needs one.
         following = np.minimum(frames + 1, self.last[frames])

@@ -184,7 +184,7 @@ def run(
             share = learning_rate_share(step, budget.fraction(step, elapsed()), warmup_steps, hold)
             smooth.add(trainer.step(step, share))
             step += 1
-            if step % evaluate_every == 0 and not interrupted.is_set():
+            if step % evaluate_every == 0:  # also when it ends here: what goes on does not go back
                 evaluate()
                 early = trainer.exhausted
             rate = f'{trainer.batch_size * step / elapsed():.0f} samples/s'

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from vvf_models.data.frames import FrameStore
 from vvf_models.errors import UserError
@@ -70,6 +71,44 @@ def prior_and_target(store: FrameStore, frames: Indices) -> tuple[Indices, Indic
     """Frames of prior and of target data."""
     of_target = store.target[store.episode_of[frames]]
     return frames[~of_target], frames[of_target]
+
+
+class ToldTasks:
+    """Which task each step is told to be of.
+
+    With `prior_as_target`, a share of prior data is told to be of the target task, with their own
+    rewards, wherever there is target data. So that task knows failures, and more than a few
+    demonstrations: what an actor draws where it is asked for that task is then as wide as prior
+    data are, and Q has something to choose from. It is right where whoever succeeds at a prior task
+    has done what the target task wants, too; no paper does it.
+
+    Args:
+        store: The episodes.
+        config: Of a policy with tasks.
+
+    Attributes:
+        names: The tasks; steps are told their numbers.
+    """
+
+    def __init__(self, store: FrameStore, config: Any) -> None:
+        """Numbers the tasks."""
+        given = task_names(store, config)
+        self.names = sorted(set(given))
+        numbers = np.array([self.names.index(text) for text in given])
+        self._of_frame = numbers[store.episode_of]
+        self._of_prior = ~store.target[store.episode_of]
+        self._share = 0.0
+        if config.target_task in self.names and store.target.any():
+            self._own = self.names.index(config.target_task)
+            self._share = config.prior_as_target
+
+    def draw(self, rng: np.random.Generator, frames: Indices) -> Tensor:
+        """The numbers of the tasks of frames, (N,)."""
+        task = self._of_frame[frames]
+        if self._share:
+            told = self._of_prior[frames] & (rng.random(len(frames)) < self._share)
+            task = np.where(told, self._own, task)
+        return torch.from_numpy(task)
 
 
 def draw_mixed(

@@ -18,7 +18,8 @@ def start_from(model: nn.Module, checkpoint: Path, kind: str) -> list[str]:
         The names of the model's weights that found none.
 
     Raises:
-        UserError: The checkpoint cannot be read, is of another kind, or nothing in it fits.
+        UserError: The checkpoint cannot be read, is of another kind, nothing in it fits, or what
+            does not fit is frozen and would stay as it was drawn.
     """
     weights = load_checkpoint(checkpoint, kind).model.state_dict()
     own = model.state_dict()
@@ -32,8 +33,15 @@ def start_from(model: nn.Module, checkpoint: Path, kind: str) -> list[str]:
             f'No weight of {checkpoint} fits this configuration; start from a checkpoint of the '
             'same architecture.'
         )
+    left = [name for name in own if name not in fitting]
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    if stuck := [name for name in left if name in frozen]:
+        raise UserError(
+            f'{checkpoint} has no weights for {len(stuck)} that are frozen ({stuck[0]}, ...), so they '
+            'would stay as they were drawn: other cameras take an encoder with --init-encoder.'
+        )
     model.load_state_dict(fitting, strict=False)
-    return [name for name in own if name not in fitting]
+    return left
 
 
 def start_encoders_from(model: nn.Module, checkpoint: Path) -> None:

@@ -111,7 +111,12 @@ def train(
     for note in learner.notes:
         _log.warning('%s', note)
     if init is not None:
-        start_from(learner.model, Path(init), kind)
+        left = start_from(learner.model, Path(init), kind)
+        if left:
+            _log.warning(
+                '%d weights begin as they were drawn, as %s has none that fit: %s%s',
+                len(left), init, ', '.join(left[:4]), ', ...' if left[4:] else '',
+            )  # fmt: skip
         begin_new_tasks(learner.model, learner.config, earlier)
     if init_encoder is not None:
         start_encoders_from(learner.model, Path(init_encoder))
