@@ -37,7 +37,7 @@ def start_from(model: nn.Module, checkpoint: Path, kind: str) -> list[str]:
     frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
     if stuck := [name for name in left if name in frozen]:
         raise UserError(
-            f'{checkpoint} has none for {len(stuck)} weights that are frozen ({stuck[0]}, ...), which '
+            f'{checkpoint} has none for {len(stuck)} weights that are frozen ({stuck[0]}, ...) and '
             'would stay as they were drawn: other cameras take an encoder with --init-encoder.'
         )
     model.load_state_dict(fitting, strict=False)
