@@ -85,7 +85,7 @@ def test_weights_that_none_was_found_for_are_named_and_never_frozen(store, tmp_p
     assert 'weights begin as they were drawn' in caplog.text
     assert 'encoder.cameras.1.' in caplog.text
     frozen = small_icvf(cameras=('front', 'wrist'), freeze_encoder=True)
-    with pytest.raises(UserError, match='frozen .* with --init-encoder'):
+    with pytest.raises(UserError, match='with --init-encoder'):
         train('icvf', episodes, frozen, tmp_path / 'three', **how)
     how = {'steps': 2, 'progress': False, 'init_encoder': tmp_path / 'one'}
     train('icvf', episodes, frozen, tmp_path / 'three', **how)  # both begin as the only one
