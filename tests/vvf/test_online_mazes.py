@@ -257,21 +257,27 @@ def test_rewards_that_images_cannot_have_are_refused_before_the_first_is_trained
     assert 'RND is for states' in capsys.readouterr().err
     assert main([*command, '--reward', 'none', 'viva']) == 2
     assert 'needs --value' in capsys.readouterr().err
+    assert main([*command, '--data', 'clean']) == 2
+    assert '--data is of mazes' in capsys.readouterr().err
+    assert main(['rl', 'point_umaze', '--value', 'x', '--out', str(tmp_path)]) == 2
+    assert '--value and --cameras are for images' in capsys.readouterr().err
     assert trained == []
 
 
 def test_a_value_of_images_judges_what_an_agent_sees():
     folder = checkpoint_path('icvf_bridge')
-    value, discount = pixel_value(folder, ['image_0'])
+    value, discount = pixel_value(folder, ['image_0'], 'fold')
     assert discount == 0.98
     pictures = np.random.default_rng(0).integers(0, 255, (2, 3, 3, 48, 48), np.uint8)
     given = value(pictures)
     assert given.shape == (2, 3)
     np.testing.assert_allclose(value(pictures[1]), given[1], atol=1e-4)
     with pytest.raises(UserError, match='--cameras image_0'):
-        pixel_value(folder, ['shoulder'])
+        pixel_value(folder, ['shoulder'], 'fold')
     with pytest.raises(UserError, match='--no-state'):
-        pixel_value(checkpoint_path('icvf_pick_place'), ['shoulder', 'wrist'])
+        pixel_value(checkpoint_path('icvf_pick_place'), ['shoulder', 'wrist'], '')
+    with pytest.raises(UserError, match='no steps to a goal'):
+        pixel_value(checkpoint_path('distributional_box_assembly'), ['front'], '')
 
 
 def test_a_task_with_cameras_is_seen_as_pixels_and_moved_from_minus_one_to_one():

@@ -260,6 +260,15 @@ def test_a_plan_and_a_diagnosis_by_the_command_line(tmp_path, capsys):
     assert 'minutes on' in said
     assert not (tmp_path / 'out').exists()
     assert main(['recap']) == 2
+    for words, says in (
+        ('--positive-ratio 0.9', 'are for --diagnose'),
+        ('--n-steps 50', '--set n_steps=10'),
+        ('--over', '--set open_failures=false'),
+        ('--value viva --compare none', 'leave out --value and --policy'),
+        ('--value viva --policy filtered', 'heeds no value'),
+    ):
+        assert main(['recap', TASK, '--dry-run', '--out', out, *words.split()]) == 2
+        assert says in capsys.readouterr().err
     assert main(['recap', TASK, '--demonstrations', str(tmp_path)]) == 2
     capsys.readouterr()
     entries = yaml.safe_load(config_path('tasks', f'{TASK}.yaml').read_text())

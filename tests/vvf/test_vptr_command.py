@@ -4,6 +4,7 @@
 import argparse
 import importlib
 import json
+import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -274,6 +275,10 @@ def test_data_that_were_made_otherwise_are_refused(tmp_path):
             is_done(steps(**changes)['prior'])
     with pytest.raises(UserError, match='choose another --data'):
         is_done(steps(image_size=24)['clips'])
+    (more,) = (tmp_path / 'prior').glob('*.npz')
+    shutil.copy(more, more.with_name('episode_0099999.npz'))
+    with pytest.raises(UserError, match='holds 2 episodes or clips, 1 are wanted'):
+        is_done(steps()['prior'])
     (tmp_path / 'prior' / 'collect.json').unlink()
     with pytest.raises(UserError, match=r'no collect\.json'):
         run_plan(

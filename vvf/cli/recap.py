@@ -42,13 +42,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--value',
         choices=(*VALUES, 'none'),
-        default='viva',
         help='whose advantages say what improves; none: imitation of everything [viva]',
     )
     parser.add_argument(
         '--policy',
         choices=('recap', 'filtered'),
-        default='recap',
         help='filtered: cloning of successes only, by the same network [recap]',
     )
     parser.add_argument(
@@ -94,13 +92,10 @@ def _add_diagnosis(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument('--diagnose', metavar='CHECKPOINT', help='of a value model')
     group.add_argument('--data', type=Path, nargs='+', help='episodes, as of `vvf train`')
-    group.add_argument(
-        '--positive-ratio', type=float, default=0.4, help='share that is to be positive [0.4]'
-    )
+    group.add_argument('--positive-ratio', type=float, help='share that is to be positive [0.4]')
     group.add_argument(
         '--n-steps',
         type=int,
-        default=10,
         help='how far ahead an advantage looks; 0: to the end of the episode [10]',
     )
     group.add_argument(
@@ -117,6 +112,15 @@ def run(args: argparse.Namespace) -> int:
         return _diagnose(args)
     if args.task is None or args.data is not None:
         raise UserError('name a task, or --diagnose CHECKPOINT --data FOLDER.')
+    if args.over or args.positive_ratio is not None or args.n_steps is not None:
+        raise UserError(
+            '--positive-ratio, --n-steps and --over are for --diagnose; the loop has them in its '
+            '--size: --set positive_ratio=0.4, --set n_steps=10, --set open_failures=false.'
+        )
+    if args.compare and (args.value or args.policy):
+        raise UserError('--compare names the methods itself: leave out --value and --policy.')
+    if args.policy == 'filtered' and args.value:
+        raise UserError('--policy filtered heeds no value: leave out --value.')
     if args.iterations < 1 or args.workers < 1 or min(args.seeds) < 0:
         raise UserError('--iterations and --workers must be at least 1, --seeds not negative.')
     from vvf.recap.plan import make_plan
@@ -171,7 +175,7 @@ def _run(args: argparse.Namespace) -> Run:
 
 
 def _method(args: argparse.Namespace) -> str:
-    return 'filtered' if args.policy == 'filtered' else str(args.value)
+    return 'filtered' if args.policy == 'filtered' else str(args.value or 'viva')
 
 
 def _scene(args: argparse.Namespace, task: TaskSpec) -> dict[str, Any]:
@@ -224,19 +228,20 @@ def _diagnose(args: argparse.Namespace) -> int:
     checkpoint = checkpoint_path(args.diagnose)
     if checkpoint is None:
         raise UserError(f'there is no checkpoint folder {args.diagnose!r}.')
-    if not args.data or args.n_steps < 0:
+    n_steps = 10 if args.n_steps is None else args.n_steps
+    if not args.data or n_steps < 0:
         raise UserError('--diagnose needs --data, and --n-steps must not be negative.')
     episodes = ChainedEpisodes([open_data(path) for path in args.data])
     _, seen = judge(
         checkpoint,
         episodes,
-        positive_ratio=args.positive_ratio,
-        n_steps=args.n_steps,
+        positive_ratio=0.4 if args.positive_ratio is None else args.positive_ratio,
+        n_steps=n_steps,
         open_failures=not args.over,
     )
     for line in describe(seen):
         print(line)
-    picture = draw_diagnosis(seen, f'{checkpoint.name}, {args.n_steps or "all"} steps ahead')
+    picture = draw_diagnosis(seen, f'{checkpoint.name}, {n_steps or "all"} steps ahead')
     print(f'see {picture.save(args.out / f"{DIAGNOSIS}.png")}')
     write_json(args.out / f'{DIAGNOSIS}.json', seen.numbers)
     write_json(args.json, seen.numbers)

@@ -57,7 +57,7 @@ def add_parser(subparsers: Any) -> None:
         help='of the agents; trips and value are the same for all [0 1 2 3 4]',
     )  # fmt: skip
     parser.add_argument(
-        '--data', nargs='+', choices=('clean', 'corrupted'), default=['clean'],
+        '--data', nargs='+', choices=('clean', 'corrupted'),
         help="of a maze; corrupted: no trip ever enters the goal's cell [clean]",
     )  # fmt: skip
     parser.add_argument('--steps', type=int, help="of each seed [the configuration's]")
@@ -84,9 +84,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError('--seeds names one twice.')
     if min(args.seeds) < 0:
         raise UserError('--seeds must not be negative.')
+    pixels = args.env.startswith('vvf/')
+    if pixels and args.data:
+        raise UserError('--data is of mazes: agents of images learn without offline data.')
+    if not pixels and (args.value or args.cameras):
+        raise UserError('--value and --cameras are for images: a maze trains a value of its own.')
     results: list[StoredResult] = []
     numbers: dict[str, Any] = {'env': args.env, 'seeds': args.seeds}
-    for name, found in (_pixels if args.env.startswith('vvf/') else _mazes)(args):
+    for name, found in (_pixels if pixels else _mazes)(args):
         if found is None:
             print('vvf: stopped; the same command goes on from here.', file=sys.stderr)
             return _INTERRUPTED
@@ -109,7 +114,7 @@ def _mazes(args: argparse.Namespace) -> _Results:
     experiment = read_experiment(MazeExperiment, _file(args, 'online_small'), _changes(args))
     task = MazeTask(args.env)
     rewards = list(dict.fromkeys(args.reward or _REWARDS))
-    for data in dict.fromkeys(args.data):
+    for data in dict.fromkeys(args.data or ['clean']):
         folder = args.out / f'{args.env}_{data}'
         with progress_bar('trips') as bar:
             job = bar.add_task(f'{data} trips', total=experiment.data.trips)

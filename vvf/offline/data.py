@@ -24,9 +24,15 @@ def is_there(step: Step) -> bool:
     """Whether all episodes or clips of a step are there.
 
     Raises:
-        UserError: those that are there were made otherwise.
+        UserError: those that are there were made otherwise, or are too many: all are learned from.
     """
     check_made_alike(step)
+    there, wanted = len(list(step.out.glob(_pattern(step)))), _wanted(step)
+    if there > wanted:
+        raise UserError(
+            f'{step.out} holds {there} episodes or clips, {wanted} are wanted: choose another '
+            '--data, or a size that wants as many.'
+        )
     return _missing(step) == 0
 
 
@@ -86,11 +92,14 @@ def make(step: Step, run: Callable[[tuple[str, ...]], None]) -> None:
 
 
 def _missing(step: Step) -> int:
-    wanted = int(_word_after(step.argv, '--episodes'))
     files = list(step.out.glob(_pattern(step)))
     if step.successes_only:
         files = [file for file in files if _succeeded(file)]
-    return max(0, wanted - len(files))
+    return max(0, _wanted(step) - len(files))
+
+
+def _wanted(step: Step) -> int:
+    return int(_word_after(step.argv, '--episodes'))
 
 
 def _pattern(step: Step) -> str:

@@ -228,10 +228,12 @@ def pixel_run(
     check_pixel_reward(kind, value)
     images, config = experiment.images, experiment.agent
     task = PixelTask(env_id, images.cameras, images.image_size)
+    task.reset(seed=seed)
+    instruction = task.instruction
     task.close()
     judge, discount = None, 1.0
     if value is not None and kind in _WITH_VALUE:
-        judge, discount = pixel_value(value, images.cameras)
+        judge, discount = pixel_value(value, images.cameras, instruction)
     setting = Setting(
         make=lambda: PixelTask(env_id, images.cameras, images.image_size),
         max_steps=images.max_steps,

@@ -68,6 +68,11 @@ class PixelTask(gym.Env[Pixels, npt.NDArray[np.float32]]):  # type: ignore[misc]
         done = {'success': info['success']}
         return self._images(seen), float(reward), ended and not failed, cut or failed, done
 
+    @property
+    def instruction(self) -> str:
+        """What the running episode asks for."""
+        return str(self.env.world.instruction)
+
     def close(self) -> None:
         """Free the renderer."""
         self.env.close()
@@ -89,17 +94,25 @@ def make_world(env_id: str, image_size: int) -> Any:
     return gym.make(f'vvf_sim:{env_id}', config=entry.make_config(image_size=image_size)).unwrapped
 
 
-def pixel_value(checkpoint: Path, cameras: Sequence[str]) -> tuple[ValueFunction, float]:
-    """V(s, g) of images against the checkpoint's own goals, and its discount.
+def pixel_value(
+    checkpoint: Path, cameras: Sequence[str], instruction: str
+) -> tuple[ValueFunction, float]:
+    """V(s, g) of images against the checkpoint's goals of an instruction, and its discount.
 
     Args:
         checkpoint: of a value that looks at images alone, at these cameras.
         cameras: in the order of the observation.
+        instruction: of the task.
 
     Raises:
-        UserError: the checkpoint needs a state, other cameras, or has no goals.
+        UserError: the checkpoint is no ICVF, needs a state, other cameras, or has no goals.
     """
     runtime = load_value(checkpoint)
+    if runtime.kind != 'icvf':
+        raise UserError(
+            f'{checkpoint} is of kind "{runtime.kind}", whose values are no steps to a goal: train '
+            'one with `vvf train icvf --no-state`.'
+        )
     if runtime.state_dim:
         raise UserError(
             f'{checkpoint} looks at the state, too, which an agent of images does not have: '
@@ -110,6 +123,7 @@ def pixel_value(checkpoint: Path, cameras: Sequence[str]) -> tuple[ValueFunction
         raise UserError(f'{checkpoint} looks at {needed}: use --cameras {needed}.')
     if not runtime.ready:
         raise UserError(f'{checkpoint} has no goals to measure against: train it on successes.')
+    runtime.set_instruction(instruction)
 
     def value(observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         *batch, channels, height, width = observations.shape
