@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from tests.vvf_models.toy import (
     small_distributional,
     small_icvf,
     toy_episode,
+    toy_episodes,
     toy_store,
 )
 from vvf_models.checkpoints import CONFIGS, load_checkpoint
@@ -89,6 +91,21 @@ def test_weights_that_none_was_found_for_are_named_and_never_frozen(store, tmp_p
         train('icvf', episodes, frozen, tmp_path / 'three', **how)
     how = {'steps': 2, 'progress': False, 'init_encoder': tmp_path / 'one'}
     train('icvf', episodes, frozen, tmp_path / 'three', **how)  # both begin as the only one
+
+
+@pytest.mark.parametrize(
+    ('kind', 'config'), [('icvf', small_icvf()), ('distributional', small_distributional())]
+)
+def test_fine_tuning_keeps_the_units_of_the_state(kind, config, store, tmp_path):
+    how = {'steps': 1, 'progress': False}
+    train(kind, store, config, tmp_path / 'before', **how)
+    others = [replace(e, state=3 * e.state + 1) for e in toy_episodes(12)]
+    train(kind, others, config, tmp_path / 'after', init=tmp_path / 'before', **how)
+    before, after = (load_checkpoint(tmp_path / name).config for name in ('before', 'after'))
+    assert before.state_mean == after.state_mean != ()
+    assert before.state_std == after.state_std
+    train(kind, others, config, tmp_path / 'anew', **how)
+    assert load_checkpoint(tmp_path / 'anew').config.state_mean != before.state_mean
 
 
 def test_encoders_go_from_one_kind_of_model_to_another(store, tmp_path):

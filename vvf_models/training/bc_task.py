@@ -60,8 +60,7 @@ class BcTaskLearner(Learner):
         """
         check_actions(store, config)
         training, held_out = split_of_successes(store, config, seed)
-        if not config.state_mean:
-            config = with_state_statistics(config, store, store.frames_of(training))
+        config = with_state_statistics(config, store, store.frames_of(training))
         config = with_tasks(config, store)
         return cls(cls.network(config), config, store, (training, held_out), seed)
 

@@ -85,8 +85,8 @@ def as_store(
 
 
 def with_state_statistics(config: Config, store: FrameStore, frames: NDArray[np.int64]) -> Config:
-    """The configuration with mean and standard deviation of the training frames' state."""
-    if not config.state_dim:
+    """The configuration with mean and deviation of the training frames' state, if it has none."""
+    if not config.state_dim or config.state_mean:
         return config
     assert store.state is not None
     state = store.state[frames].astype(np.float64)

@@ -143,8 +143,7 @@ class CqlLearner(Learner):
             )
         if store.target.any() and not store.target[training].any():
             raise UserError('No episode of the target data can be learned from; give more of them.')
-        if not config.state_mean:
-            config = with_state_statistics(config, store, store.frames_of(training))
+        config = with_state_statistics(config, store, store.frames_of(training))
         if not config.action_scale:
             scale = scale_of(store.actions[store.frames_of(training)])
             config = replace(config, action_scale=scale)

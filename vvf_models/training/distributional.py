@@ -93,7 +93,8 @@ class DistributionalLearner(ValueLearner):
 
     @classmethod
     def continued(cls, config: Any, earlier: Any) -> Any:
-        """The lengths of tasks that the earlier run knew: they are the unit of its values."""
+        """Units of the state, and lengths of the tasks known then: the unit of its values."""
+        config = super().continued(config, earlier)
         if config.per_task != earlier.per_task:
             return config
         return replace(config, tasks=earlier.tasks, task_lengths=earlier.task_lengths)

@@ -140,8 +140,13 @@ class Learner(nn.Module):
 
     @classmethod
     def continued(cls, config: Any, earlier: Any) -> Any:
-        """The configuration for a run that starts from the weights of an earlier one."""
-        return config
+        """The configuration for a run that starts from the weights of an earlier one.
+
+        Units of the state are what those weights mean, and stay, where it has as many numbers.
+        """
+        if not earlier.state_mean or earlier.state_dim != config.state_dim:
+            return config
+        return replace(config, state_mean=earlier.state_mean, state_std=earlier.state_std)
 
     @classmethod
     def streams_of(cls, config: Any) -> tuple[str, ...]:

@@ -106,6 +106,14 @@ class VivaLearner(ValueLearner):
             load_backbone(model.backbone, config, model.shape[0])
         return cls(model, config, store, (training, held_out), seed)
 
+    @classmethod
+    def continued(cls, config: Any, earlier: Any) -> Any:
+        """Units of the state, and its range, in which the future is told."""
+        config = super().continued(config, earlier)
+        if not earlier.state_low or earlier.state_dim != config.state_dim:
+            return config
+        return replace(config, state_low=earlier.state_low, state_high=earlier.state_high)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What the labels lack."""
@@ -262,7 +270,7 @@ def _with_ranges(config: VivaConfig, store: FrameStore, episodes: Indices) -> Vi
     index = store.success_index[typical]
     steps = np.where(index > 0, index, store.lengths[typical] - 1)
     config = replace(config, episode_steps=max(1.0, float(np.median(steps))))
-    if not config.state_dim:
+    if not config.state_dim or config.state_low:
         return config
     assert store.state is not None
     state = store.state[store.frames_of(episodes)].astype(np.float64)
