@@ -2,11 +2,12 @@
 """`vvf train recap`: which actions count as improvement, told by a value model."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
 
-from tests.vvf_models.toy import small_icvf, toy_store
+from tests.vvf_models.toy import small_icvf, toy_episode, toy_store
 from vvf.cli.main import main
 from vvf_models.runtime import load_policy
 from vvf_models.training import train
@@ -58,6 +59,23 @@ def test_a_value_says_which_actions_improve(here, tmp_path, capsys):
     chunk = policy.act(seen, np.zeros(3, np.float32))
     assert chunk.shape == (6, 7)
     assert np.isfinite(chunk).all()
+
+
+def test_an_episode_that_the_value_cannot_see_is_named(here, tmp_path, capsys):
+    cameras = ('front', 'wrist')
+    episodes = [toy_episode(seed, cameras=cameras) for seed in range(12)]
+    config = small_icvf(cameras=cameras)
+    train('icvf', episodes, config, tmp_path / 'value', steps=2, progress=False)
+    data = shutil.copytree(here / 'rollouts', tmp_path / 'data')
+    for n, file in enumerate(sorted(data.iterdir())):
+        if n != 5:
+            arrays = dict(np.load(file))
+            np.savez(file, images_wrist=arrays['images_front'], **arrays)
+    settings = [word for entry in SMALL for word in ('--set', entry)]
+    words = ['--data', str(data), '--cameras', 'front', '--skip-bad', '--steps', '1', *settings]
+    words += ['--value', str(tmp_path / 'value'), '--out', str(tmp_path / 'out')]
+    assert main(['train', 'recap', *words]) == 2
+    assert 'do not see the same episodes (first of all number 5' in capsys.readouterr().err
 
 
 def test_who_is_to_be_told_needs_a_value(here, tmp_path, capsys):

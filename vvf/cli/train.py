@@ -122,6 +122,8 @@ def indicator_of(
     """What says which frames of the store improve; None where nobody asked."""
     if args.value is None:
         return None
+    import numpy as np
+
     from vvf_models.runtime import load_value
     from vvf_models.training.common import as_store
     from vvf_models.training.indicators import REST_OF_EPISODE, indicate, store_advantages
@@ -140,6 +142,11 @@ def indicator_of(
             progress=True,
             skip_bad=skip if args.skip_bad else None,
         )
+        if (unseen := np.setxor1d(seen.numbers, store.numbers)).size:
+            raise UserError(
+                f'{args.value} and the policy do not see the same episodes (first of all number '
+                f'{unseen[0]} of the data): leave out those that lack a camera of either.'
+            )
         steps = args.n_steps or REST_OF_EPISODE
         advantages = store_advantages(runtime, seen, steps, open_failures=not args.over)
         found = indicate(advantages, store, args.positive_ratio, store.numbers >= rollouts)
