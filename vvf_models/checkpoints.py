@@ -47,6 +47,7 @@ _LATER = {
     'temperature': 1.0,
     'goal_radius': 0.0,
     'prior_as_target': 0.0,
+    'cloned': 'all',
 }
 
 CONFIGS: dict[str, type[Any]] = {

@@ -41,6 +41,11 @@ def test_the_best_candidate_is_taken_and_one_is_the_mean_action(monkeypatch):
     # The expected largest of 64 Gaussians is 2.4 deviations of .6 above the mean.
     assert min(first[0, 0], second[0, 0]) > mean[0, 0] + 0.5
     assert not np.array_equal(first, second)
+    policy.ask_for(candidates=64, temperature=0.2)
+    assert mean[0, 0] < policy.act(IMAGE, STATE)[0, 0] < mean[0, 0] + 0.5
+    policy.ask_for(candidates=64, temperature=0.0)
+    np.testing.assert_array_equal(policy.act(IMAGE, STATE), mean)
+    policy.ask_for(candidates=64, temperature=1.0)
     policy.reseed(0)
     np.testing.assert_array_equal(policy.act(IMAGE, STATE), first)
 
@@ -52,6 +57,7 @@ def test_each_observation_of_a_batch_gets_its_own_best(monkeypatch):
     chunk = model.best_of(images, state, task, 8, torch.Generator().manual_seed(3))
     mean, log_std, _ = model.actor(model.actor.encoder(images, state), task)
     noise = torch.randn((8, 5, 7), generator=torch.Generator().manual_seed(3))
+    noise[0] = 0
     drawn = (mean + log_std.exp() * noise).tanh()
     assert chunk.shape == (5, 1, 7)
     torch.testing.assert_close(chunk[:, 0, 0], drawn[..., 0].amax(0))

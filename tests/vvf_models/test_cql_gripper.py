@@ -120,7 +120,7 @@ def test_of_several_candidates_each_is_judged_with_the_gripper_shut_and_open():
     assert model(*given)[0, 0, -1] == -1
     ways = set()
     for seed in range(8):
-        best = model.best_of(*given, 1, torch.Generator().manual_seed(seed))[0, 0]
+        best = model.best_of(*given, 3, torch.Generator().manual_seed(seed))[0, 0]
         assert best.shape == (7,)
         assert best[-1] == best[0].sign()
         ways.add(best[-1].item())

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.vvf_models.toy import SIZE, STATE_DIM, small_cql, toy_episode, toy_episodes, toy_store
-from vvf_models.data.frames import FrameStore
+from vvf_models.data.frames import SUCCESS, FrameStore
 from vvf_models.errors import UserError
 from vvf_models.policies.cql import (
     Cql,
@@ -279,7 +279,21 @@ def test_the_actor_may_clone_first_and_then_heeds_the_critics():
     assert 'updates' in learner.state_dict()  # or a resumed run would clone again
     trainer.close()
     log_prob, data = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 5.0])
-    assert cloning_loss(data, log_prob)[0].item() == -4
+    assert cloning_loss(data, log_prob, torch.ones(2))[0].item() == -4
+    assert cloning_loss(data, log_prob, torch.tensor([0.0, 1.0]))[0].item() == -5
+    assert cloning_loss(data, log_prob, torch.zeros(2))[0].item() == 0
+
+
+def test_the_actor_may_clone_successes_alone():
+    store = toy_store(12)
+    for cloned in ('all', 'successes'):
+        learner = CqlLearner.create(small_cql(cloned=cloned), store, 0)
+        draw = learner.draw(np.random.default_rng(0), 'training', 400)
+        good = store.outcome[store.episode_of[draw.frames[:400]]] == SUCCESS
+        assert 0 < good.mean() < 1
+        assert (draw.data['cloned'].numpy() == (good if cloned == 'successes' else 1)).all()
+    with pytest.raises(UserError, match='"cloned" must be one of all, successes'):
+        small_cql(cloned='failures')
 
 
 def test_on_a_chain_the_backups_come_to_the_discounted_steps_and_the_last_reward():

@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--guidance', type=float, metavar='B',
         help="how far beyond its data RECAP's policy goes [the checkpoint's]")  # fmt: skip
     add('--temperature', type=float, metavar='T',
-        help="of the noise that RECAP's policy draws from; 0: none [the checkpoint's]")  # fmt: skip
+        help="of the noise that RECAP's policy, or CQL's candidates, are drawn from; 0: none "
+        "[the checkpoint's]")  # fmt: skip
     add('--candidates', type=int, default=1, metavar='N',
         help='of a policy with a Q function: draws, of which the best is taken [1]')  # fmt: skip
     add('--interventions', type=int, default=0, metavar='STEPS',

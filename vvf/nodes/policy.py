@@ -41,7 +41,7 @@ PARAMETERS = (
         'guidance', -1.0, "how far beyond its data RECAP's policy goes; -1: its own", -1.0, 10.0
     ),
     Parameter(
-        'temperature', -1.0, 'RECAP: of the noise that it draws from; -1: its own', -1.0, 10.0
+        'temperature', -1.0, 'RECAP, CQL: of the noise that it draws from; -1: its own', -1.0, 10.0
     ),
     Parameter('candidates', 1, 'CQL: chunks that are drawn, the best by Q is taken', 1, 1000),
     Parameter('only_in_episodes', True, 'act only between the start and the end of an episode'),

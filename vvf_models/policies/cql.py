@@ -28,7 +28,8 @@ Where this differs from the authors' code:
   target data one task, as V-PTR does in simulation, and whatever else is asked for then is that;
 - the actor may begin by cloning the data's actions, by likelihood as in CQL's own code
   (`policy_eval_start`), where PTR's can by squared error (`bc_start`, `bc_end`): off by default, as
-  in PTR's published run; V-PTR's paper names no such steps;
+  in PTR's published run; V-PTR's paper names no such steps. It may clone successes alone
+  (`cloned`), and Q choose at run time among what it then draws with less noise (`temperature`);
 - the gripper may be shut or open (`gripper: binary`) instead of an entry of the Gaussian, and the
   critics' layers normalised (`critic_layer_norm`): both off by default, and see cql_actions.py;
 - actions are scaled by the largest of the training data instead of by the robot's limits;
@@ -61,6 +62,7 @@ from vvf_models.policies.cql_networks import Actor, Critic, Heads, tanh_gaussian
 from vvf_models.policies.tasks import TASK_VECTORS, embed_tasks, known_task, task_dim
 
 _LEAST_SCALE = 1e-3  # m and rad: an entry that never moves stays nearly still
+CLONED = ('all', 'successes')
 _OF_ONE_ARM = 8  # most numbers of an action: seven joints and the gripper
 
 
@@ -99,6 +101,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
     target_entropy_factor: float = 1.0  # times minus the entries that are drawn
     # Training.
     cloning_steps: int = 0  # the first so many, in which the actor clones the data's actions
+    cloned: str = 'all'  # which of them: 'all', or those of 'successes'
     mixing_ratio: float = 0.9  # share of a batch that is prior data, where there is target data
     prior_as_target: float = 0.0  # share of prior data told as the target task, where there is any
     learning_rate: float = 3e-4  # of the critics
@@ -107,6 +110,8 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
     weight_decay: float = 0.0
     evaluate_every: int = 1000  # steps
     state_noise: float = 0.0  # of each entry's standard deviation
+    # At run time: of the noise that candidates are drawn with; the first has none.
+    temperature: float = 1.0
     # Found in training.
     tasks: tuple[str, ...] = ()  # instructions, in the order of the one-hot vector
 
@@ -124,12 +129,13 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
             require(getattr(self, name) > 0, f'"{name}" must be above 0')
         for name in ('actor_learning_rate', 'temperature_learning_rate'):
             require(getattr(self, name) > 0, f'"{name}" must be above 0')
-        for name in ('alpha', 'task_slots', 'cloning_steps'):
+        for name in ('alpha', 'task_slots', 'cloning_steps', 'temperature'):
             require(getattr(self, name) >= 0, f'"{name}" must not be negative')
         for name in ('mixing_ratio', 'target_rate'):
             require(0 < getattr(self, name) <= 1, f'"{name}" must be above 0 and at most 1')
         require(0 <= self.discount < 1, '"discount" must lie in [0, 1)')
         require(min(self.hidden, default=0) >= 1, '"hidden" must have sizes of at least 1')
+        require(self.cloned in CLONED, f'"cloned" must be one of {", ".join(CLONED)}')
         require(self.min_q_version in (1, 2, 3), '"min_q_version" must be 1, 2 or 3')
         require(self.gripper in GRIPPERS, f'"gripper" must be one of {", ".join(GRIPPERS)}')
         check_one_arm(self.action_dim)
@@ -243,10 +249,12 @@ class Cql(nn.Module):
         task: Tensor,
         candidates: int,
         generator: torch.Generator,
+        temperature: float | None = None,
     ) -> Tensor:
         """Of so many actions that the actor draws, the one with the largest of the smaller Q.
 
-        A binary gripper is not drawn: each motion is judged with it shut and open.
+        The first is its most usual one. A binary gripper is not drawn: each motion is judged with
+        it shut and open.
 
         Args:
             images: Per camera, (B, 3, S, S) float in [-1, 1].
@@ -254,12 +262,15 @@ class Cql(nn.Module):
             task: (B, T) task vectors.
             candidates: How many are drawn.
             generator: Source of the draws, on the CPU.
+            temperature: Of their noise; None: the configuration's.
 
         Returns:
             (B, 1, A) in [-1, 1], a chunk of one.
         """
         mean, log_std, _ = self.actor(self.actor.encoder(images, state), task)
         noise = torch.randn((candidates, *mean.shape), generator=generator).to(mean)
+        noise *= self.config.temperature if temperature is None else temperature
+        noise[0] = 0
         drawn = (mean + log_std.exp() * noise).tanh()
         drawn = with_grips(drawn, binary=self.config.binary_gripper).flatten(0, 1)
         best = self.q_values(images, task, drawn).argmax(0)
@@ -381,13 +392,16 @@ def actor_loss(
     return loss, {'actor_loss': loss.detach(), 'entropy': -log_prob.detach().mean()}
 
 
-def cloning_loss(data_log_prob: Tensor, log_prob: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def cloning_loss(
+    data_log_prob: Tensor, log_prob: Tensor, cloned: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Instead of `actor_loss`: (B,) log densities of the data's actions, and of the policy's.
 
+    The mean is over those that are `cloned`, (B,) of 0 and 1.
     There is no term of entropy, which would make the policy wider than the data: a Gaussian that
     clones a deviation s with temperature T comes to s / sqrt(1 - T). The policy's are for logging.
     """
-    loss = -data_log_prob.mean()
+    loss = -(cloned * data_log_prob).sum() / cloned.sum().clamp(min=1)
     return loss, {'actor_loss': loss.detach(), 'entropy': -log_prob.detach().mean()}
 
 

@@ -33,7 +33,7 @@ class PolicyRuntime:
     Attributes:
         kind: 'bc', 'bc_task', 'rwr', 'cql' or 'recap'.
         guidance: Of a RECAP policy, how far beyond the plain conditional it goes; 1: not at all.
-        temperature: Of a RECAP policy, of the noise that its chunks are drawn from.
+        temperature: Of the noise that a RECAP policy's chunks, or CQL's candidates, are drawn from.
         indicator: Of a RECAP policy, which actions it is asked for, of `INDICATORS`.
         candidates: Of a policy with a Q function, how many actions are drawn for the best of them.
         name: The checkpoint's name.
@@ -66,7 +66,9 @@ class PolicyRuntime:
         self.displacements = config.displacements if isinstance(config, ChunkConfig) else None
         self.task: Tensor | None = None
         self.guidance = config.guidance if isinstance(config, RecapConfig) else 1.0
-        self.temperature = config.temperature if isinstance(config, RecapConfig) else 1.0
+        self.temperature = 1.0
+        if isinstance(config, RecapConfig | CqlConfig):
+            self.temperature = config.temperature
         self.indicator = 'positive'
         self.candidates = 1
         # Draws are repeatable, but differ from one observation to the next.
@@ -105,11 +107,15 @@ class PolicyRuntime:
         """
         if indicator not in INDICATORS:
             raise UserError(f'indicator {indicator!r}: choose {", ".join(INDICATORS)}.')
-        flow = guidance is not None or temperature is not None or goes_on
+        flow = guidance is not None or goes_on
         if (flow or indicator != 'positive') and not isinstance(self._model, RecapPolicy):
             raise UserError(
-                f'policy {self.name} ({self.kind}) knows no indicator, guidance, temperature or '
-                "rtc: these are for RECAP's policies."
+                f'policy {self.name} ({self.kind}) knows no indicator, guidance or rtc: these are '
+                "for RECAP's policies."
+            )
+        if temperature is not None and not isinstance(self._model, RecapPolicy | Cql):
+            raise UserError(
+                f'policy {self.name} ({self.kind}) draws nothing, so that it has no temperature.'
             )
         for name, number in (('guidance', guidance), ('temperature', temperature)):
             if number is not None and not (math.isfinite(number) and number >= 0):
@@ -194,7 +200,10 @@ class PolicyRuntime:
                 frozen=frozen,
             )
         elif isinstance(self._model, Cql) and self.candidates > 1:
-            chunk = self._model.best_of(seen, normalised, self.task, self.candidates, self._noise)
+            chunk = self._model.best_of(
+                *(seen, normalised, self.task, self.candidates, self._noise),
+                temperature=self.temperature,
+            )
         else:
             chunk = self._model(seen, normalised, self.task)
         result: NDArray[np.float32] = self._model.actions(chunk)[0].numpy()

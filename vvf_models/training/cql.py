@@ -103,6 +103,8 @@ class CqlLearner(Learner):
         found = transitions(store, config)
         self.label = torch.from_numpy(found.label)
         self.last = store.last
+        cloned = (store.outcome != FAILURE) | (config.cloned == 'all')
+        self.cloned = torch.from_numpy(cloned.astype(np.float32)[store.episode_of])
         self.told = ToldTasks(store, config)
         self.episode_of = store.episode_of
         self.register_buffer('task_vectors', model.embed(self.told.names), persistent=False)
@@ -199,6 +201,7 @@ class CqlLearner(Learner):
             'action': self.actions[torch.from_numpy(frames)],
             'reward': self.config.reward_scale * label + self.config.reward_shift,
             'mask': 1 - label,
+            'cloned': self.cloned[torch.from_numpy(frames)],
             'task': self.told.draw(rng, frames),
         }
         # Past the last frame there is none, and no step needs one.
@@ -263,7 +266,8 @@ class CqlLearner(Learner):
         )
         info |= more
         if self.updates < config.cloning_steps:
-            of_actor, more = cloning_loss(policy.log_prob(self._inside(data['action'])), log_prob)
+            data_log_prob = policy.log_prob(self._inside(data['action']))
+            of_actor, more = cloning_loss(data_log_prob, log_prob, data['cloned'])
             of_temperature = 0 * of_temperature  # it is not in use, and would run away
         else:
             actions = with_grips(drawn, binary=binary)
