@@ -11,7 +11,7 @@ from torch import nn
 from tests.vvf_models.toy import small_cql, toy_store
 from vvf_models.checkpoints import load_config
 from vvf_models.errors import UserError
-from vvf_models.policies.cql import Cql, actor_loss, backup_target, conservative_loss
+from vvf_models.policies.cql import Cql
 from vvf_models.policies.cql_actions import (
     ActionDistribution,
     expected_q,
@@ -19,6 +19,11 @@ from vvf_models.policies.cql_actions import (
     shut_or_open,
     soft_q,
     with_grips,
+)
+from vvf_models.policies.cql_losses import (
+    actor_loss,
+    backup_target,
+    conservative_loss,
 )
 from vvf_models.policies.cql_networks import tanh_gaussian
 from vvf_models.runtime import load_policy

@@ -11,15 +11,13 @@ import torch
 from tests.vvf_models.toy import SIZE, STATE_DIM, small_cql, toy_episode, toy_episodes, toy_store
 from vvf_models.data.frames import SUCCESS, FrameStore
 from vvf_models.errors import UserError
-from vvf_models.policies.cql import (
-    Cql,
-    CqlConfig,
+from vvf_models.policies.cql import Cql, CqlConfig, scaled_actions
+from vvf_models.policies.cql_losses import (
     actor_loss,
     backup_target,
     cloning_loss,
     conservative_loss,
     critic_loss,
-    scaled_actions,
     temperature_loss,
 )
 from vvf_models.policies.cql_networks import LOG_STD_LIMITS, tanh_gaussian

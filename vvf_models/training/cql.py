@@ -15,20 +15,16 @@ from torch.func import functional_call
 
 from vvf_models.data.frames import FAILURE, SUCCESS, UNKNOWN, FrameStore
 from vvf_models.errors import UserError
-from vvf_models.policies.cql import (
-    Cql,
-    CqlConfig,
+from vvf_models.policies.cql import Cql, CqlConfig, check_one_arm, scale_of, scaled_actions
+from vvf_models.policies.cql_actions import expected_q, shut_or_open, soft_q, with_grips
+from vvf_models.policies.cql_losses import (
     actor_loss,
     backup_target,
-    check_one_arm,
     cloning_loss,
     conservative_loss,
     critic_loss,
-    scale_of,
-    scaled_actions,
     temperature_loss,
 )
-from vvf_models.policies.cql_actions import expected_q, shut_or_open, soft_q, with_grips
 from vvf_models.policies.cql_networks import Critic
 from vvf_models.training.actions import check_actions, with_meaning_of
 from vvf_models.training.common import with_state_statistics

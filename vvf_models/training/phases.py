@@ -51,8 +51,7 @@ def begin_new_tasks(model: nn.Module, config: Any, earlier: Any) -> None:
     """Let tasks that an earlier phase did not have begin as the mean of those that it had.
 
     Their places in the one-hot vector were never set there, so that their weights are as they were
-    drawn. Of a task whose data are demonstrations alone, a Q function would learn nothing of what
-    fails.
+    drawn.
 
     Args:
         model: Whose layers are told a task vector; it has the earlier phase's weights.
