@@ -155,6 +155,37 @@ def test_after_a_reset_nothing_that_was_planned_or_asked_for_is_executed() -> No
     assert plan.answer(again, numbered(again, 8), 0.1, 0.3)[0, 0] == 100
 
 
+def test_the_last_step_of_a_chunk_is_its_own_however_long_blending_lasts() -> None:
+    """Blended over more steps than are executed, no chunk would ever be followed."""
+
+    def constant(ask: Ask) -> np.ndarray:
+        return np.stack([np.full(8, len(loop.asks), np.float32), np.ones(8, np.float32)], 1)
+
+    loop = Loop(made(3, blend=8), [0.02], constant)
+    executed = [step for step in loop.run(20).executed if step is not None]
+    assert [float(step[0]) for step in executed[2::3]] == [1, 2, 3, 4, 5, 6]
+    assert float(executed[3][0]) == pytest.approx(1 + 1 / 3)
+
+
+def test_only_what_is_left_of_a_plan_is_said_to_be_under_way() -> None:
+    plan = made(4)
+    plan.tick(0, 0.0)
+    first = plan.ask()
+    assert plan.answer(first, numbered(first, 8), 0.5, 0.1) is not None
+    assert plan.delay == 3
+    plan.tick(1, DT)
+    plan.tick(2, 2 * DT)  # asked late: one more step is left after this one
+    ask = plan.ask()
+    assert ask.observation == 2
+    assert ask.frozen == 2
+    plan.reset()
+    plan.tick(9, 0.6)
+    assert plan.ask() is None, 'an inference is under way'
+    plan.answer(ask, numbered(ask, 8), 0.5, 0.65)
+    again = plan.ask()
+    assert (again.frozen, len(again.previous)) == (0, 0), 'nothing is executed meanwhile'
+
+
 def test_a_policy_that_cannot_answer_is_asked_again() -> None:
     plan = made(2)
     plan.tick(0, 0.0)
