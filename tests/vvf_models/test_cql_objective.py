@@ -21,9 +21,11 @@ from vvf_models.policies.cql_losses import (
     temperature_loss,
 )
 from vvf_models.policies.cql_networks import LOG_STD_LIMITS, tanh_gaussian
-from vvf_models.training.cql import CqlLearner, q_of_action, transitions
+from vvf_models.training.cql import CqlLearner, q_of_action
+from vvf_models.training.learner import Batch
 from vvf_models.training.phases import ToldTasks
 from vvf_models.training.trainer import LearnerTrainer
+from vvf_models.training.transitions import transitions
 
 
 @pytest.mark.parametrize('dim', [1, 7])
@@ -277,21 +279,54 @@ def test_the_actor_may_clone_first_and_then_heeds_the_critics():
     assert 'updates' in learner.state_dict()  # or a resumed run would clone again
     trainer.close()
     log_prob, data = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 5.0])
-    assert cloning_loss(data, log_prob, torch.ones(2))[0].item() == -4
-    assert cloning_loss(data, log_prob, torch.tensor([0.0, 1.0]))[0].item() == -5
-    assert cloning_loss(data, log_prob, torch.zeros(2))[0].item() == 0
+    assert cloning_loss(data, log_prob)[0].item() == -4
 
 
 def test_the_actor_may_clone_successes_alone():
     store = toy_store(12)
-    for cloned in ('all', 'successes'):
-        learner = CqlLearner.create(small_cql(cloned=cloned), store, 0)
-        draw = learner.draw(np.random.default_rng(0), 'training', 400)
-        good = store.outcome[store.episode_of[draw.frames[:400]]] == SUCCESS
-        assert 0 < good.mean() < 1
-        assert (draw.data['cloned'].numpy() == (good if cloned == 'successes' else 1)).all()
+    alike = CqlLearner.create(small_cql(cloning_steps=1), store, 0)
+    assert 'cloned_action' not in alike.draw(np.random.default_rng(0), 'training', 40).data
+    learner = CqlLearner.create(small_cql(cloned='successes', cloning_steps=1), store, 0)
+    draw = learner.draw(np.random.default_rng(0), 'training', 400)
+    succeeded = store.outcome[store.episode_of[draw.frames]] == SUCCESS
+    assert 0 < succeeded[:400].mean() < 1, 'critics learn from failures, too'
+    assert len(draw.frames) == 1200
+    assert succeeded[800:].all(), 'as many as a batch has, however few succeed'
+    assert torch.equal(draw.data['cloned_action'], learner.actions[draw.frames[800:]])
     with pytest.raises(UserError, match='"cloned" must be one of all, successes'):
         small_cql(cloned='failures')
+
+
+def test_cloning_successes_leaves_the_actor_nothing_of_the_others():
+    learner = CqlLearner.create(small_cql(cloned='successes', cloning_steps=9), toy_store(12), 0)
+    draw = learner.draw(np.random.default_rng(0), 'training', 8)
+    images = [torch.rand(24, 3, SIZE, SIZE)]
+    state = torch.randn(24, STATE_DIM)
+
+    def gradients(images):
+        torch.manual_seed(0)
+        learner.zero_grad()
+        learner(Batch(images, state, None, draw.data))[0].backward()
+        critic, actor = learner.model.critic, learner.model.actor
+        return [[p.grad.clone() for p in part.parameters()] for part in (critic, actor)]
+
+    critic, actor = gradients(images)
+    changed = torch.cat([torch.zeros(8, 3, SIZE, SIZE), images[0][8:]])
+    other_critic, same_actor = gradients([changed])
+    assert all(torch.equal(a, b) for a, b in zip(actor, same_actor, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(critic, other_critic, strict=True))
+
+
+def test_held_out_failures_alone_can_be_judged():
+    store = toy_store(12)
+    config = small_cql(cloned='successes', cloning_steps=9)
+    failures = np.flatnonzero(store.outcome != SUCCESS)
+    learner = CqlLearner.create(config, store, 0)
+    learner = CqlLearner(
+        learner.model, learner.config, store, (learner.train_episodes, failures[:1]), 0
+    )
+    draw = learner.draw(np.random.default_rng(0), 'held_out', 4)
+    assert len(draw.frames) == 8
 
 
 def test_on_a_chain_the_backups_come_to_the_discounted_steps_and_the_last_reward():

@@ -9,14 +9,19 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from vvf_models.data.frames import FAILURE, SUCCESS, UNKNOWN, FrameStore
 from vvf_models.errors import UserError
 from vvf_models.policies.cql import Cql, CqlConfig, check_one_arm, scale_of, scaled_actions
-from vvf_models.policies.cql_actions import expected_q, shut_or_open, soft_q, with_grips
+from vvf_models.policies.cql_actions import (
+    ActionDistribution,
+    expected_q,
+    shut_or_open,
+    soft_q,
+    with_grips,
+)
 from vvf_models.policies.cql_losses import (
     actor_loss,
     backup_target,
@@ -30,45 +35,10 @@ from vvf_models.training.actions import check_actions, with_meaning_of
 from vvf_models.training.common import with_state_statistics
 from vvf_models.training.learner import Batch, Draw, Indices, Learner
 from vvf_models.training.phases import ToldTasks, draw_mixed, prior_and_target, with_tasks
+from vvf_models.training.transitions import transitions
 from vvf_models.values.icvf import update_target
 
 _INSIDE = 0.98  # of an action that is cloned: tanh reaches 1 only at infinity
-
-
-@dataclass(frozen=True)
-class Transitions:
-    """Steps to learn from.
-
-    Attributes:
-        frames: (M,) rows of the store.
-        label: (N,) 1 on the last steps of successes, of all rows of the store.
-    """
-
-    frames: Indices
-    label: NDArray[np.float32]
-
-
-def transitions(store: FrameStore, config: CqlConfig) -> Transitions:
-    """Which frames begin a step, and which of these are rewarded; see policies/cql.py.
-
-    With `end` the first frame in which the task is done, the rewarded steps begin in end - 2,
-    end - 1 and end, the last one in a task that is done already. PTR's begin in end - 3 to end - 1,
-    so that the last one leads into the final frame. Pick-and-place is done two steps after the
-    gripper was told to open: so the first step that is rewarded, and terminal, is the release
-    itself. Placed as PTR's, the step before it would be, too, and to carry the object there with a
-    shut gripper would be worth as much as to let go of it.
-    """
-    label = np.zeros(store.n_frames, np.float32)
-    spans = []
-    for start, length, outcome, end in zip(
-        store.starts, store.lengths, store.outcome, store.ends, strict=True
-    ):
-        if outcome == SUCCESS or (outcome == UNKNOWN and config.unlabelled_as_success):
-            label[max(start, end + 1 - config.reward_steps) : end + 1] = 1
-            spans.append(np.arange(start, end + 1))
-        elif outcome == FAILURE:
-            spans.append(np.arange(start, start + length - 1))
-    return Transitions(np.concatenate(spans) if spans else np.zeros(0, np.int64), label)
 
 
 class CqlLearner(Learner):
@@ -99,16 +69,18 @@ class CqlLearner(Learner):
         found = transitions(store, config)
         self.label = torch.from_numpy(found.label)
         self.last = store.last
-        cloned = (store.outcome != FAILURE) | (config.cloned == 'all')
-        self.cloned = torch.from_numpy(cloned.astype(np.float32)[store.episode_of])
         self.told = ToldTasks(store, config)
         self.episode_of = store.episode_of
         self.register_buffer('task_vectors', model.embed(self.told.names), persistent=False)
-        self.frames = {
-            split: prior_and_target(
-                store, found.frames[np.isin(self.episode_of[found.frames], chosen)]
-            )
+        of_splits = {
+            split: found.frames[np.isin(self.episode_of[found.frames], chosen)]
             for split, chosen in zip(('training', 'held_out'), episodes, strict=True)
+        }
+        self.frames = {s: prior_and_target(store, frames) for s, frames in of_splits.items()}
+        self.cloned = {
+            split: prior_and_target(store, good)
+            for split, frames in of_splits.items()
+            if len(good := frames[store.outcome[self.episode_of[frames]] != FAILURE])
         }
         self.register_buffer('updates', torch.zeros((), dtype=torch.int64))
 
@@ -190,41 +162,96 @@ class CqlLearner(Learner):
         self.target.load_state_dict(self.model.critic.state_dict())
 
     def draw(self, rng: np.random.Generator, split: str, count: int) -> Draw:
-        """Steps, as [s, s'] frames: so many of prior data, the others of target data."""
-        frames = draw_mixed(rng, *self.frames[split], count, self.config.mixing_ratio)
+        """Steps, as [s, s'] frames: so many of prior data, the others of target data.
+
+        As many frames more where successes alone are cloned, which are few among the others.
+        """
+        config = self.config
+        frames = draw_mixed(rng, *self.frames[split], count, config.mixing_ratio)
         label = self.label[torch.from_numpy(frames)]
         data = {
             'action': self.actions[torch.from_numpy(frames)],
-            'reward': self.config.reward_scale * label + self.config.reward_shift,
+            'reward': config.reward_scale * label + config.reward_shift,
             'mask': 1 - label,
-            'cloned': self.cloned[torch.from_numpy(frames)],
             'task': self.told.draw(rng, frames),
         }
         # Past the last frame there is none, and no step needs one.
-        following = np.minimum(frames + 1, self.last[frames])
-        return Draw(np.concatenate([frames, following]), data=data)
+        needed = [frames, np.minimum(frames + 1, self.last[frames])]
+        if config.cloning_steps and config.cloned == 'successes' and split in self.cloned:
+            cloned = draw_mixed(rng, *self.cloned[split], count, config.mixing_ratio)
+            data |= {
+                'cloned_action': self.actions[torch.from_numpy(cloned)],
+                'cloned_task': self.told.draw(rng, cloned),
+            }
+            needed.append(cloned)
+        return Draw(np.concatenate(needed), data=data)
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The losses of critics, actor and temperature, which share no weight, in one sum."""
         model, config, data = cast(Cql, self.active), self.config, batch.data
-        count = len(data['action'])
-        images, state, hide = batch.images, batch.state, batch.hide_state
-        if config.bfloat16:  # once, instead of by autocast in every encoder
-            images = [image.bfloat16() for image in images]
-        here, there = slice(None, count), slice(count, None)
-        with torch.autocast(images[0].device.type, torch.bfloat16, enabled=config.bfloat16):
-            latent = model.critic.encoder([image[here] for image in images], None)
-            seen = model.actor.encoder(*_part(images, state, hide, here))
-            with torch.no_grad():
-                next_latent = self.target.encoder([image[there] for image in images], None)
-                next_seen = model.actor.encoder(*_part(images, state, hide, there))
+        cloning = bool(self.updates < config.cloning_steps)
+        apart = cloning and 'cloned_action' in data
+        seen = self._see(batch, apart=apart)
         task = self.task_vectors[data['task']]
-        policy = model.policy(seen, task)
-        n, binary = config.n_actions, config.binary_gripper
+        policy = model.policy(seen.actor, task)
+        of_critic, info = self._of_critic(seen, policy, task, data)
+        drawn = policy.drawn.rsample()
+        log_prob = policy.drawn.log_prob(drawn)
+        temperature = model.log_temperature.exp()
+        of_temperature, more = temperature_loss(
+            temperature, -log_prob.mean(), -config.target_entropy_factor * config.drawn_dim
+        )
+        info |= more
+        if cloning:
+            of_temperature = 0 * of_temperature  # it is not in use, and would run away
+            action = data['action']
+            if apart:
+                action = data['cloned_action']
+                policy = model.policy(seen.cloned, self.task_vectors[data['cloned_task']])
+            of_actor, more = cloning_loss(policy.log_prob(self._inside(action)), log_prob)
+        else:
+            actions = with_grips(drawn, binary=config.binary_gripper)
+            q = q_of_action(model.critic, seen.critic.detach(), task, actions)
+            of_actor, more = actor_loss(q, log_prob, policy.grip_log_prob, temperature.detach())
+        loss = of_critic + of_actor + of_temperature
+        return loss, {'loss': loss.detach(), **info, **more}
+
+    def _see(self, batch: Batch, *, apart: bool) -> '_Seen':
+        """What the encoders make of a batch.
+
+        Args:
+            batch: [s, s'] frames, and those that the actor clones where they are apart.
+            apart: Whether it clones them now; it then learns nothing from s.
+        """
+        model, config = cast(Cql, self.active), self.config
+        count = len(batch.data['action'])
+        if config.bfloat16:  # once, instead of by autocast in every encoder
+            batch = replace(batch, images=[image.bfloat16() for image in batch.images])
+        here, there, cloned = (slice(i * count, (i + 1) * count) for i in range(3))
+        device = batch.images[0].device.type
+        with torch.autocast(device, torch.bfloat16, enabled=config.bfloat16):
+            with torch.no_grad():
+                next_critic = self.target.encoder(_images(batch, there), None)
+                next_actor = model.actor.encoder(*_part(batch, there))
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not apart):
+                actor = model.actor.encoder(*_part(batch, here))
+            return _Seen(
+                critic=model.critic.encoder(_images(batch, here), None),
+                actor=actor,
+                next_critic=next_critic,
+                next_actor=next_actor,
+                cloned=model.actor.encoder(*_part(batch, cloned)) if apart else actor,
+            )
+
+    def _of_critic(
+        self, seen: '_Seen', policy: ActionDistribution, task: Tensor, data: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        model, config = cast(Cql, self.active), self.config
+        n, binary, version = config.n_actions, config.binary_gripper, config.min_q_version
         with torch.no_grad():
-            following = model.policy(next_seen, task)
+            following = model.policy(seen.next_actor, task)
             next_actions = with_grips(following.drawn.sample((n,)), binary=binary)
-            next_q = self.target.heads(next_latent, task, next_actions).amin(0)
+            next_q = self.target.heads(seen.next_critic, task, next_actions).amin(0)
             target = backup_target(
                 data['reward'],
                 data['mask'],
@@ -237,11 +264,10 @@ class CqlLearner(Learner):
             random = 2 * torch.rand_like(proposed) - 1
             judged = with_grips(torch.cat([proposed, random]), binary=binary)
         candidates = torch.cat([data['action'][None], judged.flatten(0, 1)])
-        q = model.critic.heads(latent, task, candidates)
+        q = model.critic.heads(seen.critic, task, candidates)
         data_q, (policy_q, random_q) = q[:, 0], q[:, 1:].unflatten(1, (-1, 2, n)).unbind(2)
         grips = policy.grip_log_prob.detach()
         evenly = torch.full_like(grips, -math.log(len(grips)))
-        version = config.min_q_version
         conservative, info = conservative_loss(
             data_q,
             soft_q(policy_q, grips, version),
@@ -252,25 +278,8 @@ class CqlLearner(Learner):
         )
         info['q_policy'] = expected_q(policy_q.detach(), grips).mean()
         info['q_random'] = random_q.detach().mean()
-        of_critic, more = critic_loss(data_q, target, conservative, config.alpha)
-        info |= more
-        drawn = policy.drawn.rsample()
-        log_prob = policy.drawn.log_prob(drawn)
-        temperature = model.log_temperature.exp()
-        of_temperature, more = temperature_loss(
-            temperature, -log_prob.mean(), -config.target_entropy_factor * config.drawn_dim
-        )
-        info |= more
-        if self.updates < config.cloning_steps:
-            data_log_prob = policy.log_prob(self._inside(data['action']))
-            of_actor, more = cloning_loss(data_log_prob, log_prob, data['cloned'])
-            of_temperature = 0 * of_temperature  # it is not in use, and would run away
-        else:
-            actions = with_grips(drawn, binary=binary)
-            q = q_of_action(model.critic, latent.detach(), task, actions)
-            of_actor, more = actor_loss(q, log_prob, policy.grip_log_prob, temperature.detach())
-        loss = of_critic + of_actor + of_temperature
-        return loss, {'loss': loss.detach(), **info, **more}
+        loss, more = critic_loss(data_q, target, conservative, config.alpha)
+        return loss, info | more
 
     def _inside(self, action: Tensor) -> Tensor:
         """Actions that the policy's density is finite at."""
@@ -291,13 +300,26 @@ class CqlLearner(Learner):
         return float(self.updates)
 
 
-def _part(
-    images: list[Tensor], state: Tensor | None, hide: Tensor | None, rows: slice
-) -> tuple[list[Tensor], Tensor | None, Tensor | None]:
+@dataclass(frozen=True)
+class _Seen:
+    """Latents (B, L) of critics and actor in s and s', and the actor's of what it clones."""
+
+    critic: Tensor
+    actor: Tensor
+    next_critic: Tensor
+    next_actor: Tensor
+    cloned: Tensor
+
+
+def _images(batch: Batch, rows: slice) -> list[Tensor]:
+    return [image[rows] for image in batch.images]
+
+
+def _part(batch: Batch, rows: slice) -> tuple[list[Tensor], Tensor | None, Tensor | None]:
     return (
-        [image[rows] for image in images],
-        None if state is None else state[rows],
-        None if hide is None else hide[rows],
+        _images(batch, rows),
+        None if batch.state is None else batch.state[rows],
+        None if batch.hide_state is None else batch.hide_state[rows],
     )
 
 
