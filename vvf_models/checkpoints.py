@@ -48,6 +48,8 @@ _LATER = {
     'goal_radius': 0.0,
     'prior_as_target': 0.0,
     'cloned': 'all',
+    'cloning': 'likelihood',
+    'deviation': 0.0,
 }
 
 CONFIGS: dict[str, type[Any]] = {

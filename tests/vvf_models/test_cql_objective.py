@@ -278,8 +278,7 @@ def test_the_actor_may_clone_first_and_then_heeds_the_critics():
     assert int(learner.updates) == 1
     assert 'updates' in learner.state_dict()  # or a resumed run would clone again
     trainer.close()
-    log_prob, data = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 5.0])
-    assert cloning_loss(data, log_prob)[0].item() == -4
+    assert cloning_loss(torch.tensor([3.0, 5.0]))[0].item() == -4
 
 
 def test_the_actor_may_clone_successes_alone():
@@ -295,6 +294,40 @@ def test_the_actor_may_clone_successes_alone():
     assert torch.equal(draw.data['cloned_action'], learner.actions[draw.frames[800:]])
     with pytest.raises(UserError, match='"cloned" must be one of all, successes'):
         small_cql(cloned='failures')
+
+
+def test_the_actor_may_clone_by_distance_around_which_it_draws_with_a_given_deviation():
+    config = small_cql(cloning='distance', deviation=0.1, cloning_steps=9, gripper='binary')
+    learner = CqlLearner.create(config, toy_store(12), 0)
+    model = learner.model
+    assert not [name for name, _ in model.named_parameters() if 'log_std' in name]
+    latent, task = torch.randn(5, model.actor.encoder.output_dim), model.embed(['x'] * 5)
+    with torch.no_grad():
+        mean, log_std, logit = model.actor(latent, task)
+        usual = model.usual(latent, task)
+    assert log_std.exp().numpy() == pytest.approx(0.1)
+    assert torch.equal(usual[:, :-1], mean.tanh())
+    likely = (1 + usual[:, -1]) / 2  # of an open gripper
+    assert likely.numpy() == pytest.approx(torch.sigmoid(logit).numpy(), abs=1e-6)
+    draw = learner.draw(np.random.default_rng(0), 'training', 8)
+    batch = Batch([torch.rand(16, 3, SIZE, SIZE)], torch.randn(16, STATE_DIM), None, draw.data)
+    learner.eval()
+    info = learner(batch)[1]
+    with torch.no_grad():
+        seen = model.actor.encoder([batch.images[0][:8]], batch.state[:8])
+        usual = model.usual(seen, learner.task_vectors[draw.data['task']])
+    error = (usual - draw.data['action']).abs().double()
+    expected = torch.where(error < 0.1, 5 * error**2, error - 0.05).mean()
+    assert info['actor_loss'].item() == pytest.approx(expected.item(), rel=1e-5)
+    before = model.log_temperature.item()
+    trainer = LearnerTrainer(learner)
+    trainer.step(0, 1.0)
+    trainer.close()
+    assert model.log_temperature.item() == before, 'no temperature could bring its entropy about'
+    with pytest.raises(UserError, match='wants a "deviation" above 0'):
+        small_cql(cloning='distance')
+    with pytest.raises(UserError, match='"cloning" must be one of likelihood, distance'):
+        small_cql(cloning='closely')
 
 
 def test_cloning_successes_leaves_the_actor_nothing_of_the_others():

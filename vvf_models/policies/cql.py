@@ -27,9 +27,10 @@ Where this differs from the authors' code:
 - instructions say which task an episode is of, those of target data, too; `target_task` gives all
   target data one task, as V-PTR does in simulation, and whatever else is asked for then is that;
 - the actor may begin by cloning the data's actions, by likelihood as in CQL's own code
-  (`policy_eval_start`), where PTR's can by squared error (`bc_start`, `bc_end`): off by default, as
-  in PTR's published run; V-PTR's paper names no such steps. It may clone successes alone
-  (`cloned`), and Q choose at run time among what it then draws with less noise (`temperature`);
+  (`policy_eval_start`), or by `distance`, smooth L1 where PTR's has the squared error (`bc_start`,
+  `bc_end`): off by default, as in PTR's published run; V-PTR's paper names no such steps. It may
+  clone successes alone (`cloned`), have a given `deviation` instead of a learned one, and Q choose
+  at run time among what it then draws with less noise (`temperature`);
 - the gripper may be shut or open (`gripper: binary`) instead of an entry of the Gaussian, and the
   critics' layers normalised (`critic_layer_norm`): both off by default, and see cql_actions.py;
 - actions are scaled by the largest of the training data instead of by the robot's limits;
@@ -63,6 +64,7 @@ from vvf_models.policies.tasks import TASK_VECTORS, embed_tasks, known_task, tas
 
 _LEAST_SCALE = 1e-3  # m and rad: an entry that never moves stays nearly still
 CLONED = ('all', 'successes')
+CLONINGS = ('likelihood', 'distance')
 _OF_ONE_ARM = 8  # most numbers of an action: seven joints and the gripper
 
 
@@ -84,6 +86,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
     hidden: tuple[int, ...] = (256, 256, 256)
     ensemble: int = 2
     critic_layer_norm: bool = False  # before each ReLU of the critics
+    deviation: float = 0.0  # of the actor's Gaussian, before its tanh; 0: learned
     gripper: str = 'continuous'  # an entry of the Gaussian; or 'binary': shut or open, see above
     # Reward.
     reward_steps: int = 3  # last steps of a success that are labelled, and terminal
@@ -101,6 +104,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
     target_entropy_factor: float = 1.0  # times minus the entries that are drawn
     # Training.
     cloning_steps: int = 0  # the first so many, in which the actor clones the data's actions
+    cloning: str = 'likelihood'  # by it, or by 'distance': smooth L1, as other cloned policies
     cloned: str = 'all'  # which of them: 'all', or those of 'successes'
     mixing_ratio: float = 0.9  # share of a batch that is prior data, where there is target data
     prior_as_target: float = 0.0  # share of prior data told as the target task, where there is any
@@ -129,13 +133,18 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
             require(getattr(self, name) > 0, f'"{name}" must be above 0')
         for name in ('actor_learning_rate', 'temperature_learning_rate'):
             require(getattr(self, name) > 0, f'"{name}" must be above 0')
-        for name in ('alpha', 'task_slots', 'cloning_steps', 'temperature'):
+        for name in ('alpha', 'task_slots', 'cloning_steps', 'temperature', 'deviation'):
             require(getattr(self, name) >= 0, f'"{name}" must not be negative')
         for name in ('mixing_ratio', 'target_rate'):
             require(0 < getattr(self, name) <= 1, f'"{name}" must be above 0 and at most 1')
         require(0 <= self.discount < 1, '"discount" must lie in [0, 1)')
         require(min(self.hidden, default=0) >= 1, '"hidden" must have sizes of at least 1')
         require(self.cloned in CLONED, f'"cloned" must be one of {", ".join(CLONED)}')
+        require(self.cloning in CLONINGS, f'"cloning" must be one of {", ".join(CLONINGS)}')
+        require(
+            self.cloning == 'likelihood' or self.deviation > 0,
+            '"cloning" by distance wants a "deviation" above 0, which distances do not tell',
+        )
         require(self.min_q_version in (1, 2, 3), '"min_q_version" must be 1, 2 or 3')
         require(self.gripper in GRIPPERS, f'"gripper" must be one of {", ".join(GRIPPERS)}')
         check_one_arm(self.action_dim)
@@ -194,7 +203,12 @@ class Cql(nn.Module):
         dims = config.task_dim, config.action_dim, config.hidden
         heads = Heads(seen.output_dim, *dims, config.ensemble, layer_norm=config.critic_layer_norm)
         self.critic = Critic(seen, heads)
-        self.actor = Actor(ObservationEncoder(config), *dims, binary_gripper=config.binary_gripper)
+        self.actor = Actor(
+            ObservationEncoder(config),
+            *dims,
+            binary_gripper=config.binary_gripper,
+            deviation=config.deviation,
+        )
         self.actor.encoder.cameras.load_state_dict(seen.cameras.state_dict())
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))
         self.normalise = Normaliser(config)
@@ -236,11 +250,21 @@ class Cql(nn.Module):
         Returns:
             (B, 1, A) in [-1, 1], a chunk of one.
         """
-        mean, _, logit = self.actor(self.actor.encoder(images, state), task)
-        chunk: Tensor = mean.tanh()[:, None]
-        if logit is None:
-            return chunk
-        return shut_or_open(torch.cat([chunk, logit[:, None, None]], -1))
+        usual = self.usual(self.actor.encoder(images, state), task)[:, None]
+        return shut_or_open(usual) if self.config.binary_gripper else usual
+
+    def usual(self, latent: Tensor, task: Tensor) -> Tensor:
+        """The most usual scaled actions (B, A), a binary gripper's mean in place of its likelier.
+
+        Args:
+            latent: (B, L) of the actor's encoder.
+            task: (B, T).
+        """
+        mean, _, logit = self.actor(latent, task)
+        if logit is not None:
+            mean = torch.cat([mean, logit[:, None] / 2], -1)
+        usual: Tensor = mean.tanh()
+        return usual
 
     def best_of(
         self,

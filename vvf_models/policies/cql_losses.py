@@ -83,14 +83,14 @@ def actor_loss(
     return loss, {'actor_loss': loss.detach(), 'entropy': -log_prob.detach().mean()}
 
 
-def cloning_loss(data_log_prob: Tensor, log_prob: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Instead of `actor_loss`: (B,) log densities of the data's actions, and of the policy's.
+def cloning_loss(data_log_prob: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Instead of `actor_loss`, of (B,) log densities of the data's actions.
 
     There is no term of entropy, which would make the policy wider than the data: a Gaussian that
-    clones a deviation s with temperature T comes to s / sqrt(1 - T). The policy's are for logging.
+    clones a deviation s with temperature T comes to s / sqrt(1 - T).
     """
     loss = -data_log_prob.mean()
-    return loss, {'actor_loss': loss.detach(), 'entropy': -log_prob.detach().mean()}
+    return loss, {'actor_loss': loss.detach()}
 
 
 def temperature_loss(

@@ -5,6 +5,7 @@ PTR's "action_sep" and "pixel_sep" (Asap7772/PTR, jaxrl2/networks), with the tas
 layer, too, as V-PTR has it (arXiv 2309.13041, sec. 4.4).
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
@@ -135,14 +136,16 @@ class Actor(nn.Module):
         hidden: Sequence[int],
         *,
         binary_gripper: bool = False,
+        deviation: float = 0.0,
     ) -> None:
-        """Builds the layers."""
+        """Builds the layers; one for the deviation of the Gaussian only where none is given."""
         super().__init__()
         self.encoder = encoder
+        self._deviation = deviation
         self.body = ToldMlp(task, 0, encoder.output_dim, hidden)
         drawn = action - binary_gripper
         self.mean = _last(hidden[-1], drawn)
-        self.log_std = _last(hidden[-1], drawn)
+        self.log_std = None if deviation else _last(hidden[-1], drawn)
         self.gripper = _last(hidden[-1], 1) if binary_gripper else None
 
     def forward(self, latent: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -153,9 +156,13 @@ class Actor(nn.Module):
             an open gripper, or None where the gripper is the last of the D.
         """
         features = self.body(task, None, latent)
-        log_std = self.log_std(features).clamp(*LOG_STD_LIMITS)
+        mean = self.mean(features)
+        if self.log_std is None:
+            log_std = torch.full_like(mean, math.log(self._deviation))
+        else:
+            log_std = self.log_std(features).clamp(*LOG_STD_LIMITS)
         logit = None if self.gripper is None else self.gripper(features)[:, 0]
-        return self.mean(features), log_std, logit
+        return mean, log_std, logit
 
 
 def tanh_gaussian(mean: Tensor, log_std: Tensor) -> Distribution:

@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from vvf_models.data.frames import FAILURE, SUCCESS, UNKNOWN, FrameStore
 from vvf_models.errors import UserError
+from vvf_models.policies.bc import bc_loss
 from vvf_models.policies.cql import Cql, CqlConfig, check_one_arm, scale_of, scaled_actions
 from vvf_models.policies.cql_actions import (
     ActionDistribution,
@@ -66,6 +67,7 @@ class CqlLearner(Learner):
         self.actions = torch.from_numpy(scaled_actions(store.actions, config))
         if config.binary_gripper:
             self.actions = shut_or_open(self.actions)
+        self._grips = torch.arange(config.action_dim) == config.action_dim - 1
         found = transitions(store, config)
         self.label = torch.from_numpy(found.label)
         self.last = store.last
@@ -202,13 +204,12 @@ class CqlLearner(Learner):
             temperature, -log_prob.mean(), -config.target_entropy_factor * config.drawn_dim
         )
         info |= more
+        if cloning or config.deviation:
+            of_temperature = 0 * of_temperature  # nothing heeds it, and it would run away
         if cloning:
-            of_temperature = 0 * of_temperature  # it is not in use, and would run away
-            action = data['action']
-            if apart:
-                action = data['cloned_action']
-                policy = model.policy(seen.cloned, self.task_vectors[data['cloned_task']])
-            of_actor, more = cloning_loss(policy.log_prob(self._inside(action)), log_prob)
+            cloned = ('cloned_action', 'cloned_task') if apart else ('action', 'task')
+            of_actor, more = self._of_clone(seen.cloned, *(data[name] for name in cloned))
+            more['entropy'] = -log_prob.detach().mean()
         else:
             actions = with_grips(drawn, binary=config.binary_gripper)
             q = q_of_action(model.critic, seen.critic.detach(), task, actions)
@@ -280,6 +281,17 @@ class CqlLearner(Learner):
         info['q_random'] = random_q.detach().mean()
         loss, more = critic_loss(data_q, target, conservative, config.alpha)
         return loss, info | more
+
+    def _of_clone(
+        self, latent: Tensor, action: Tensor, task: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        model, told = cast(Cql, self.active), self.task_vectors[task]
+        if self.config.cloning == 'likelihood':
+            return cloning_loss(model.policy(latent, told).log_prob(self._inside(action)))
+        usual = model.usual(latent, told)
+        loss, info = bc_loss(usual[:, None], action[:, None], self._grips)
+        info['actor_loss'] = info.pop('loss')
+        return loss, info
 
     def _inside(self, action: Tensor) -> Tensor:
         """Actions that the policy's density is finite at."""
