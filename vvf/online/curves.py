@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 from vvf.stored_results import StoredResult
 from vvf.viz.canvas import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SOFT, Colour, Figure
-from vvf.viz.chart import Panel
+from vvf.viz.chart import Panel, draw_key
 from vvf_models.evaluation.bootstrap import Estimate
 
 _COLOURS: Mapping[str, Colour] = {
     'viva': BLUE, 'potential': GREEN, 'rnd': ORANGE, 'none': GREY,
 }  # fmt: skip
 _LABELS = {'viva': 'ViVa: r + V', 'potential': 'potential', 'rnd': 'RND', 'none': 'sparse'}
-_WIDTH, _HEIGHT, _MARGIN, _HEAD = 460, 340, 18, 50
+_WIDTH, _HEIGHT, _MARGIN, _HEAD = 460, 340, 18, 76
 
 
 def steps_to(share: float, steps: Sequence[float], success: Sequence[float]) -> float:
@@ -96,8 +96,17 @@ def draw_curves(results: Sequence[StoredResult]) -> Figure:
     width = 2 * _MARGIN + len(conditions) * (_WIDTH + _MARGIN) - _MARGIN
     figure = Figure(width, _HEAD + _HEIGHT + 2 * _MARGIN)
     figure.text(_MARGIN, _MARGIN + 20, 'Online RL: success over steps', 20.0, INK)
-    note = "Mean and Student's 95 % interval over seeds, which share their data and value."
+    counts = sorted(
+        len({r.seed for r in results if (r.condition, r.method) == kind})
+        for kind in {(r.condition, r.method) for r in results}
+    )
+    seeds = ' to '.join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    seeds += ' seed' if counts[-1] == 1 else ' seeds'
+    note = f"Mean and Student's 95 % interval over {seeds}, which share data and value."
     figure.text(_MARGIN, _MARGIN + 41, note, 13.0, SOFT)
+    methods = dict.fromkeys(result.method for result in results)
+    named = {_LABELS.get(m, m): _COLOURS.get(m, PURPLE) for m in methods}
+    draw_key(figure, _MARGIN + 2, _MARGIN + 62, named)
     for number, condition in enumerate(conditions):
         left = _MARGIN + number * (_WIDTH + _MARGIN)
         panel = Panel(
@@ -107,10 +116,10 @@ def draw_curves(results: Sequence[StoredResult]) -> Figure:
             y_label='success',
             y_range=(0.0, 1.0),
         )
-        methods = dict.fromkeys(r.method for r in results if r.condition == condition)
-        for method in methods:
+        for method in reversed(methods):  # the first are drawn last, over the others
             some = [r for r in results if (r.condition, r.method) == (condition, method)]
-            _draw(panel, method, some)
+            if some:
+                _draw(panel, method, some)
         panel.draw(figure)
     return figure
 
@@ -123,8 +132,7 @@ def _draw(panel: Panel, method: str, results: Sequence[StoredResult]) -> None:
     colour = _COLOURS.get(method, PURPLE)
     low, high = [m.low for m in means], [m.high for m in means]
     panel.band(thousands, low, high, colour)
-    label = f'{_LABELS.get(method, method)}, {len(curves)} seeds'
-    panel.line(thousands, [m.value for m in means], colour, label)
+    panel.line(thousands, [m.value for m in means], colour)
 
 
 def _curve(result: StoredResult) -> tuple[np.ndarray, np.ndarray]:

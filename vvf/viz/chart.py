@@ -256,6 +256,21 @@ class _PanelDrawing:
         return float(self._place(np.array([self.x_low]), np.array([y]))[0, 1])
 
 
+def draw_key(figure: Figure, x: float, y: float, named: Mapping[str, Colour]) -> None:
+    """What the colours of lines mean, in a row: for panels that share them.
+
+    Args:
+        figure: Where.
+        x: Left end.
+        y: Middle of the row.
+        named: The colour of each name.
+    """
+    for name, colour in named.items():
+        figure.polyline(np.array([[x, y], [x + 20, y]]), colour, 2.0)
+        figure.text(x + 27, y, name, 12.0, INK, 'lm')
+        x += 27 + text_width(name, 12.0) + 14
+
+
 def draw_heat(
     figure: Figure,
     box: tuple[int, int, int, int],
