@@ -350,6 +350,25 @@ def test_cloning_successes_leaves_the_actor_nothing_of_the_others():
     assert not all(torch.equal(a, b) for a, b in zip(critic, other_critic, strict=True))
 
 
+@pytest.mark.parametrize('bfloat16', [False, True])
+@pytest.mark.parametrize('cloned', ['all', 'successes'])
+@pytest.mark.parametrize('cloning_steps', [0, 9])
+def test_every_encoder_learns(bfloat16, cloned, cloning_steps):
+    config = small_cql(cloned=cloned, cloning_steps=cloning_steps, bfloat16=bfloat16)
+    learner = CqlLearner.create(config, toy_store(12), 0)
+    with torch.no_grad():  # at the beginning, last layers are so small that little comes through
+        for weight in learner.model.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    draw = learner.draw(np.random.default_rng(0), 'training', 8)
+    count = len(draw.frames)
+    images = [torch.rand(count, 3, SIZE, SIZE)]
+    learner(Batch(images, torch.randn(count, STATE_DIM), None, draw.data))[0].backward()
+    for encoder in learner.model.observation_encoders:
+        for name, weight in encoder.cameras.named_parameters():
+            assert weight.grad is not None, name
+            assert weight.grad.abs().max() > 0, name
+
+
 def test_held_out_failures_alone_can_be_judged():
     store = toy_store(12)
     config = small_cql(cloned='successes', cloning_steps=9)
