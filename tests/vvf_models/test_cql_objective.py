@@ -281,6 +281,16 @@ def test_the_actor_may_clone_first_and_then_heeds_the_critics():
     assert cloning_loss(torch.tensor([3.0, 5.0]))[0].item() == -4
 
 
+def test_an_evaluation_is_of_what_the_steps_before_it_did():
+    config = small_cql(cloning_steps=1, cloning='distance', deviation=0.1)
+    trainer = LearnerTrainer(CqlLearner.create(config, toy_store(12), 0))
+    trainer.step(0, 1.0)
+    assert 'held_out_motion_error' in trainer.evaluate()
+    trainer.step(1, 1.0)
+    assert 'held_out_motion_error' not in trainer.evaluate()
+    trainer.close()
+
+
 def test_the_actor_may_clone_successes_alone():
     store = toy_store(12)
     alike = CqlLearner.create(small_cql(cloning_steps=1), store, 0)

@@ -191,7 +191,9 @@ class CqlLearner(Learner):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The losses of critics, actor and temperature, which share no weight, in one sum."""
         model, config, data = cast(Cql, self.active), self.config, batch.data
-        cloning = bool(self.updates < config.cloning_steps)
+        # An evaluation is of what the step before it has done.
+        done = max(0, int(self.updates) - (not self.training))
+        cloning = done < config.cloning_steps
         apart = cloning and 'cloned_action' in data
         seen = self._see(batch, apart=apart)
         task = self.task_vectors[data['task']]
