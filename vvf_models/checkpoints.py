@@ -50,6 +50,7 @@ _LATER = {
     'cloned': 'all',
     'cloning': 'likelihood',
     'deviation': 0.0,
+    'actor_layer_norm': False,
 }
 
 CONFIGS: dict[str, type[Any]] = {

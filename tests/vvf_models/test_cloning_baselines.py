@@ -14,6 +14,7 @@ from vvf_models.checkpoints import load_config
 from vvf_models.data.episode import Episode
 from vvf_models.data.frames import FrameStore
 from vvf_models.errors import UserError
+from vvf_models.policies.bc_task import BcTaskPolicy
 from vvf_models.policies.rwr import reward_weights, rwr_loss
 from vvf_models.policies.tasks import trained_target
 from vvf_models.runtime import load_policy
@@ -64,6 +65,16 @@ def test_steps_towards_the_goal_weigh_more_and_the_policy_follows_them(tmp_path)
     train('rwr', store, config, tmp_path / 'rwr', steps=150, progress=False)
     assert arrivals(tmp_path / 'rwr') >= 0.5  # of plain cloning at most .2: test_cql_learning.py
     assert load_config(tmp_path / 'rwr')[1].vip == ''
+
+
+@pytest.mark.parametrize('config', [small_bc_task, small_rwr])
+def test_hidden_layers_may_be_normalised_as_those_of_cqls_actor(config):
+    plain, normalised = (
+        [name for name, _ in BcTaskPolicy(settings).named_parameters() if 'norms' in name]
+        for settings in (config(tasks=('x',)), config(tasks=('x',), actor_layer_norm=True))
+    )
+    assert not plain
+    assert len(normalised) == 4, 'weight and bias of two layers'
 
 
 def test_nothing_is_cloned_or_rewarded_after_a_success(tmp_path):

@@ -340,6 +340,20 @@ def test_the_actor_may_clone_by_distance_around_which_it_draws_with_a_given_devi
         small_cql(cloning='closely')
 
 
+@pytest.mark.parametrize('part', ['actor', 'critic'])
+def test_hidden_layers_may_be_normalised(part):
+    plain, normalised = (
+        {name for name, _ in Cql(config).named_parameters() if 'norms' in name}
+        for config in (
+            small_cql(tasks=('x',)),
+            small_cql(tasks=('x',), **{f'{part}_layer_norm': True}),
+        )
+    )
+    assert not plain
+    assert normalised
+    assert all(name.startswith(part) for name in normalised)
+
+
 def test_cloning_successes_leaves_the_actor_nothing_of_the_others():
     learner = CqlLearner.create(small_cql(cloned='successes', cloning_steps=9), toy_store(12), 0)
     draw = learner.draw(np.random.default_rng(0), 'training', 8)

@@ -37,6 +37,7 @@ class BcTaskConfig(TrainingConfig, ChunkConfig, EncodedObservationConfig):
     target_task: str = ''  # one-hot: the one task of all target data, or of all data without any
     # Network.
     hidden: tuple[int, ...] = (256, 256, 256)
+    actor_layer_norm: bool = False  # before each ReLU; named as CQL's
     # Training.
     mixing_ratio: float = 0.9  # share of a batch that is prior data, where there is target data
     prior_as_target: float = 0.0  # share of prior data told as the target task, where there is any
@@ -81,7 +82,13 @@ class BcTaskPolicy(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = ObservationEncoder(config)
-        self.body = ToldMlp(config.task_dim, 0, self.encoder.output_dim, config.hidden)
+        self.body = ToldMlp(
+            config.task_dim,
+            0,
+            self.encoder.output_dim,
+            config.hidden,
+            layer_norm=config.actor_layer_norm,
+        )
         self.chunk = nn.Linear(config.hidden[-1], config.horizon * config.action_dim)
         self.normalise = Normaliser(config)
         self.actions = ChunkScale(config)

@@ -31,8 +31,9 @@ Where this differs from the authors' code:
   `bc_end`): off by default, as in PTR's published run; V-PTR's paper names no such steps. It may
   clone successes alone (`cloned`), have a given `deviation` instead of a learned one, and Q choose
   at run time among what it then draws with less noise (`temperature`);
-- the gripper may be shut or open (`gripper: binary`) instead of an entry of the Gaussian, and the
-  critics' layers normalised (`critic_layer_norm`): both off by default, and see cql_actions.py;
+- the gripper may be shut or open (`gripper: binary`) instead of an entry of the Gaussian (see
+  cql_actions.py), and the layers of critics and actor normalised (`critic_layer_norm`,
+  `actor_layer_norm`): all off by default;
 - actions are scaled by the largest of the training data instead of by the robot's limits;
 - AdamW without weight decay, with warm-up and cosine where `hold` says so; theirs is constant.
 
@@ -86,6 +87,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
     hidden: tuple[int, ...] = (256, 256, 256)
     ensemble: int = 2
     critic_layer_norm: bool = False  # before each ReLU of the critics
+    actor_layer_norm: bool = False  # and of the actor
     deviation: float = 0.0  # of the actor's Gaussian, before its tanh; 0: learned
     gripper: str = 'continuous'  # an entry of the Gaussian; or 'binary': shut or open, see above
     # Reward.
@@ -208,6 +210,7 @@ class Cql(nn.Module):
             *dims,
             binary_gripper=config.binary_gripper,
             deviation=config.deviation,
+            layer_norm=config.actor_layer_norm,
         )
         self.actor.encoder.cameras.load_state_dict(seen.cameras.state_dict())
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))

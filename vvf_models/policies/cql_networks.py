@@ -137,12 +137,13 @@ class Actor(nn.Module):
         *,
         binary_gripper: bool = False,
         deviation: float = 0.0,
+        layer_norm: bool = False,
     ) -> None:
         """Builds the layers; one for the deviation of the Gaussian only where none is given."""
         super().__init__()
         self.encoder = encoder
         self._deviation = deviation
-        self.body = ToldMlp(task, 0, encoder.output_dim, hidden)
+        self.body = ToldMlp(task, 0, encoder.output_dim, hidden, layer_norm=layer_norm)
         drawn = action - binary_gripper
         self.mean = _last(hidden[-1], drawn)
         self.log_std = None if deviation else _last(hidden[-1], drawn)
