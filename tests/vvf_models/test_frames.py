@@ -46,14 +46,49 @@ def test_split_is_by_episode_and_keeps_both_outcomes(store):
     np.testing.assert_array_equal(again[1], held_out)
 
 
-def test_what_is_held_out_stays_so_beside_target_data():
-    first, both = toy_store(24), toy_store(30)
-    both.target = np.arange(30) >= 24
+def numbered(count):
+    lengths = np.full(count, 5)
+    outcome = np.zeros(count, np.int8)
+    names = [f'episode_{number:06d}' for number in range(count)]
+    nothing = np.full(count, -1)
+    starts = np.cumsum(lengths) - lengths
+    return FrameStore({}, None, None, starts, lengths, outcome, nothing, names, [''] * count)
+
+
+@pytest.mark.parametrize('kind', ['target data', 'more of the same', 'before them'])
+def test_what_is_held_out_stays_so_beside_other_episodes(kind):
+    alone, both = numbered(200), numbered(320)
+    first = 120 if kind == 'before them' else 0
+    if first:
+        both.episode_ids[first:] = alone.episode_ids
+        both.episode_ids[:first] = [f'new {number}' for number in range(first)]
+    both.target = (np.arange(320) >= 200) & (kind == 'target data')
     for seed in range(5):
-        alone, held_out = first.split(0.25, seed)[1], both.split(0.25, seed)[1]
-        np.testing.assert_array_equal(held_out[held_out < 24], alone)
-        # Of the target data, too, each outcome has its share: of four successes one.
-        assert (both.outcome[held_out[held_out >= 24]] == 1).sum() == 1
+        before, after = alone.split(0.25, seed), both.split(0.25, seed)
+        old = after[1][(after[1] >= first) & (after[1] < first + 200)] - first
+        np.testing.assert_array_equal(old, before[1])
+        assert 50 < len(after[1]) < 110  # of 320, whose quarter is 80
+    assert not np.array_equal(alone.split(0.25, 0)[1], alone.split(0.25, 1)[1])
+
+
+def test_few_episodes_are_held_out_by_their_share():
+    store = numbered(12)  # three failures, four unlabelled, five successes
+    store.outcome[:] = np.repeat([-1, 0, 1], [3, 4, 5])
+    for seed in range(50):
+        training, held_out = store.split(0.25, seed)
+        counts = [(store.outcome[held_out] == outcome).sum() for outcome in (-1, 0, 1)]
+        assert all(1 <= count <= 2 for count in counts)
+        assert len(training) == 12 - sum(counts)
+    assert len(store.split(0.01, 0)[1]) == 0
+    assert len(numbered(1).split(0.9, 0)[0]) == 0
+
+
+def test_names_that_two_data_sets_share_are_told_apart():
+    store = numbered(200)
+    store.episode_ids[:] = ['same'] * 200
+    training, held_out = store.split(0.25, 0)
+    assert 25 < len(held_out) < 75
+    assert held_out[-1] > 100
 
 
 def test_an_episode_ends_with_its_success():

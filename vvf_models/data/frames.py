@@ -6,6 +6,7 @@ many batches; so training never touches the episodes' files again.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass, field, replace
@@ -135,22 +136,38 @@ class FrameStore:
         return np.concatenate(spans) if spans else np.zeros(0, np.int64)
 
     def split(self, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Splits the episodes at random, each outcome alike, into (training, held out).
+        """Splits the episodes at random into (training, held out), each outcome alike.
 
         Whole episodes: frames of one episode on both sides would hide overfitting by identity.
-        Target data apart, and after the others, so that these are split as they are without any:
-        what an earlier phase with this seed learned from is not held out in a later one.
+        An episode's own draw decides, whatever is beside it, so that a later training with this
+        seed, on more data, holds out what an earlier one did. Where so few episodes are alike that
+        chance would hold out too many or too few, the share is kept instead: between half and
+        twice of it are held out.
         """
-        rng = np.random.default_rng([seed, 1])
+        draws = self._draws(seed)
         held_out = []
         for target in (False, True):
             for outcome in (FAILURE, UNKNOWN, SUCCESS):
-                alike = (self.target == target) & (self.outcome == outcome)
-                members = rng.permutation(np.flatnonzero(alike))
-                held_out.append(members[: round(fraction * len(members))])
+                alike = np.flatnonzero((self.target == target) & (self.outcome == outcome))
+                alike = alike[np.argsort(draws[alike], kind='stable')]
+                share = round(fraction * len(alike))
+                most = max(share, min(2 * share, len(alike) - 1))
+                count = np.clip((draws[alike] < fraction).sum(), (share + 1) // 2, most)
+                held_out.append(alike[:count])
         chosen = np.sort(np.concatenate(held_out))
         rest = np.setdiff1d(np.arange(self.n_episodes), chosen)
         return rest, chosen
+
+    def _draws(self, seed: int) -> NDArray[np.float64]:
+        """(E,) in [0, 1): one of each episode's own, by its name and length."""
+        draws = np.empty(self.n_episodes)
+        seen: Counter[str] = Counter()
+        for index, name in enumerate(self.episode_ids):
+            what = f'{seed} {self.lengths[index]} {name}'
+            seen[what] += 1  # two data sets may have the same names, toy episodes none
+            digest = hashlib.blake2b(f'{what} {seen[what]}'.encode(), digest_size=8).digest()
+            draws[index] = int.from_bytes(digest, 'big') / 2**64
+        return draws
 
     @classmethod
     def from_episodes(
