@@ -94,6 +94,45 @@ def test_the_actor_may_clone_by_distance_around_which_it_draws_with_a_given_devi
         small_cql(cloning='closely')
 
 
+@pytest.mark.parametrize('cloned', ['all', 'successes'])
+def test_what_comes_next_may_be_cloned_too_and_changes_no_action(cloned):
+    store = toy_store(12)
+    config = small_cql(
+        cloning='distance', deviation=0.1, cloning_steps=9, lookahead=2, cloned=cloned
+    )
+    learner = CqlLearner.create(config, store, 0)
+    model = learner.model
+    draw = learner.draw(np.random.default_rng(0), 'training', 40)
+    first = draw.frames[80:] if cloned == 'successes' else draw.frames[:40]
+    ends = store.ends[store.episode_of[first]]
+    assert draw.data['later'].shape == (40, 2, 7)
+    for frame, end, later in zip(first, ends, draw.data['later'], strict=True):
+        for offset, action in enumerate(later, 1):
+            inside = frame + offset <= end
+            expected = learner.actions[min(frame + offset, end)].clone()
+            expected[:-1] *= inside  # at the end nothing moves, and the gripper stays
+            assert torch.equal(action, expected)
+    assert (first + 2 > ends).any()
+    count = len(draw.frames)
+    images, state = [torch.rand(count, 3, SIZE, SIZE)], torch.randn(count, STATE_DIM)
+    learner.eval()
+    loss, info = learner(Batch(images, state, None, draw.data))
+    loss.backward()
+    assert model.actor.later.weight.grad.abs().max() > 0
+    with torch.no_grad():
+        rows = slice(80, 120) if cloned == 'successes' else slice(0, 40)
+        task = learner.task_vectors[draw.data['cloned_task' if rows.start else 'task']]
+        seen = model.actor.encoder([images[0][rows]], state[rows])
+        error = (model.actor.foresee(seen, task) - draw.data['later']).abs()
+        expected = torch.where(error < 0.1, 5 * error**2, error - 0.05).mean()
+        assert info['later_loss'].item() == pytest.approx(expected.item(), rel=1e-5)
+        before = model([images[0][rows]], state[rows], task)
+        model.actor.later.weight.add_(1)
+        assert torch.equal(model([images[0][rows]], state[rows], task), before)
+    with pytest.raises(UserError, match='"lookahead" is for "cloning" by distance'):
+        small_cql(lookahead=2)
+
+
 @pytest.mark.parametrize('part', ['actor', 'critic'])
 def test_hidden_layers_may_be_normalised(part):
     plain, normalised = (

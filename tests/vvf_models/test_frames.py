@@ -86,7 +86,7 @@ def test_few_episodes_are_held_out_by_their_share():
 def test_names_that_two_data_sets_share_are_told_apart():
     store = numbered(200)
     store.episode_ids[:] = ['same'] * 200
-    training, held_out = store.split(0.25, 0)
+    held_out = store.split(0.25, 0)[1]
     assert 25 < len(held_out) < 75
     assert held_out[-1] > 100
 

@@ -91,12 +91,35 @@ def chunk_targets(
         (N, horizon, A).
     """
     scale, shift = scale_and_shift(config)
-    index = np.arange(len(actions))[:, None] + np.arange(config.horizon)
+    stops = (shift == 0) & config.displacements
+    frames = np.arange(len(actions))
+    return (next_actions(actions, frames, last, config.horizon, stops) - shift) / scale
+
+
+def next_actions(
+    actions: NDArray[np.float32],
+    frames: NDArray[np.int64],
+    last: NDArray[np.int64],
+    count: int,
+    stops: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """The actions of some frames and of those that follow.
+
+    Args:
+        actions: (N, A).
+        frames: (F,), where to begin.
+        last: (F,) last frame of each one's episode.
+        count: How many, with the frame's own.
+        stops: (A,) bool, which entries are 0 beyond the last frame; the others stay as they were.
+
+    Returns:
+        (F, count, A).
+    """
+    index = frames[:, None] + np.arange(count)
     beyond = index > last[:, None]
     chunks: NDArray[np.float32] = actions[np.minimum(index, last[:, None])]
-    if config.displacements:
-        chunks[beyond[..., None] & (shift == 0)] = 0
-    return (chunks - shift) / scale
+    chunks[beyond[..., None] & stops] = 0
+    return chunks
 
 
 def counted_steps(

@@ -108,6 +108,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
     cloning_steps: int = 0  # the first so many, in which the actor clones the data's actions
     cloning: str = 'likelihood'  # by it, or by 'distance': smooth L1, as other cloned policies
     cloned: str = 'all'  # which of them: 'all', or those of 'successes'
+    lookahead: int = 0  # later actions that cloning by distance has the actor say, too
     mixing_ratio: float = 0.9  # share of a batch that is prior data, where there is target data
     prior_as_target: float = 0.0  # share of prior data told as the target task, where there is any
     learning_rate: float = 3e-4  # of the critics
@@ -135,7 +136,9 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
             require(getattr(self, name) > 0, f'"{name}" must be above 0')
         for name in ('actor_learning_rate', 'temperature_learning_rate'):
             require(getattr(self, name) > 0, f'"{name}" must be above 0')
-        for name in ('alpha', 'task_slots', 'cloning_steps', 'temperature', 'deviation'):
+        for name in ('alpha', 'task_slots', 'temperature', 'deviation'):
+            require(getattr(self, name) >= 0, f'"{name}" must not be negative')
+        for name in ('cloning_steps', 'lookahead'):
             require(getattr(self, name) >= 0, f'"{name}" must not be negative')
         for name in ('mixing_ratio', 'target_rate'):
             require(0 < getattr(self, name) <= 1, f'"{name}" must be above 0 and at most 1')
@@ -146,6 +149,10 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
         require(
             self.cloning == 'likelihood' or self.deviation > 0,
             '"cloning" by distance wants a "deviation" above 0, which distances do not tell',
+        )
+        require(
+            self.lookahead == 0 or self.cloning == 'distance',
+            '"lookahead" is for "cloning" by distance',
         )
         require(self.min_q_version in (1, 2, 3), '"min_q_version" must be 1, 2 or 3')
         require(self.gripper in GRIPPERS, f'"gripper" must be one of {", ".join(GRIPPERS)}')
@@ -211,6 +218,7 @@ class Cql(nn.Module):
             binary_gripper=config.binary_gripper,
             deviation=config.deviation,
             layer_norm=config.actor_layer_norm,
+            lookahead=config.lookahead,
         )
         self.actor.encoder.cameras.load_state_dict(seen.cameras.state_dict())
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))

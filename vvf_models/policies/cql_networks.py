@@ -138,6 +138,7 @@ class Actor(nn.Module):
         binary_gripper: bool = False,
         deviation: float = 0.0,
         layer_norm: bool = False,
+        lookahead: int = 0,
     ) -> None:
         """Builds the layers; one for the deviation of the Gaussian only where none is given."""
         super().__init__()
@@ -148,6 +149,8 @@ class Actor(nn.Module):
         self.mean = _last(hidden[-1], drawn)
         self.log_std = None if deviation else _last(hidden[-1], drawn)
         self.gripper = _last(hidden[-1], 1) if binary_gripper else None
+        self._action = action
+        self.later = _last(hidden[-1], lookahead * action) if lookahead else None
 
     def forward(self, latent: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """What is done, of (B, L) latents and (B, T) tasks.
@@ -164,6 +167,17 @@ class Actor(nn.Module):
             log_std = self.log_std(features).clamp(*LOG_STD_LIMITS)
         logit = None if self.gripper is None else self.gripper(features)[:, 0]
         return mean, log_std, logit
+
+    def foresee(self, latent: Tensor, task: Tensor) -> Tensor:
+        """The scaled actions after this one, (B, lookahead, A), which nothing but training heeds.
+
+        Args:
+            latent: (B, L).
+            task: (B, T).
+        """
+        assert self.later is not None
+        later: Tensor = self.later(self.body(task, None, latent))
+        return later.unflatten(-1, (-1, self._action))
 
 
 def tanh_gaussian(mean: Tensor, log_std: Tensor) -> Distribution:

@@ -15,6 +15,7 @@ from torch.func import functional_call
 from vvf_models.data.frames import FAILURE, SUCCESS, UNKNOWN, FrameStore
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import bc_loss
+from vvf_models.policies.chunks import next_actions
 from vvf_models.policies.cql import Cql, CqlConfig, check_one_arm, scale_of, scaled_actions
 from vvf_models.policies.cql_actions import (
     ActionDistribution,
@@ -73,6 +74,7 @@ class CqlLearner(Learner):
         self.last = store.last
         self.told = ToldTasks(store, config)
         self.episode_of = store.episode_of
+        self.ends = store.ends
         self.register_buffer('task_vectors', model.embed(self.told.names), persistent=False)
         of_splits = {
             split: found.frames[np.isin(self.episode_of[found.frames], chosen)]
@@ -179,6 +181,7 @@ class CqlLearner(Learner):
         }
         # Past the last frame there is none, and no step needs one.
         needed = [frames, np.minimum(frames + 1, self.last[frames])]
+        cloned = frames
         if config.cloning_steps and config.cloned == 'successes' and split in self.cloned:
             cloned = draw_mixed(rng, *self.cloned[split], count, config.mixing_ratio)
             data |= {
@@ -186,7 +189,16 @@ class CqlLearner(Learner):
                 'cloned_task': self.told.draw(rng, cloned),
             }
             needed.append(cloned)
+        if config.cloning_steps and config.lookahead:
+            data['later'] = self._later(cloned)
         return Draw(np.concatenate(needed), data=data)
+
+    def _later(self, frames: Indices) -> Tensor:
+        """The scaled actions after those of some frames, (B, lookahead, A)."""
+        ends = self.ends[self.episode_of[frames]]
+        stops = ~self._grips.numpy()
+        actions = next_actions(self.actions.numpy(), frames, ends, 1 + self.config.lookahead, stops)
+        return torch.from_numpy(actions[:, 1:])
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The losses of critics, actor and temperature, which share no weight, in one sum."""
@@ -210,7 +222,8 @@ class CqlLearner(Learner):
             of_temperature = 0 * of_temperature  # nothing heeds it, and it would run away
         if cloning:
             cloned = ('cloned_action', 'cloned_task') if apart else ('action', 'task')
-            of_actor, more = self._of_clone(seen.cloned, *(data[name] for name in cloned))
+            action, told = (data[name] for name in cloned)
+            of_actor, more = self._of_clone(seen.cloned, action, told, data.get('later'))
             more['entropy'] = -log_prob.detach().mean()
         else:
             actions = with_grips(drawn, binary=config.binary_gripper)
@@ -285,7 +298,7 @@ class CqlLearner(Learner):
         return loss, info | more
 
     def _of_clone(
-        self, latent: Tensor, action: Tensor, task: Tensor
+        self, latent: Tensor, action: Tensor, task: Tensor, later: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         model, told = cast(Cql, self.active), self.task_vectors[task]
         if self.config.cloning == 'likelihood':
@@ -293,6 +306,10 @@ class CqlLearner(Learner):
         usual = model.usual(latent, told)
         loss, info = bc_loss(usual[:, None], action[:, None], self._grips)
         info['actor_loss'] = info.pop('loss')
+        if later is not None:
+            more, _ = bc_loss(model.actor.foresee(latent, told), later, self._grips)
+            info['later_loss'] = more.detach()
+            loss = loss + more
         return loss, info
 
     def _inside(self, action: Tensor) -> Tensor:
