@@ -177,7 +177,7 @@ class Actor(nn.Module):
         """
         assert self.later is not None
         later: Tensor = self.later(self.body(task, None, latent))
-        return later.unflatten(-1, (-1, self._action))
+        return later.view(len(later), -1, self._action)
 
 
 def tanh_gaussian(mean: Tensor, log_std: Tensor) -> Distribution:
