@@ -51,6 +51,7 @@ _LATER = {
     'cloning': 'likelihood',
     'deviation': 0.0,
     'actor_layer_norm': False,
+    'lookahead': 0,
 }
 
 CONFIGS: dict[str, type[Any]] = {
