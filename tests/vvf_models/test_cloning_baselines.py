@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The imitation baselines of V-PTR: cloning on any encoder, and weighted by a VIP's reward."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,9 @@ from vvf_models.policies.tasks import trained_target
 from vvf_models.runtime import load_policy
 from vvf_models.training import train
 from vvf_models.training.bc_task import BcTaskLearner
+from vvf_models.training.learner import Batch
 from vvf_models.training.rwr import RwrLearner, store_weights
+from vvf_models.training.trainer import LearnerTrainer
 
 
 def test_weights_grow_with_the_reward_are_cut_and_have_a_mean_of_one():
@@ -75,6 +78,52 @@ def test_hidden_layers_may_be_normalised_as_those_of_cqls_actor(config):
     )
     assert not plain
     assert len(normalised) == 4, 'weight and bias of two layers'
+
+
+@pytest.mark.parametrize('kind', ['bc_task', 'rwr'])
+def test_what_follows_the_chunk_is_learned_as_much_and_never_executed(kind, tmp_path):
+    store = toy_store(12)
+    train('vip', store, small_vip(), tmp_path / 'vip', steps=1, progress=False)
+    plain = {'horizon': 2, 'lookahead': 3, 'held_out_fraction': 0.0}
+    if kind == 'bc_task':
+        learner = BcTaskLearner.create(small_bc_task(**plain), store, 0)
+    else:
+        learner = RwrLearner.create(small_rwr(**plain, vip=str(tmp_path / 'vip')), store, 0)
+    draw = learner.draw(np.random.default_rng(0), 'training', 8)
+    assert draw.data['target'].shape == (8, 5, 7)
+    batch = Batch([torch.rand(8, 3, 16, 16)], torch.randn(8, 3), None, draw.data)
+    loss, info = learner.eval()(batch)
+    with torch.no_grad():
+        told = learner.task_vectors[draw.data['task']]
+        said = learner.model.foresee(batch.images, batch.state, told)
+        executed = learner.model(batch.images, batch.state, told)
+    assert torch.equal(executed, said[:, :2])
+    error = (said - draw.data['target']).abs()
+    error = torch.where(error < 0.1, 5 * error**2, error - 0.05)
+    weight = draw.data['weight'] if kind == 'rwr' else torch.ones(8)
+    first, later = ((weight * part.mean((1, 2))).mean() for part in error.split((2, 3), 1))
+    assert info['later_loss'].item() == pytest.approx(later.item(), rel=1e-5)
+    assert loss.item() == pytest.approx((first + later).item(), rel=1e-5)
+    assert info['loss'].item() == pytest.approx(loss.item())
+    with pytest.raises(UserError, match='"lookahead" must not be negative'):
+        small_bc_task(lookahead=-1)
+
+
+def test_the_last_weights_are_kept_but_those_of_the_least_loss_with_patience():
+    store = toy_store(12)
+    scores = [
+        BcTaskLearner.create(small_bc_task(patience=patience), store, 0).score({'loss': 2.0})
+        for patience in (0, 3)
+    ]
+    assert scores == [math.inf, -2]
+    learner = BcTaskLearner.create(small_bc_task(), store, 0)
+    trainer = LearnerTrainer(learner)
+    for step in range(3):
+        trainer.step(step, 1.0)
+        trainer.evaluate()
+        kept, now = trainer.best.chunk.weight, learner.model.chunk.weight
+        assert torch.equal(kept, now)
+    trainer.close()
 
 
 def test_nothing_is_cloned_or_rewarded_after_a_success(tmp_path):

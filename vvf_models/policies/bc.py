@@ -74,3 +74,25 @@ def bc_loss(prediction: Tensor, target: Tensor, grips: Tensor) -> tuple[Tensor, 
     loss = error.mean()
     motion, gripper = mean_errors(prediction, target, grips)
     return loss, {'loss': loss.detach(), 'motion_error': motion, 'gripper_error': gripper}
+
+
+def lookahead_loss(
+    prediction: Tensor, target: Tensor, grips: Tensor, horizon: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """`bc_loss` of the first actions of a chunk, and of those after them as much again.
+
+    Args:
+        prediction: (B, horizon + lookahead, A), with gradient.
+        target: The same shape.
+        grips: (A,) bool, which entries are grippers.
+        horizon: How many actions are for execution; the later ones are only learned.
+
+    Returns:
+        The sum of both means, and what `bc_loss` logs of the first, with the later ones' loss.
+    """
+    loss, info = bc_loss(prediction[:, :horizon], target[:, :horizon], grips)
+    if target.shape[1] > horizon:
+        later, _ = bc_loss(prediction[:, horizon:], target[:, horizon:], grips)
+        loss = loss + later
+        info |= {'loss': loss.detach(), 'later_loss': later.detach()}
+    return loss, info

@@ -7,8 +7,10 @@ the task. It has the layers of CQL's actor and learns from the same frames, of e
 to its success, and from the last of failures, too. Besides having no reward and no Q function, it
 differs from `cql` in these:
 - the gripper is a number that is regressed with the motion, where CQL's may be binary;
-- motion is scaled by given numbers (`action_scale`), where CQL's is by the largest of the data;
-- the weights that are kept are those of the least loss on held-out episodes, CQL's are the last.
+- motion is scaled by given numbers (`action_scale`), where CQL's is by the largest of the data.
+
+As of CQL, the weights that are kept are the last: no loss on held-out episodes tells which policy
+succeeds more. With a `patience` they are those of the least loss, since that is what stops it.
 
 Where this differs from the paper: smooth L1 instead of the squared error, as for `bc`.
 """
@@ -31,6 +33,7 @@ class BcTaskConfig(TrainingConfig, ChunkConfig, EncodedObservationConfig):
     """Everything needed to rebuild and to train a policy."""
 
     horizon: int = 1
+    lookahead: int = 0  # actions beyond the horizon that are learned, too, and never executed
     # Task.
     task_vector: str = 'one-hot'  # or 'language': the sentence encoder's 384 numbers
     task_slots: int = 0  # places of the one-hot vector, some for later tasks; 0: as many as tasks
@@ -56,7 +59,8 @@ class BcTaskConfig(TrainingConfig, ChunkConfig, EncodedObservationConfig):
         super().__post_init__()
         self.check_training()
         self.check_chunks()
-        require(self.task_slots >= 0, '"task_slots" must not be negative')
+        for name in ('task_slots', 'lookahead'):
+            require(getattr(self, name) >= 0, f'"{name}" must not be negative')
         require(0 < self.mixing_ratio <= 1, '"mixing_ratio" must be above 0 and at most 1')
         require(min(self.hidden, default=0) >= 1, '"hidden" must have sizes of at least 1')
         require(
@@ -89,7 +93,8 @@ class BcTaskPolicy(nn.Module):
             config.hidden,
             layer_norm=config.actor_layer_norm,
         )
-        self.chunk = nn.Linear(config.hidden[-1], config.horizon * config.action_dim)
+        self._said = config.horizon + config.lookahead
+        self.chunk = nn.Linear(config.hidden[-1], self._said * config.action_dim)
         self.normalise = Normaliser(config)
         self.actions = ChunkScale(config)
 
@@ -124,7 +129,17 @@ class BcTaskPolicy(nn.Module):
         Returns:
             (B, horizon, action_dim), each entry about [-1, 1].
         """
+        return self.foresee(images, state, task, hide_state)[:, : self.config.horizon]
+
+    def foresee(
+        self,
+        images: list[Tensor],
+        state: Tensor | None,
+        task: Tensor,
+        hide_state: Tensor | None = None,
+    ) -> Tensor:
+        """As `forward`, with the actions after the chunk: (B, horizon + lookahead, action_dim)."""
         latent = self.encoder(images, state, hide_state)
         with torch.autocast(latent.device.type, enabled=False):
             chunk: Tensor = self.chunk(self.body(task, None, latent))
-        return chunk.view(-1, self.config.horizon, self.config.action_dim)
+        return chunk.view(-1, self._said, self.config.action_dim)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains a policy of several tasks by behaviour cloning, in phases as CQL's."""
 
+import math
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -8,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vvf_models.data.frames import FrameStore
-from vvf_models.policies.bc import bc_loss
+from vvf_models.policies.bc import lookahead_loss
 from vvf_models.policies.bc_task import BcTaskConfig, BcTaskPolicy
 from vvf_models.policies.chunks import chunk_targets
 from vvf_models.training.actions import check_actions, split_of_successes, with_meaning_of
@@ -42,7 +45,8 @@ class BcTaskLearner(Learner):
         assert store.actions is not None
         self.episode_of = store.episode_of
         ends = store.ends[self.episode_of]
-        self.targets = torch.from_numpy(chunk_targets(store.actions, ends, config))
+        said = replace(config, horizon=config.horizon + config.lookahead)
+        self.targets = torch.from_numpy(chunk_targets(store.actions, ends, said))
         self.told = ToldTasks(store, config)
         self.register_buffer('task_vectors', model.embed(self.told.names), persistent=False)
         self.frames = {
@@ -84,14 +88,19 @@ class BcTaskLearner(Learner):
         return Draw(frames, data=data)
 
     def predict(self, batch: Batch) -> Tensor:
-        """The chunks of a batch."""
+        """The chunks of a batch, and what follows them (B, horizon + lookahead, A)."""
         model, data = cast(BcTaskPolicy, self.active), batch.data
         task = self.task_vectors[data['task']]
         device = batch.images[0].device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.config.bfloat16):
-            chunk: Tensor = model(batch.images, batch.state, task, batch.hide_state)
+            chunk: Tensor = model.foresee(batch.images, batch.state, task, batch.hide_state)
         return chunk
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of the chunks."""
-        return bc_loss(self.predict(batch), batch.data['target'], self.model.actions.grips)
+        said, grips = self.predict(batch), self.model.actions.grips
+        return lookahead_loss(said, batch.data['target'], grips, self.config.horizon)
+
+    def score(self, metrics: Mapping[str, float]) -> float:
+        """Endless, which keeps the last weights; but the loss where it may end training."""
+        return super().score(metrics) if self.config.patience else math.inf

@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from vvf_models.data.frames import FAILURE, SUCCESS, UNKNOWN, FrameStore
 from vvf_models.errors import UserError
-from vvf_models.policies.bc import bc_loss
+from vvf_models.policies.bc import lookahead_loss
 from vvf_models.policies.chunks import next_actions
 from vvf_models.policies.cql import Cql, CqlConfig, check_one_arm, scale_of, scaled_actions
 from vvf_models.policies.cql_actions import (
@@ -303,13 +303,12 @@ class CqlLearner(Learner):
         model, told = cast(Cql, self.active), self.task_vectors[task]
         if self.config.cloning == 'likelihood':
             return cloning_loss(model.policy(latent, told).log_prob(self._inside(action)))
-        usual = model.usual(latent, told)
-        loss, info = bc_loss(usual[:, None], action[:, None], self._grips)
-        info['actor_loss'] = info.pop('loss')
+        said, wanted = model.usual(latent, told)[:, None], action[:, None]
         if later is not None:
-            more, _ = bc_loss(model.actor.foresee(latent, told), later, self._grips)
-            info['later_loss'] = more.detach()
-            loss = loss + more
+            said = torch.cat([said, model.actor.foresee(latent, told)], 1)
+            wanted = torch.cat([wanted, later], 1)
+        loss, info = lookahead_loss(said, wanted, self._grips, 1)
+        info['actor_loss'] = info.pop('loss')
         return loss, info
 
     def _inside(self, action: Tensor) -> Tensor:

@@ -66,7 +66,13 @@ class RwrLearner(BcTaskLearner):
         error = functional.smooth_l1_loss(
             self.predict(batch), batch.data['target'], beta=_HUBER_BETA, reduction='none'
         )
-        return rwr_loss(error, batch.data['weight'])
+        horizon, weight = self.config.horizon, batch.data['weight']
+        loss, info = rwr_loss(error[:, :horizon], weight)
+        if self.config.lookahead:
+            later, _ = rwr_loss(error[:, horizon:], weight)
+            loss = loss + later
+            info |= {'loss': loss.detach(), 'later_loss': later.detach()}
+        return loss, info
 
 
 def store_weights(
