@@ -123,7 +123,7 @@ def test_what_comes_next_may_be_cloned_too_and_changes_no_action(cloned):
         rows = slice(80, 120) if cloned == 'successes' else slice(0, 40)
         task = learner.task_vectors[draw.data['cloned_task' if rows.start else 'task']]
         seen = model.actor.encoder([images[0][rows]], state[rows])
-        error = (model.actor.foresee(seen, task) - draw.data['later']).abs()
+        error = (model.actor.say_later(seen, task) - draw.data['later']).abs()
         expected = torch.where(error < 0.1, 5 * error**2, error - 0.05).mean()
         assert info['later_loss'].item() == pytest.approx(expected.item(), rel=1e-5)
         before = model([images[0][rows]], state[rows], task)

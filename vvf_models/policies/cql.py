@@ -29,8 +29,9 @@ Where this differs from the authors' code:
 - the actor may begin by cloning the data's actions, by likelihood as in CQL's own code
   (`policy_eval_start`), or by `distance`, smooth L1 where PTR's has the squared error (`bc_start`,
   `bc_end`): off by default, as in PTR's published run; V-PTR's paper names no such steps. It may
-  clone successes alone (`cloned`), have a given `deviation` instead of a learned one, and Q choose
-  at run time among what it then draws with less noise (`temperature`);
+  clone successes alone (`cloned`), learn to say the actions that follow, too (`lookahead`), have a
+  given `deviation` instead of a learned one, and Q choose at run time among what it then draws with
+  less noise (`temperature`);
 - the gripper may be shut or open (`gripper: binary`) instead of an entry of the Gaussian (see
   cql_actions.py), and the layers of critics and actor normalised (`critic_layer_norm`,
   `actor_layer_norm`): all off by default;
@@ -136,9 +137,8 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
             require(getattr(self, name) > 0, f'"{name}" must be above 0')
         for name in ('actor_learning_rate', 'temperature_learning_rate'):
             require(getattr(self, name) > 0, f'"{name}" must be above 0')
-        for name in ('alpha', 'task_slots', 'temperature', 'deviation'):
-            require(getattr(self, name) >= 0, f'"{name}" must not be negative')
-        for name in ('cloning_steps', 'lookahead'):
+        not_negative = ('alpha', 'task_slots', 'cloning_steps', 'lookahead', 'temperature')
+        for name in (*not_negative, 'deviation'):
             require(getattr(self, name) >= 0, f'"{name}" must not be negative')
         for name in ('mixing_ratio', 'target_rate'):
             require(0 < getattr(self, name) <= 1, f'"{name}" must be above 0 and at most 1')

@@ -168,7 +168,7 @@ class Actor(nn.Module):
         logit = None if self.gripper is None else self.gripper(features)[:, 0]
         return mean, log_std, logit
 
-    def foresee(self, latent: Tensor, task: Tensor) -> Tensor:
+    def say_later(self, latent: Tensor, task: Tensor) -> Tensor:
         """The scaled actions after this one, (B, lookahead, A), which nothing but training heeds.
 
         Args:

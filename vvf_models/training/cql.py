@@ -305,7 +305,7 @@ class CqlLearner(Learner):
             return cloning_loss(model.policy(latent, told).log_prob(self._inside(action)))
         said, wanted = model.usual(latent, told)[:, None], action[:, None]
         if later is not None:
-            said = torch.cat([said, model.actor.foresee(latent, told)], 1)
+            said = torch.cat([said, model.actor.say_later(latent, told)], 1)
             wanted = torch.cat([wanted, later], 1)
         loss, info = lookahead_loss(said, wanted, self._grips, 1)
         info['actor_loss'] = info.pop('loss')
