@@ -147,8 +147,9 @@ def test_all_phases_run_and_the_same_command_again_has_nothing_to_do(tmp_path, c
     assert main([*words, '--dry-run']) == 0
     assert '0 minutes of one core are left' in capsys.readouterr().out
     words[2] = 'small'
-    assert main(words) == 2
-    assert 'begun with other settings' in capsys.readouterr().err
+    for more in ([], ['--dry-run']):
+        assert main([*words, *more]) == 2
+        assert 'begun with other settings' in capsys.readouterr().err
 
 
 def test_a_results_command_says_which_data_it_is_of(tmp_path, monkeypatch):

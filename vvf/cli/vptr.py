@@ -74,10 +74,13 @@ def run(args: argparse.Namespace) -> int:
     data = args.data or args.out / 'data'
     methods, seeds = list(dict.fromkeys(args.methods)), list(dict.fromkeys(args.seeds))
     plan = make_plan(config, methods, seeds, data, args.out, args.workers)
+    settings = _settings(config)
+    _check_begun_alike(args.out / _SETTINGS, settings)
     if args.dry_run:
         _say(plan)
         return 0
-    _claim(args.out, config)
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / _SETTINGS).write_text(settings, 'utf-8')
 
     def command(trial: Trial) -> str:
         words = ['vvf', 'vptr', '--size', args.size, '--methods', trial.method]
@@ -129,19 +132,18 @@ def _say(plan: Plan) -> None:
         print(shlex.join(['vvf', *step.argv]))
 
 
-def _claim(out: Path, config: VptrConfig) -> None:
-    """Note what the folder is made with, and refuse one that was made otherwise."""
+def _settings(config: VptrConfig) -> str:
+    """What a folder is made with, as it is noted there."""
     kept = {f.name for f in fields(config) if not f.name.startswith('seconds_')}
-    entries = {name: _plain(getattr(config, name)) for name in sorted(kept)}
-    text = yaml.safe_dump(entries)
-    file = out / _SETTINGS
-    if file.is_file() and file.read_text('utf-8') != text:
+    return yaml.safe_dump({name: _plain(getattr(config, name)) for name in sorted(kept)})
+
+
+def _check_begun_alike(file: Path, settings: str) -> None:
+    if file.is_file() and file.read_text('utf-8') != settings:
         raise UserError(
-            f'{out} was begun with other settings ({file.name} says which): choose another folder '
-            'with --out; --data may stay.'
+            f'{file.parent} was begun with other settings ({file.name} says which): choose another '
+            'folder with --out; --data may stay.'
         )
-    out.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, 'utf-8')
 
 
 def _plain(value: Any) -> Any:
