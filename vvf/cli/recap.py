@@ -77,7 +77,9 @@ def add_parser(subparsers: Any) -> None:
         help='any entry of the size, such as --set policy.finetune_steps=3000',
     )
     parser.add_argument('--dry-run', action='store_true', help='only print the stages')
-    parser.add_argument('--arm', choices=('wx250s', 'fer', 'fr3'), help="[the task's robot]")
+    parser.add_argument(
+        '--arm', '--robot', choices=('wx250s', 'fer', 'fr3'), help="[the task's robot]"
+    )
     parser.add_argument('--engine', choices=ENGINES, default='local', help='[local]')
     parser.add_argument(
         '--workers', type=int, default=os.cpu_count() or 1, metavar='N', help='[all cores]'

@@ -40,7 +40,9 @@ def add_parser(subparsers: Any) -> None:
                         '.mp4 or .png of a task')  # fmt: skip
     parser.add_argument('--episode', metavar='ID', help='of bags: an id, or a number from 1')
     task = parser.add_argument_group('of a task')
-    task.add_argument('--arm', choices=('wx250s', 'fer', 'fr3'), default='wx250s', help='[wx250s]')
+    task.add_argument(
+        '--arm', '--robot', choices=('wx250s', 'fer', 'fr3'), default='wx250s', help='[wx250s]'
+    )
     task.add_argument('--seed', type=int, default=0, help='of the scene [0]')
     task.add_argument('--axes', nargs='+', default=(), metavar='AXIS',
                       help='domain axes to switch on, such as textures [none]')  # fmt: skip
