@@ -33,14 +33,20 @@ def provenance(
 
 
 def checkpoint_id(path: str) -> str:
-    """Name and hash of a checkpoint, so that a bag names exactly one; '' for none."""
+    """Name and hash of a checkpoint, so that a bag names exactly one; '' for none.
+
+    Its configuration counts, too: with another guidance the same weights act otherwise.
+    """
     if not path:
         return ''
     import hashlib
 
-    weights = Path(path) / 'model.safetensors'
-    if not weights.is_file():
-        return Path(path).name
-    with weights.open('rb') as stream:
-        digest = hashlib.file_digest(stream, 'sha256').hexdigest()
-    return f'{Path(path).name}@{digest[:12]}'
+    folder = Path(path)
+    if not (folder / 'model.safetensors').is_file():
+        return folder.name
+    digest = hashlib.sha256()
+    for name in ('model.safetensors', 'config.yaml', 'config.json'):  # the last is LeRobot's
+        if (folder / name).is_file():
+            with (folder / name).open('rb') as stream:
+                digest.update(hashlib.file_digest(stream, 'sha256').digest())
+    return f'{folder.name}@{digest.hexdigest()[:12]}'

@@ -142,3 +142,14 @@ def test_transport_measures_and_writes_its_keys(
 def test_transport_refuses_a_silly_duration(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['bench', 'transport', '--seconds', '0']) == 2
     assert '--seconds' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('command', [['vptr'], ['recap', 'box_assembly']])
+def test_a_file_where_a_folder_should_be_made_is_one_sentence(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'file').touch()
+    assert main([*command, '--out', str(tmp_path / 'file')]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith('file exists; choose another place.\n')
+    assert said.count('\n') == 1

@@ -18,6 +18,7 @@ import vvf.pool
 from vvf.cli import eval_policy
 from vvf.cli.main import main
 from vvf.paths import config_path
+from vvf.provenance import checkpoint_id
 from vvf.rollouts import Rollout
 from vvf.rollouts.store import RolloutStore, from_line, to_line
 from vvf.rollouts.summary import compare, in_words, summary
@@ -187,10 +188,23 @@ def test_another_pace_is_one_sentence(
 
 
 def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
-    RolloutStore(tmp_path, {'a': (1, 2), 'b': None})
-    RolloutStore(tmp_path, {'a': (1, 2), 'b': None})
+    RolloutStore(tmp_path, {'a': (1, 2), 'b': 4})  # keeps nothing, and so binds nobody
+    RolloutStore(tmp_path, {'a': (1, 2), 'b': None})._keep('p', ROLLOUTS[0])
+    RolloutStore(tmp_path, {'a': (1, 2), 'b': None})._keep('p', ROLLOUTS[1])
     with pytest.raises(Exception, match=r'other settings \(b\)'):
         RolloutStore(tmp_path, {'a': (1, 2), 'b': 3})
+
+
+def test_a_policy_that_is_configured_otherwise_is_another_one(tmp_path: Path) -> None:
+    policy = tmp_path / 'policy'
+    shutil.copytree(POLICY, policy)
+    before = checkpoint_id(str(policy))
+    assert before.startswith('policy@')
+    (policy / 'card.md').write_text('for people')
+    assert checkpoint_id(str(policy)) == before
+    entries = yaml.safe_load((policy / 'config.yaml').read_text())
+    (policy / 'config.yaml').write_text(yaml.safe_dump(entries | {'action_scale': [0.1, 0.3]}))
+    assert checkpoint_id(str(policy)) != before
 
 
 @pytest.mark.parametrize('command', [['eval', 'policy', str(POLICY)], ['bench', 'gate']])

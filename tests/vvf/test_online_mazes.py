@@ -195,8 +195,10 @@ def test_wrong_words_are_one_sentence_before_anything_is_made(words, match, tmp_
     assert not (tmp_path / 'runs').exists()
 
 
-@pytest.mark.parametrize('change', ['images.cameras=[]', 'images.max_steps=0'])
-def test_agents_of_images_need_a_camera_and_time(change, tmp_path, capsys):
+@pytest.mark.parametrize(
+    'change', ['images.cameras=[]', 'images.max_steps=0', 'images.image_size=30']
+)
+def test_agents_of_images_need_a_camera_time_and_pixels(change, tmp_path, capsys):
     command = ['rl', 'vvf/WindowOpen-v0', '--reward', 'none', '--out', str(tmp_path)]
     assert main([*command, '--set', change]) == 2
     assert change.split('.')[1].split('=')[0] in capsys.readouterr().err

@@ -26,7 +26,13 @@ from vvf.stored_results import StoredResult, write_result
 from vvf.success_interval import LAYOUTS
 from vvf.value_gate import REACTIONS
 from vvf.viz.result_tables.cells import Cell, Ours, fill_table, improvement
-from vvf.viz.result_tables.content import Part, fill, said_of_ours, said_of_theirs
+from vvf.viz.result_tables.content import (
+    Part,
+    fill,
+    rows_of_improvement,
+    said_of_ours,
+    said_of_theirs,
+)
 from vvf.viz.result_tables.papers import (
     Paper,
     Table,
@@ -216,6 +222,24 @@ def test_an_improvement_is_that_of_the_layouts_that_both_met() -> None:
     assert low < mixed[1] < mixed[2] < high
 
 
+def test_improvements_are_of_results_from_the_same_robot(folder: Path) -> None:
+    def result(method: str, robot: str, count: int) -> StoredResult:
+        return dataclasses.replace(
+            INVENTED, method=method, robot=robot, successes=count, numbers={LAYOUTS: first(count)}
+        )
+
+    def said(*found: StoredResult) -> list[tuple[str, str]]:
+        [(_, parts)] = fill([paper(folder)], list(found)).papers
+        return [row for part in parts for row in rows_of_improvement(part)]
+
+    better, base = result('ours', 'wx250s', 18), result('base', 'wx250s', 6)
+    [(name, number)] = said(result('ours', 'fer', 2), better, base)
+    assert name == 'easy, wx250s'
+    assert number.startswith('+200 %')
+    assert said(better, base) == [('easy', number)]
+    assert said(result('ours', 'fer', 2), base) == []
+
+
 def test_no_improvement_is_sure_after_few_layouts() -> None:
     always, half, never = ours_of(first(20)), ours_of(first(10)), ours_of(first(0))
     middle, low, high = improvement(always, always)
@@ -277,6 +301,12 @@ def test_the_page_has_all_of_it(folder: Path, capsys: pytest.CaptureFixture[str]
     cell = next(c for c in told['parts'][0]['cells'] if c['section'] == 'Easy' and c['ours'])
     assert cell['ours'][0]['by_seed'] == [75.0, 45.0]
     assert cell['ours'][0]['seeds'] == [0, 1]
+
+
+def test_the_page_of_one_result_lies_beside_it(folder: Path) -> None:
+    one = folder / 'results/0.json'
+    assert main(['report', 'tables', str(one), '--papers', str(folder / 'papers')]) == 0
+    assert (folder / 'results/tables.html').is_file()
 
 
 def test_markdown_has_its_pictures_beside_it(folder: Path) -> None:

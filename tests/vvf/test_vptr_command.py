@@ -174,8 +174,34 @@ def test_a_training_that_was_stopped_stops_everything(monkeypatch, tmp_path):
 
 def test_policies_are_not_tried_before_they_are_trained(tmp_path, capsys):
     words = ['vptr', '--size', 'tiny', '--methods', 'bc', '--only', 'evaluation']
-    assert main([*words, '--out', str(tmp_path)]) == 2
-    assert 'is not trained yet' in capsys.readouterr().err
+    policy = tmp_path / 'seed_0/bc/target'
+    for files in ((), ('config.yaml', '.resume/training.safetensors')):  # none, or stopped half-way
+        for name in files:
+            (policy / name).parent.mkdir(parents=True, exist_ok=True)
+            (policy / name).touch()
+        assert main([*words, '--seeds', '0', '--out', str(tmp_path)]) == 2
+        assert 'is not trained yet' in capsys.readouterr().err
+    assert not list(tmp_path.rglob('*.json'))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'says'),
+    [
+        ({'config': 'cqll'}, "no configuration 'cqll'"),
+        ({'settings': {'no_such': 1}}, 'no_such'),
+        ({'settings': {'alpha': -1.0}}, '"alpha"'),
+    ],
+)
+def test_wrong_settings_of_a_later_phase_are_found_before_data_are_made(
+    changes, says, tmp_path, capsys
+):
+    entries = yaml.safe_load(config_path('experiments', 'vptr_tiny.yaml').read_text('utf-8'))
+    entries['phases']['cql_target'] |= changes
+    (tmp_path / 'mine.yaml').write_text(yaml.safe_dump(entries))
+    words = ['vptr', '--size', str(tmp_path / 'mine.yaml'), '--methods', 'ptr']
+    assert main([*words, '--out', str(tmp_path / 'out')]) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
 
 
 def test_the_papers_numbers_are_those_of_its_totals():

@@ -21,7 +21,9 @@ from vvf.processes import USER_ERROR
 
 INTERRUPTED = 130
 #: What is wrong with a place that the user named, and no fault of the program.
-_PLACE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EISDIR}
+_PLACE_ERRORS = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EISDIR, errno.EEXIST
+}  # fmt: skip
 BROKEN_PIPE = 141
 
 #: Name -> the line in `vvf --help`. The module is `vvf.cli.<name>`.

@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     from vvf.viz.result_tables.markdown import write_markdown
     from vvf.viz.result_tables.papers import read_papers
 
-    target = args.out or args.folders[0] / 'tables.html'
+    first = args.folders[0]
+    target = args.out or (first.parent if first.is_file() else first) / 'tables.html'
     writers = {'.html': write_html, '.md': write_markdown}
     if target.suffix not in writers:
         raise UserError(f'--out {target}: give a file in .html or .md.')

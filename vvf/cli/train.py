@@ -116,6 +116,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def check_config(args: argparse.Namespace) -> None:
+    """See that a run's configuration can be made, before its data are.
+
+    Raises:
+        UserError: (of `vvf` or of `vvf_models`) there is none of that name, or an entry is unknown
+            or out of its range.
+    """
+    from vvf_models.checkpoints import CONFIGS
+    from vvf_models.config import from_mapping
+
+    preset, where = _preset(args)
+    entries = {'cameras': ['any'], 'state_dim': 0, **preset, **_settings(args.set)}
+    from_mapping(CONFIGS[args.kind], entries, where, partial=True)
+
+
 def indicator_of(
     args: argparse.Namespace, episodes: Any, rollouts: int, skip: Callable[[str], None]
 ) -> Callable[[Any], Any] | None:

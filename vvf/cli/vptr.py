@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     """Run `vvf vptr`."""
     from vvf.offline.config import load_config
     from vvf.offline.plan import make_plan
-    from vvf.offline.run import run_plan
+    from vvf.offline.run import check_trainings, run_plan
     from vvf.offline.table import counts, table_of
     from vvf.stored_results import read_results
 
@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     data = args.data or args.out / 'data'
     methods, seeds = list(dict.fromkeys(args.methods)), list(dict.fromkeys(args.seeds))
     plan = make_plan(config, methods, seeds, data, args.out, args.workers)
+    check_trainings(plan)
     settings = _settings(config)
     _check_begun_alike(args.out / _SETTINGS, settings)
     if args.dry_run:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from vvf.cli.output import progress_bar
 from vvf.errors import UserError
@@ -31,11 +32,14 @@ def is_done(step: Step) -> bool:
     Raises:
         UserError: its data are there, but were made otherwise.
     """
+    return is_there(step) if step.stage == 'data' else _is_trained(step.out)
+
+
+def _is_trained(run: Path) -> bool:
     from vvf_models.training.loop import is_unfinished
 
-    if step.stage == 'data':
-        return is_there(step)
-    return (step.out / 'config.yaml').is_file() and not is_unfinished(step.out)
+    # What was stopped has a checkpoint, too.
+    return (run / 'config.yaml').is_file() and not is_unfinished(run)
 
 
 def run_plan(
@@ -88,11 +92,30 @@ def run_step(step: Step) -> None:
         raise KeyboardInterrupt
 
 
+def check_trainings(plan: Plan) -> None:
+    """See that all trainings are configured as they may be, before data are made for them.
+
+    Raises:
+        UserError: (of `vvf` or of `vvf_models`) a phase names no configuration that there is, or an
+            entry that is unknown or out of its range.
+    """
+    for step in plan.steps:
+        if step.argv[0] == 'train':
+            module, args = _parsed(step.argv)
+            module.check_config(args)
+
+
 def _run_command(argv: tuple[str, ...]) -> None:
+    module, args = _parsed(argv)
+    module.run(args)
+
+
+def _parsed(argv: tuple[str, ...]) -> tuple[Any, argparse.Namespace]:
+    """The module of a command, and its arguments."""
     module = importlib.import_module(f'vvf.cli.{argv[0]}')
     parser = argparse.ArgumentParser(prog='vvf')
     module.add_parser(parser.add_subparsers())
-    module.run(parser.parse_args(argv))
+    return module, parser.parse_args(argv)
 
 
 def run_quietly(step: Step) -> Path:
@@ -128,7 +151,7 @@ def evaluate(trial: Trial, config: VptrConfig, workers: int, command: str) -> No
     from vvf_sim.worlds.scenarios import scenario
 
     policy = trial.runs[-1]
-    if not (policy / 'config.yaml').is_file():
+    if not _is_trained(policy):
         raise UserError(f'{policy} is not trained yet: run without --only, or with --only training')
     task = load_task(TASK)
     assert task.sim is not None

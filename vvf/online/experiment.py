@@ -86,6 +86,19 @@ class PixelExperiment:
     reward: RewardConfig
     run: RunConfig
 
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            UserError: images are too small for the encoder.
+        """
+        # Each layer, 3 x 3 with stride 2, leaves (n - 1) // 2 of n pixels.
+        least = 2 ** (len(self.agent.features) + 1) - 1
+        require(
+            self.images.image_size >= least,
+            f'"images.image_size" must be at least {least} for the layers of "agent.features"',
+        )
+
 
 def maze_value(
     folder: Path,

@@ -30,15 +30,13 @@ class RolloutStore:
 
     def __init__(self, folder: Path | None, settings: Mapping[str, Any]) -> None:
         self._folder = folder
+        self._settings = json.loads(json.dumps(settings))
         if folder is None:
             return
-        path = folder / _SETTINGS
-        mine = json.loads(json.dumps(settings))
+        path, mine = folder / _SETTINGS, self._settings
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                path.write_text(json.dumps(mine, indent=2) + '\n', 'utf-8')
-            theirs = dict(json.loads(path.read_text('utf-8')))
+            theirs = dict(json.loads(path.read_text('utf-8'))) if path.exists() else mine
         except OSError as error:
             raise UserError(
                 f'{folder} cannot hold episodes ({error.strerror}): choose another folder.'
@@ -84,6 +82,9 @@ class RolloutStore:
 
     def _keep(self, series: str, rollout: Rollout) -> None:
         if self._folder is not None:
+            # With the first episode: a run that was refused binds the folder to nothing.
+            if not (path := self._folder / _SETTINGS).exists():
+                path.write_text(json.dumps(self._settings, indent=2) + '\n', 'utf-8')
             with self._path(series).open('a', encoding='utf-8') as stream:
                 # A line that was cut off must not spoil the next one.
                 stream.write(('' if _ends_well(stream.name) else '\n') + to_line(rollout) + '\n')

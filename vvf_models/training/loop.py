@@ -278,23 +278,31 @@ def _board(out: Path, *, enabled: bool) -> Iterator[_Board]:
 
 @contextmanager
 def _interrupt_flag() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into a flag, so that no step is cut in half; a second one raises."""
-    flag = threading.Event()
+    """Turns the first Ctrl-C into a flag, so that no step is cut in half; a second one raises.
+
+    So does SIGTERM, of a cluster's scheduler or of whoever shares out trainings; it then ends the
+    process, once the state is saved.
+    """
+    flag, ended = threading.Event(), threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if flag.is_set():
+        if number == signal.SIGTERM:
+            ended.set()
+        elif flag.is_set():
             raise KeyboardInterrupt
         flag.set()
 
-    signal.signal(signal.SIGINT, handle)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield flag
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if ended.is_set():
+            signal.raise_signal(signal.SIGTERM)
 
 
 def is_unfinished(out: Path) -> bool:

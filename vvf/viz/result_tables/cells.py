@@ -127,6 +127,21 @@ def fill_figure(paper: Paper, figure: Figure, results: Sequence[StoredResult]) -
     ]
 
 
+def same_world(better: Cell, base: Cell) -> list[tuple[str, Ours, Ours]]:
+    """Results of two methods that may be compared: of one task, robot and condition.
+
+    Returns:
+        For each pair what tells it from other pairs, '' where it is the only one, and both results.
+    """
+    found = []
+    for ours in better.ours:
+        for other in base.ours:
+            first, second = ours.results[0], other.results[0]
+            if all(getattr(first, key) == getattr(second, key) for key in KEYS if key != 'method'):
+                found.append((', '.join(better.apart(ours)), ours, other))
+    return found
+
+
 def improvement(better: Ours, base: Ours) -> tuple[float, float, float]:
     """By how many percent one success rate is above another, with a 95 % interval.
 

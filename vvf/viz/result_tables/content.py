@@ -16,6 +16,7 @@ from vvf.viz.result_tables.cells import (
     fill_figure,
     fill_table,
     improvement,
+    same_world,
 )
 from vvf.viz.result_tables.figures import draw_bars, draw_curves, draw_improvement
 from vvf.viz.result_tables.papers import KEYS, SUCCESS, Figure, Paper, Table, Theirs, columns, rows
@@ -111,9 +112,10 @@ def rows_of_improvement(part: Part) -> list[tuple[str, str]]:
         return []
     found = []
     for row, line in zip(rows(part.spec), part.cells, strict=True):
-        if line[0].ours and line[1].ours:
-            middle, low, high = improvement(line[0].ours[0], line[1].ours[0])
-            found.append((row.label, f'{middle:+.0f} % ({low:+.0f} to {high:+.0f})'))
+        for apart, better, base in same_world(*line[:2]):
+            middle, low, high = improvement(better, base)
+            name = ', '.join(filter(None, (row.label, apart)))
+            found.append((name, f'{middle:+.0f} % ({low:+.0f} to {high:+.0f})'))
     return found
 
 

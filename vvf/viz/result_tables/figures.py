@@ -14,7 +14,7 @@ from vvf.stored_results import StoredResult
 from vvf.viz import canvas
 from vvf.viz.canvas import BLUE, COLOURS, GREY, INK, Colour, shorten
 from vvf.viz.chart import Panel
-from vvf.viz.result_tables.cells import Cell, improvement
+from vvf.viz.result_tables.cells import Cell, improvement, same_world
 from vvf.viz.result_tables.papers import Figure, Table
 
 Numbers = npt.NDArray[np.float64]
@@ -67,9 +67,9 @@ def draw_curves(figure: Figure, cells: Cells) -> canvas.Figure | None:
 def draw_improvement(figure: Figure, cells: Cells) -> canvas.Figure | None:
     """By how many percent the first line succeeds more often than the second, with intervals."""
     spots = [
-        (row.label, improvement(line[0].ours[0], line[1].ours[0]))
+        (', '.join(filter(None, (row.label, apart))), improvement(better, base))
         for row, line in zip(figure.panels, cells, strict=True)
-        if line[0].ours and line[1].ours
+        for apart, better, base in same_world(*line[:2])
     ]
     if not spots:
         return None
