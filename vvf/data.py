@@ -49,12 +49,13 @@ def action_entries(episode: Episode, kind: str) -> dict[str, Any]:
     entries: dict[str, Any] = {'action_dim': dim}
     if np.isfinite(episode.rate_hz):
         entries['dt'] = round(1.0 / episode.rate_hz, 4)
-    if kind == 'cql':
+    if episode.displacements is False:
+        entries['displacements'] = False
+    if kind == 'cql':  # of one arm, whose scale it takes from the data
         return entries
     arms = episode.arms or max(1, dim // DELTA_DIM if dim % DELTA_DIM == 0 else 1)
     entries['arms'] = arms
     if episode.displacements is False:
-        entries['displacements'] = False
         entries['action_scale'] = [_JOINT_SCALE] * (dim // arms - 1)
     return entries
 

@@ -165,8 +165,14 @@ def train_lerobot(how: LerobotTraining, environment: Mapping[str, str]) -> bool:
     return True
 
 
-def take_checkpoint(how: LerobotTraining, command: str) -> None:
-    """Copy what LeRobot saved last into the checkpoint's folder, and say whose it is."""
+def take_checkpoint(how: LerobotTraining, command: str, displacements: bool | None) -> None:
+    """Copy what LeRobot saved last into the checkpoint's folder, and say whose it is.
+
+    Args:
+        how: It was trained.
+        command: That made it.
+        displacements: What its actions are, as of an episode; None where nobody says.
+    """
     saved = (how.run / _LAST).resolve()
     for file in sorted(saved.iterdir()):
         if file.name != 'train_config.json':  # it names folders of this machine
@@ -179,6 +185,8 @@ def take_checkpoint(how: LerobotTraining, command: str) -> None:
     (how.out / 'card.md').write_text(card, 'utf-8')
     # The configuration last: without it the folder is no checkpoint.
     ours = {'kind': 'lerobot', 'told': how.told, 'dt': 1.0 / fps}
+    if displacements is not None:
+        ours['displacements'] = displacements
     (how.out / 'config.yaml').write_text(yaml.safe_dump(ours, sort_keys=False), 'utf-8')
 
 

@@ -6,8 +6,9 @@ the last chunk go on being executed, so as many steps of the new one are over wh
 are cut, and what follows is led into from the old chunk (`vvf.chunk_blend`). Steps are counted, not
 timed: where the arm had to hold, nothing was executed and nothing is cut, or a part of the way
 would be missing. (Black et al., arXiv 2506.07339, alg. 1; the delay is measured likewise.) No step
-is executed later than a chunk lasts after what it was computed from was seen, and none after a gap
-in the observations: by then the world is another one.
+is executed later than a chunk lasts after what it was computed from was seen, no chunk begun when
+that is longer ago than a bound, and none goes on after a gap in the observations: by then the world
+is another one.
 
 No ROS and no clock in here: the caller brings observations at the action rate (`tick`), asks what
 the policy should compute (`ask`) and hands over what it answered (`answer`).
@@ -69,19 +70,28 @@ class RecedingHorizon:
         blend: steps over which a chunk takes over from the last one, at most `execute` - 1.
         dt: duration of a step, s.
         grippers: (A,) which numbers of a step are grippers.
+        max_age: of the observation that a chunk was computed from, when its first step is executed,
+            s. An inference that takes longer gives nothing to execute.
 
     Attributes:
         late: steps at which there was nothing to execute, as the policy still computed.
-        dropped: chunks that came when all of their steps were over.
+        dropped: chunks that came when all of their steps were over, or what was seen too old.
         chunks: chunks that were executed, or a part of them.
         busy: whether the policy computes.
     """
 
     def __init__(
-        self, execute: int, horizon: int, blend: int, dt: float, grippers: NDArray[np.bool_]
+        self,
+        execute: int,
+        horizon: int,
+        blend: int,
+        dt: float,
+        grippers: NDArray[np.bool_],
+        max_age: float = math.inf,
     ) -> None:
         self._execute, self._horizon = min(execute, horizon), horizon
         self._blend, self._dt, self._grippers = blend, dt, grippers
+        self._max_age = max_age
         self._took: deque[float] = deque(maxlen=_REMEMBERED)
         self._generation = 0
         self.late = self.dropped = self.chunks = 0
@@ -159,7 +169,7 @@ class RecedingHorizon:
         self._took.append(seconds)
         if ask.generation != self._generation or chunk is None:
             return None
-        if now > self._end(chunk, ask) or self._slot - ask.slot >= len(chunk):
+        if self._too_late(chunk, ask, now) or self._slot - ask.slot >= len(chunk):
             self.dropped += 1
             return None
         self._next = chunk, ask
@@ -170,11 +180,15 @@ class RecedingHorizon:
         """The time at which a chunk is over."""
         return ask.seen_at + len(chunk) * self._dt
 
+    def _too_late(self, chunk: Rows, ask: Ask, now: float) -> bool:
+        """Whether a chunk may not be begun any more."""
+        return now > min(self._end(chunk, ask), ask.seen_at + self._max_age)
+
     def _step(self, now: float) -> Rows | None:
         if now > self._over:
             self._plan, self._plan_slot = self._plan[:0], self._slot
             self._until, self._over = self._slot, math.inf
-        if self._next is not None and now > self._end(*self._next):
+        if self._next is not None and self._too_late(*self._next, now):
             self._next = None
             self.dropped += 1
         if self._slot >= self._until:

@@ -95,6 +95,8 @@ class ValueGate:
         """
         if self.config.reaction == 'none' or not np.isfinite(progress):
             return None
+        if self._seen and stamp < self._seen[-1][0] - self.config.window_s:
+            self.reset()  # a clock was set back: what was seen before it cannot be compared
         if self._seen and stamp <= self._seen[-1][0]:
             return None
         self._seen.append((stamp, progress))
@@ -128,7 +130,11 @@ class PoseMemory:
     def add(self, stamp: float, position: ArrayLike, quaternion: ArrayLike) -> None:
         """Remember a pose: (3,) m and (4,) xyzw, in the base frame."""
         pose = np.concatenate([np.asarray(position, float), np.asarray(quaternion, float)])
-        if not np.isfinite(pose).all() or (self._poses and stamp <= self._poses[-1][0]):
+        if not np.isfinite(pose).all():
+            return
+        if self._poses and stamp < self._poses[-1][0] - self._seconds:
+            self.clear()  # a clock was set back
+        if self._poses and stamp <= self._poses[-1][0]:
             return
         self._poses.append((stamp, pose))
         while self._poses[0][0] < stamp - self._seconds:

@@ -311,6 +311,7 @@ def test_what_actions_say_of_a_policy(simulated):
         displacements=False,
         arms=2,
     )
+    assert action_entries(joint, 'cql')['displacements'] is False
     config = from_mapping(BcConfig, action_entries(joint, 'bc'), 'here', partial=True)
     assert (config.action_dim, config.arms, config.dt) == (16, 2, 0.1)
     assert not config.displacements

@@ -165,9 +165,10 @@ def test_what_was_saved_is_gone_on_from_and_becomes_a_checkpoint(tmp_path: Path)
     (training.data / 'meta').mkdir(parents=True)
     (training.data / 'meta' / 'info.json').write_text('{"fps": 5}')
     assert '--resume=true' in trainer_command(training)
-    take_checkpoint(training, 'vvf train lerobot')
+    take_checkpoint(training, 'vvf train lerobot', False)
     spec = read_spec(tmp_path)
     assert (spec.told, spec.dt, spec.horizon) == (True, 0.2, 6)
+    assert spec.displacements is False
     assert 'vvf train lerobot' in (tmp_path / 'card.md').read_text()
 
 

@@ -64,7 +64,7 @@ def frames_until(bench: PolicyBench, done) -> None:
 
 
 def test_late_inference_is_counted_and_nothing_is_commanded_meanwhile(make) -> None:
-    bench = make(horizon=100, execute=2)
+    bench = make(horizon=100, execute=2, max_sight_age_s=60.0)
     slow = SlowPolicy(bench)
     reports: list[dict[str, str]] = []
     bench.other.create_subscription(
@@ -99,6 +99,20 @@ def test_a_chunk_that_is_older_than_it_is_long_is_dropped(make) -> None:
     frames_until(bench, lambda: bench.actions)
     assert bench.node._plan.dropped == 1
     assert len(slow.asked) >= 2, 'a newer frame was answered instead'
+
+
+def test_what_was_computed_from_an_old_sight_is_not_begun(make) -> None:
+    bench = make(horizon=100, max_sight_age_s=0.4)
+    slow = SlowPolicy(bench)
+    bench.begin()
+    frames_until(bench, lambda: slow.asked)
+    asked_at = bench.other.get_clock().now().nanoseconds * 1e-9
+    frames_until(bench, lambda: bench.node._plan.late == 3)
+    slow.go.set()
+    frames_until(bench, lambda: bench.actions)
+    assert bench.node._plan.dropped == 1
+    assert seconds(bench.actions[0].header.stamp) > asked_at + 0.4
+    assert bench.actions[0].horizon == 100, 'a chunk of its own'
 
 
 def test_what_was_asked_before_the_end_is_not_executed_after_it(make) -> None:

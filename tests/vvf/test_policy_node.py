@@ -195,6 +195,23 @@ def test_a_fall_stops_the_policy_until_the_next_episode(make) -> None:
     bench.act()
 
 
+@pytest.mark.parametrize(('gate', 'waits'), [('stop', True), ('human', True), ('resample', False)])
+def test_a_node_that_comes_up_in_an_episode_may_have_been_stopped_in_it(make, gate, waits) -> None:
+    bench = make(1, gate=gate, start=False)
+    bench.say(EpisodeEvent.START, 'fold')
+    bench.wait(lambda: bench.heard)
+    assert bench.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert bench.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    bench.wait(lambda: bench.node._began is not None)
+    assert bench.node._gate.waiting == waits
+    bench.say(EpisodeEvent.INTERVENTION_END)
+    bench.wait(lambda: bench.node._oldest > bench.node._began)
+    assert bench.node._gate.waiting == (gate == 'stop')
+    bench.begin()
+    assert not bench.node._gate.waiting
+    bench.act()
+
+
 def test_a_human_who_helps_does_not_end_a_stop(make) -> None:
     bench = make(1, gate='stop')
     fall(bench)

@@ -246,6 +246,18 @@ def test_a_chunk_that_waits_for_its_turn_grows_too_old() -> None:
     assert plan.dropped == 1
 
 
+def test_no_chunk_begins_from_a_sight_that_is_too_old() -> None:
+    def loop(takes: float) -> Loop:
+        horizon = RecedingHorizon(1, 50, 0, DT, MOVES_AND_GRIP, max_age=0.5)
+        return Loop(horizon, [takes], lambda ask: numbered(ask, 50)).run(40)
+
+    quick, slow = loop(0.35), loop(0.55)
+    assert quick.plan.dropped == 0
+    assert not quick.waited(3)
+    assert slow.steps == []
+    assert slow.plan.dropped == len(slow.asks) - 1 > 3, 'it is asked again, each time'
+
+
 def test_what_was_waited_for_belongs_to_the_newest_sight() -> None:
     plan = made(1)
     plan.tick(0, 0.0)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vvf.errors import UserError, is_user_error
-from vvf.rollouts import RolloutJob, roll_out, run, watch, wilson
+from vvf.rollouts import Rollout, RolloutJob, roll_out, run, watch, wilson
 from vvf.rollouts.from_task import job_of, settings_of
 from vvf.rollouts.store import RolloutStore
 from vvf.task import load_task
@@ -252,7 +252,7 @@ def test_folders_from_before_there_was_a_rate_go_on_at_what_they_were_run_at(
     tmp_path: Path,
 ) -> None:
     before = {k: v for k, v in settings_of(at_rate(5.0)).items() if k != 'rate_hz'}
-    RolloutStore(tmp_path, before)
+    RolloutStore(tmp_path, before)._keep('p', Rollout(SEED, True, 20, ''))
     RolloutStore(tmp_path, settings_of(at_rate(5.0)))
     quicker = dataclasses.replace(at_rate(5.0), rate_hz=10.0)
     with pytest.raises(UserError, match=r'other settings \(rate_hz\)'):

@@ -85,6 +85,22 @@ def test_what_is_not_finite_or_comes_late_is_passed_over() -> None:
     assert any(gate.see(2.0 + i * STEP, 0.0) is not None for i in range(3))
 
 
+def test_a_clock_that_is_set_back_does_not_make_it_deaf() -> None:
+    gate = ValueGate(GateConfig(reaction='report'))
+    for i in range(10):
+        gate.see(100 + i * STEP, 0.9)
+    progress = [0.9] * 10 + [0.1] * 5
+    found = [gate.see(40 + i * STEP, p) for i, p in enumerate(progress)]
+    assert [fall is not None for fall in found].count(True) == 1
+    poses = PoseMemory(3.0)
+    poses.add(100.0, (0, 0, 0), (0, 0, 0, 1))
+    for i in range(3):
+        poses.add(40 + i, (0.1 * i, 0, 0), (0, 0, 0, 1))
+    way = poses.way_back(40.0, [-0.05] * 6, [0.05] * 6)
+    assert way is not None
+    np.testing.assert_allclose(way.sum(0), [-0.2, 0, 0, 0, 0, 0], atol=1e-12)
+
+
 def test_after_a_fall_it_rests() -> None:
     twice = [0.9] * 10 + [0.1] * 5 + [0.9] * 10 + [0.1] * 5
     assert len(falls(twice, rest_s=0.0)) == 2

@@ -147,7 +147,7 @@ def test_it_trains_clones_and_acts(tmp_path):
     assert load_config(tmp_path)[1].gripper == 'binary'
     policy = load_policy(tmp_path)
     image = {'front': np.zeros((16, 16, 3), np.uint8)}
-    assert policy.displacements is None, 'its configuration does not say'
+    assert policy.displacements is True
     for candidates in (1, 3):
         policy.ask_for(candidates=candidates)
         assert policy.act(image, np.zeros(3))[0, -1] in (0, 1)

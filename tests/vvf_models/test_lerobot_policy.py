@@ -38,7 +38,7 @@ def test_a_folder_says_what_its_policy_sees_and_gives(tmp_path):
     spec = read_spec(write(tmp_path))
     assert spec.cameras == {'front': (32, 48)}
     assert (spec.state_dim, spec.action_dim, spec.horizon) == (4, 7, 6)
-    assert (spec.told, spec.dt) == (True, 0.2)
+    assert (spec.told, spec.dt, spec.displacements) == (True, 0.2, None)
     (tmp_path / 'config.yaml').unlink()
     assert not read_spec(tmp_path).told, 'trained by LeRobot alone'
     (tmp_path / 'config.yaml').write_text('kind: bc\n')

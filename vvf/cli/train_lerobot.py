@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if not train_lerobot(how, environment):
         print(f'stopped; go on with: {command} --resume')
         return 0
-    take_checkpoint(how, command)
+    take_checkpoint(how, command, _displacements(args))
     print(f'written to {args.out}')
     write_json(args.json, {'steps': args.steps, 'policy': args.policy})
     return 0
@@ -70,6 +70,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _sources(args: argparse.Namespace) -> list[Path]:
     return [*args.data, *(args.demonstrations or ())]
+
+
+def _displacements(args: argparse.Namespace) -> bool | None:
+    from vvf.data import open_data
+
+    first = open_data(_sources(args)[0], args.task, read_options(args))[0]
+    return None if first is None else first.displacements
 
 
 def _asked(args: argparse.Namespace) -> dict[str, Any]:

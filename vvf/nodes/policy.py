@@ -45,6 +45,9 @@ PARAMETERS = (
     ),
     Parameter('candidates', 1, 'CQL: chunks that are drawn, the best by Q is taken', 1, 1000),
     Parameter('only_in_episodes', True, 'act only between the start and the end of an episode'),
+    Parameter(
+        'max_sight_age_s', 1.0, 'begin no chunk that was computed from older images', 0.05, 60.0
+    ),
     Parameter('queue_depth', 2, 'frames that may wait', 1, 100),
     *GATE_PARAMETERS,
 )
@@ -105,7 +108,12 @@ class PolicyNode(ModelNode):
         grippers = np.arange(1, self._spec.dim + 1) % (self._spec.dim // len(self._sides)) == 0
         execute = p['execute'] or self._spec.execute
         self._plan = RecedingHorizon(
-            execute, self._model.horizon, p['blend'], self._period, grippers
+            execute,
+            self._model.horizon,
+            p['blend'],
+            self._period,
+            grippers,
+            p['max_sight_age_s'],
         )
         self._gate = PolicyGate(self, self._spec, self._sides)
         self._actions = keep(
@@ -181,7 +189,15 @@ class PolicyNode(ModelNode):
             self.get_logger().warning(f'no action: {answer.problem}', throttle_duration_sec=5.0)
         elif self._spec.low:
             chunk = np.clip(chunk, self._spec.low, self._spec.high).astype(np.float32)
+        dropped = self._plan.dropped
         rows = self._plan.answer(answer.ask, chunk, answer.seconds, now)
+        if self._plan.dropped > dropped:
+            self.get_logger().warning(
+                f'the policy took {answer.seconds:.2g} s, and its chunk is over, or of a sight '
+                'older than max_sight_age_s: nothing of it is executed; give it a quicker machine, '
+                'or allow older sights',
+                throttle_duration_sec=5.0,
+            )
         self._execute(answer.ask.observation, rows)
         self._ask()
 

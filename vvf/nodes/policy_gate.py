@@ -53,6 +53,7 @@ class PolicyGate:
                 'another.'
             )
         self._node, self._action = node, action
+        self._made = node.get_clock().now().nanoseconds * 1e-9
         self._gate = ValueGate(self._config)
         self._poses = PoseMemory(self._config.window_s + 1.0)
         self._way: deque[Array] = deque()
@@ -91,8 +92,19 @@ class PolicyGate:
         # A stop lasts until the next episode, whoever has helped meanwhile.
         if self._config.reaction != 'stop' or event.event != EpisodeEvent.INTERVENTION_END:
             self.waiting = False
+        if event.event == EpisodeEvent.START and seconds(event.header.stamp) < self._made:
+            self._join()
         self.forget()
         return True
+
+    def _join(self) -> None:
+        """The episode began before this node: another one may have been made to wait in it."""
+        if self._config.reaction in ('human', 'stop'):
+            self.waiting = True
+            self._node.get_logger().warning(
+                f'this episode began before the policy node, which may have died in it: with '
+                f'gate:={self._config.reaction}, {_SAYS[self._config.reaction]}'
+            )
 
     def forget(self) -> None:
         """Forget what was seen, and the way of a retreat: what comes next is another situation."""

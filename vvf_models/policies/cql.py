@@ -79,6 +79,7 @@ class CqlConfig(TrainingConfig, EncodedObservationConfig):
 
     # Action and task.
     action_dim: int = 7
+    displacements: bool = True  # False: joint positions
     action_scale: tuple[float, ...] = ()  # m and rad; (): the largest of the training data
     dt: float = 0.2  # seconds per step
     task_vector: str = 'one-hot'  # or 'language': the sentence encoder's 384 numbers

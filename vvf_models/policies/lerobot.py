@@ -50,6 +50,7 @@ class LerobotSpec:
         horizon: Actions per chunk.
         told: Whether it was trained with an indicator.
         dt: Seconds per action; NaN where nobody says.
+        displacements: Whether actions say how far to move; None where nobody says.
     """
 
     policy: str
@@ -59,6 +60,7 @@ class LerobotSpec:
     horizon: int
     told: bool = False
     dt: float = math.nan
+    displacements: bool | None = None
 
 
 def read_spec(folder: Path | str) -> LerobotSpec | None:
@@ -96,6 +98,7 @@ def read_spec(folder: Path | str) -> LerobotSpec | None:
             horizon=int(theirs['chunk_size']),
             told=bool(ours.get('told', False)),
             dt=float(ours.get('dt', math.nan)),
+            displacements={None: None, True: True, False: False}[ours.get('displacements')],
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise UserError(f'{folder / LEROBOT_CONFIG} is damaged; copy the folder again.') from error
@@ -168,7 +171,7 @@ class LerobotPolicy:
         self.image_size = max((max(size) for size in spec.cameras.values()), default=8)
         self.state_dim, self.action_dim = spec.state_dim, spec.action_dim
         self.horizon, self.dt = spec.horizon, spec.dt
-        self.displacements: bool | None = None  # LeRobot does not say
+        self.displacements = spec.displacements
         self.indicator, self.guidance, self.temperature = 'positive', 1.0, 1.0
         self.candidates = 1
         self.task: Tensor | None = None

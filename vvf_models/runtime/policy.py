@@ -15,7 +15,6 @@ from vvf_models.data.augment import to_float
 from vvf_models.errors import UserError
 from vvf_models.policies.bc import BcPolicy
 from vvf_models.policies.bc_task import BcTaskConfig, BcTaskPolicy
-from vvf_models.policies.chunks import ChunkConfig
 from vvf_models.policies.cql import Cql, CqlConfig
 from vvf_models.policies.lerobot import LerobotPolicy, read_spec
 from vvf_models.policies.recap import DROPPED, NEGATIVE, POSITIVE, RecapConfig, RecapPolicy
@@ -43,8 +42,7 @@ class PolicyRuntime:
         horizon: Actions per chunk.
         action_dim: Numbers per action, the gripper last.
         dt: Seconds per action.
-        displacements: Whether actions say how far to move; False: they are joint positions; None:
-            nobody says.
+        displacements: Whether actions say how far to move; False: they are joint positions.
         task: (1, T) vector of what it is asked to do; None before, or if it heeds no instruction.
     """
 
@@ -62,8 +60,7 @@ class PolicyRuntime:
         self.horizon = config.horizon
         self.action_dim = config.action_dim
         self.dt = config.dt
-        # A policy of CQL scales whatever actions it was given.
-        self.displacements = config.displacements if isinstance(config, ChunkConfig) else None
+        self.displacements: bool | None = config.displacements
         self.task: Tensor | None = None
         self.guidance = config.guidance if isinstance(config, RecapConfig) else 1.0
         self.temperature = 1.0
