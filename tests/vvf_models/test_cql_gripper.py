@@ -14,6 +14,7 @@ from vvf_models.errors import UserError
 from vvf_models.policies.cql import Cql
 from vvf_models.policies.cql_actions import (
     ActionDistribution,
+    draw_grips,
     expected_q,
     grip_log_prob,
     shut_or_open,
@@ -115,21 +116,39 @@ class Table(nn.Module):
         return (action[..., 0] * action[..., -1])[None]
 
 
-def test_of_several_candidates_each_is_judged_with_the_gripper_shut_and_open():
+def test_q_chooses_among_grippers_where_the_actor_is_unsure():
     model = Cql(small_cql(gripper='binary'))
-    with torch.no_grad():
-        model.actor.gripper.bias.fill_(-9)  # the actor would shut it
     model.critic.heads = Table()
     seen = [torch.rand(1, 3, 16, 16) * 2 - 1] * len(model.config.cameras)
     given = (seen, torch.zeros(1, model.config.state_dim), torch.ones(1, 1))
-    assert model(*given)[0, 0, -1] == -1
-    ways = set()
-    for seed in range(8):
-        best = model.best_of(*given, 3, torch.Generator().manual_seed(seed))[0, 0]
-        assert best.shape == (7,)
-        assert best[-1] == best[0].sign()
-        ways.add(best[-1].item())
-    assert ways == {-1, 1}
+
+    def chosen(bias, **how):
+        with torch.no_grad():
+            model.actor.gripper.weight.zero_()
+            model.actor.gripper.bias.fill_(bias)
+        for seed in range(8):
+            best = model.best_of(*given, 16, torch.Generator().manual_seed(seed), **how)[0, 0]
+            assert best.shape == (7,)
+            yield best[0].sign().item(), best[-1].item()
+
+    unsure = list(chosen(0.0))
+    assert all(ahead == grip for ahead, grip in unsure)
+    assert {grip for _, grip in unsure} == {-1, 1}
+    # Critics that like it open are not asked where the actor would never open it.
+    assert {grip for _, grip in chosen(-20.0)} == {-1}
+    assert {grip for _, grip in chosen(20.0)} == {1}
+    assert {grip for _, grip in chosen(-0.1, temperature=0.0)} == {-1}
+
+
+def test_grippers_are_drawn_by_their_probability():
+    logit = torch.tensor([1.0, -1.0, 0.0]).repeat(20000)
+    for temperature in (1.0, 0.5):
+        drawn = draw_grips(logit, 2, temperature, torch.Generator().manual_seed(0))
+        assert drawn.shape == (2, len(logit), 1)
+        assert set(drawn.unique().tolist()) == {-1, 1}
+        assert torch.equal(drawn[0, :2, 0], torch.tensor([1.0, -1.0]))  # the likelier one
+        share = (drawn[1, :, 0] > 0).float().view(-1, 3).mean(0)
+        torch.testing.assert_close(share, (logit[:3] / temperature).sigmoid(), atol=0.01, rtol=0)
 
 
 def test_it_trains_clones_and_acts(tmp_path):

@@ -57,9 +57,9 @@ from vvf_models.model_config import EncodedObservationConfig, TrainingConfig, re
 from vvf_models.policies.cql_actions import (
     GRIPPERS,
     ActionDistribution,
+    draw_grips,
     grip_log_prob,
     shut_or_open,
-    with_grips,
 )
 from vvf_models.policies.cql_networks import Actor, Critic, Heads, tanh_gaussian
 from vvf_models.policies.tasks import TASK_VECTORS, embed_tasks, known_task, task_dim
@@ -289,8 +289,9 @@ class Cql(nn.Module):
     ) -> Tensor:
         """Of so many actions that the actor draws, the one with the largest of the smaller Q.
 
-        The first is its most usual one. A binary gripper is not drawn: each motion is judged with
-        it shut and open.
+        The first is its most usual one. A binary gripper is drawn, too, and not for Q to choose:
+        where the actor is sure of it, the other one is none of the data's, and Q is not to be
+        trusted there.
 
         Args:
             images: Per camera, (B, 3, S, S) float in [-1, 1].
@@ -298,17 +299,20 @@ class Cql(nn.Module):
             task: (B, T) task vectors.
             candidates: How many are drawn.
             generator: Source of the draws, on the CPU.
-            temperature: Of their noise; None: the configuration's.
+            temperature: Of their noise, and of the gripper's probability; None: the
+                configuration's.
 
         Returns:
             (B, 1, A) in [-1, 1], a chunk of one.
         """
-        mean, log_std, _ = self.actor(self.actor.encoder(images, state), task)
-        noise = torch.randn((candidates, *mean.shape), generator=generator).to(mean)
-        noise *= self.config.temperature if temperature is None else temperature
+        mean, log_std, logit = self.actor(self.actor.encoder(images, state), task)
+        if temperature is None:
+            temperature = self.config.temperature
+        noise = temperature * torch.randn((candidates, *mean.shape), generator=generator).to(mean)
         noise[0] = 0
         drawn = (mean + log_std.exp() * noise).tanh()
-        drawn = with_grips(drawn, binary=self.config.binary_gripper).flatten(0, 1)
+        if logit is not None:
+            drawn = torch.cat([drawn, draw_grips(logit, candidates, temperature, generator)], -1)
         best = self.q_values(images, task, drawn).argmax(0)
         chunk: Tensor = drawn[best, torch.arange(len(best), device=best.device)][:, None]
         return chunk

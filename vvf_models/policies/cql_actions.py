@@ -20,6 +20,8 @@ from torch.distributions import Distribution
 
 GRIPPERS = ('continuous', 'binary')
 
+_LEAST_CHANCE = 1e-6
+
 
 @dataclass(frozen=True)
 class ActionDistribution:
@@ -55,6 +57,17 @@ def with_grips(drawn: Tensor, *, binary: bool) -> Tensor:
         return drawn[None]
     grip = torch.ones_like(drawn[..., :1])
     return torch.stack([torch.cat([drawn, sign * grip], -1) for sign in (-1, 1)])
+
+
+def draw_grips(logit: Tensor, count: int, temperature: float, generator: torch.Generator) -> Tensor:
+    """Grippers (count, B, 1) of -1 or 1, drawn by logits (B,) of an open one; the first likelier.
+
+    A temperature below 1 draws the likelier one more often, 0 nothing else.
+    """
+    chance = torch.rand((count, len(logit)), generator=generator).to(logit)
+    chance[0] = 0.5
+    is_open = temperature * chance.logit(eps=_LEAST_CHANCE) < logit
+    return torch.where(is_open, 1.0, -1.0)[..., None]
 
 
 def shut_or_open(action: Tensor) -> Tensor:
