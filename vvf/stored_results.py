@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vvf.errors import UserError
+from vvf.whole_file import write_whole
 
 #: The key that tells these files from other JSON, and the version of what they hold.
 SCHEMA_KEY = 'vvf_result'
@@ -89,9 +90,7 @@ def write_result(path: Path, result: StoredResult) -> None:
     content['numbers'] = {name: _storable(value) for name, value in result.numbers.items()}
     content['seconds'] = _storable(result.seconds)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    draft.write_text(json.dumps(content, indent=1, allow_nan=False) + '\n', 'utf-8')
-    draft.replace(path)
+    write_whole(path, json.dumps(content, indent=1, allow_nan=False) + '\n')
 
 
 def read_results(folders: Sequence[Path]) -> list[StoredResult]:

@@ -90,6 +90,7 @@ def test_a_line_gives_the_rollout_back() -> None:
             rollout, disturbed_at=0.0
         )
     assert from_line(to_line(ROLLOUTS[0])[:-9]) is None
+    assert from_line(to_line(ROLLOUTS[0]).encode()[:-9] + b'\xff') is None
 
 
 def test_what_is_kept_is_not_run_again(tmp_path: Path) -> None:
@@ -127,6 +128,11 @@ def condition(*words: str) -> str:
     args = parser.parse_args([str(POLICY), *words])
     task = load_task(args.task)
     return eval_policy._condition(args, task, eval_policy._job(args, task, POLICY))
+
+
+def test_a_seed_that_is_too_large_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['eval', 'policy', str(POLICY), '--seed', '99999999999999999999']) == 2
+    assert '--seed and the layouts after it must be below' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,17 @@ def test_flat_values_and_positives_in_one_quarter_are_named():
     assert any('taught by demonstrations' in warning for warning in seen.warnings)
 
 
+def test_one_advantage_of_the_last_frames_of_an_episode_is_no_flat_value():
+    store = store_with_events()
+    advantages = np.random.default_rng(0).permutation(store.n_frames).astype(float)
+    longest = int(np.argmax(store.lengths))
+    own = slice(store.starts[longest], store.ends[longest] + 1)
+    advantages[own] = np.quantile(advantages, 0.6)
+    seen = seen_of(store, advantages, ratio=0.4)
+    assert seen.numbers['share'] - seen.numbers['share_strict'] > 0.05
+    assert not any('the value is flat' in warning for warning in seen.warnings)
+
+
 def test_a_threshold_that_hangs_on_few_episodes_is_unstable():
     store = store_with_events()
     of_episode = np.arange(store.n_episodes, dtype=float)[store.episode_of]

@@ -15,6 +15,7 @@ from vvf.errors import UserError
 from vvf.paths import config_path
 from vvf.recap import acting, learning, loop
 from vvf.recap.config import METHODS, SIZES, load_loop_config
+from vvf.recap.given import check_given
 from vvf.recap.learning import batches, roles
 from vvf.recap.plan import make_plan
 from vvf.recap.results import paired, success_numbers
@@ -250,6 +251,72 @@ def test_the_loop_runs_is_stopped_and_goes_on(tmp_path, here, monkeypatch, capsy
     ):
         with pytest.raises(UserError, match=f'another "{name}"'):
             loop.execute(make_plan(replace(run, **{name: value})), 1)
+
+
+def test_a_users_files_beside_a_run_stay_and_a_damaged_record_is_one_sentence(tmp_path, capsys):
+    out = tmp_path / 'out'
+    theirs = out / 'frames' / 'theirs.png'
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    run = run_of(out, methods=('none',), iterations=1)
+    plan = replace(make_plan(run), waves=[], imitation={}, evaluations={})
+    loop.execute(plan, 1)
+    assert theirs.is_file()
+    words = ['recap', TASK, '--size', 'tiny', '--dry-run', '--out', str(out)]
+    assert main(words) == 2
+    assert 'holds a run with another' in capsys.readouterr().err
+    (out / 'recap.json').write_text('')
+    assert main(words) == 2
+    assert 'recap.json is damaged' in capsys.readouterr().err
+    with pytest.raises(UserError, match='is damaged'):
+        loop.execute(plan, 1)
+
+
+def test_data_of_another_scene_are_refused_before_anything_is_learned(tmp_path):
+    def given(name, camera='wrist', state=16, action=7, rate=5.0):
+        (tmp_path / name).mkdir()
+        np.savez(
+            tmp_path / name / '0.npz',
+            **{f'images_{camera}': np.zeros((12, 32, 32, 3), np.uint8)},
+            state=np.zeros((12, state), np.float32),
+            action=np.zeros((12, action), np.float32),
+            stamps=np.arange(12) / rate,
+            success=True,
+        )
+        return tmp_path / name
+
+    def check(folder, role='demonstrations'):
+        check_given(run_of(tmp_path / 'out', **{role: folder}))
+
+    check(given('good'))
+    for changes, says in (
+        ({'camera': 'front'}, "was seen by camera 'front'; this scene shows shoulder, wrist"),
+        ({'state': 3}, 'has a state of 3 numbers'),
+        ({'action': 14}, 'has 14 numbers where an action of this task and arm has 7'),
+        ({'rate': 30.0}, 'has 30 frames a second'),
+    ):
+        folder = given(next(iter(changes)), **changes)
+        for role in ('demonstrations', 'prior'):
+            with pytest.raises(UserError, match=says):
+                check(folder, role)
+    run = run_of(tmp_path / 'out', demonstrations=tmp_path / 'camera')
+    with pytest.raises(UserError, match='was seen by camera'):
+        loop.execute(make_plan(run), 1)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_training_that_was_written_and_not_marked_is_marked_with_all_its_numbers(tmp_path):
+    run = run_of(tmp_path / 'out', *SMALLEST, methods=('none',), iterations=1, size='tiny')
+    plan = make_plan(run)
+    acting.demonstrate(stages_of(plan, Demonstrating), 1, 'local')
+    policy = next(stage for stage in stages_of(plan, Training) if stage.kind == 'recap')
+    learning.learn(learning.Learning(policy))
+    numbers = policy.numbers()
+    assert numbers['frames'] > 0
+    assert numbers['epochs'] > 0
+    (policy.folder / 'done.json').unlink()
+    learning.learn(learning.Learning(policy))
+    assert policy.numbers() == numbers
 
 
 def test_a_plan_and_a_diagnosis_by_the_command_line(tmp_path, capsys):

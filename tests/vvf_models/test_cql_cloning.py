@@ -133,6 +133,21 @@ def test_what_comes_next_may_be_cloned_too_and_changes_no_action(cloned):
         small_cql(lookahead=2)
 
 
+def test_joints_stay_where_they_are_beyond_the_end():
+    store = toy_store(12)
+    config = small_cql(
+        cloning='distance', deviation=0.1, cloning_steps=9, lookahead=2, displacements=False
+    )
+    learner = CqlLearner.create(config, store, 0)
+    learner.actions.uniform_(-1, 1)
+    draw = learner.draw(np.random.default_rng(0), 'training', 40)
+    first = draw.frames[:40]
+    ends = store.ends[store.episode_of[first]]
+    for frame, end, later in zip(first, ends, draw.data['later'], strict=True):
+        assert torch.equal(later[1], learner.actions[min(frame + 2, end)])
+    assert (first + 2 > ends).any()
+
+
 @pytest.mark.parametrize('part', ['actor', 'critic'])
 def test_hidden_layers_may_be_normalised(part):
     plain, normalised = (

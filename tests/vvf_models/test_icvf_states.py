@@ -15,6 +15,7 @@ from vvf_models.training.icvf_states import (
     store_of_states,
     with_statistics,
 )
+from vvf_models.values import icvf_states
 from vvf_models.values.goal_sampling import Transitions
 from vvf_models.values.icvf_states import StateIcvfConfig
 
@@ -54,6 +55,30 @@ def test_values_are_minus_the_discounted_steps(trained):
     value = trained.target.values(states, goal)
     assert np.abs(value - exact).max() < 1.5
     assert (np.diff(value) > 0).all()
+
+
+def test_values_of_many_states_are_those_of_each(trained, monkeypatch):
+    states = np.random.default_rng(0).uniform(0, LENGTH, (3, 10, 2)).astype(np.float32)
+    goal = np.array([LENGTH - 1, 0.0], np.float32)
+    together = trained.target.values(states, goal)
+    monkeypatch.setattr(icvf_states, '_AT_ONCE', 7)
+    apart = trained.target.values(states, goal)
+    assert apart.shape == (3, 10)
+    np.testing.assert_allclose(apart, together, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        {'batch_size': 0},
+        {'learning_rate': -1.0},
+        {'target_rate': 5.0},
+        {'goal_entries': (9,), 'state_dim': 4},
+    ],
+)
+def test_what_no_training_can_have_is_refused(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        StateIcvfConfig(**wrong)
 
 
 def test_a_goal_is_reached_by_whoever_comes_near(trained):

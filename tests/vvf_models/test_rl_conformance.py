@@ -271,10 +271,20 @@ def test_offline_data_are_shared_by_seeds_that_draw_their_own():
     assert (drawn['reward'][0] != drawn['reward'][1]).any()
 
 
-@pytest.mark.parametrize('wrong', [{'num_min_qs': 11}, {'offline_ratio': 1.5}, {'utd': 0}])
+@pytest.mark.parametrize(
+    'wrong', [{'num_min_qs': 11}, {'offline_ratio': 1.5}, {'utd': 0}, {'target_rate': 3.0}]
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         AgentConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    'wrong', [{'latent_dim': 0}, {'crop_padding': -1}, {'features': (0,)}, {'utd': 0}]
+)
+def test_impossible_settings_of_drq_are_refused(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        DrqConfig(**wrong)
 
 
 def test_the_image_encoder_has_the_sizes_of_d4pg():

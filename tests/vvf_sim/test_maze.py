@@ -55,6 +55,14 @@ def test_a_folder_without_trips_is_refused(tmp_path):
         load_maze_episodes(tmp_path)
 
 
+def test_a_trip_that_was_cut_off_is_refused(tmp_path):
+    np.savez(tmp_path / 'episode_0.npz', state=np.zeros((50, 4)))
+    trip = tmp_path / 'episode_0.npz'
+    trip.write_bytes(trip.read_bytes()[:200])
+    with pytest.raises(UserError, match=r'episode_0\.npz is not a trip'):
+        load_maze_episodes(tmp_path)
+
+
 @pytest.mark.parametrize(('name', 'dim'), [('PointMaze', 4), ('AntMaze', 29)])
 def test_the_mazes_are_gymnasiums(name, dim):
     env = gym.make(f'vvf_sim.worlds.maze:vvf/{name}-v0')

@@ -16,6 +16,7 @@ import yaml
 from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.errors import UserError
 from vvf.pool import ENGINES, run_jobs
+from vvf.whole_file import write_whole
 
 if TYPE_CHECKING:
     from vvf_sim.clips import ClipConfig
@@ -154,4 +155,4 @@ def _claim(folder: Path, config: ClipConfig) -> None:
             'choose another folder with --out'
         )
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, 'utf-8')
+    write_whole(file, text)

@@ -17,6 +17,7 @@ from vvf.cli.output import add_json_option, progress_bar, write_json
 from vvf.cli.scene import add_scene_options, scene_of
 from vvf.errors import UserError
 from vvf.pool import ENGINES, run_jobs
+from vvf.whole_file import write_whole
 
 if TYPE_CHECKING:
     from vvf.task import TaskSpec
@@ -224,7 +225,7 @@ def _claim(folder: Path, args: argparse.Namespace, jobs: Sequence[CollectJob]) -
             'which): choose another folder with --out'
         )
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, 'utf-8')
+    write_whole(file, text)
 
 
 def _beside(out: Path) -> Path:

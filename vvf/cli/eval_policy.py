@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vvf.rollouts import Rollout, RolloutJob
     from vvf.task import TaskSpec
 
+_SEEDS = 1 << 62  # of layouts; seeds of 64 bits and more fit no array
 _DISTURB = ('none', 'slip', 'push')
 
 
@@ -79,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
     task = load_task(args.task)
     if args.episodes < 1 or args.workers < 1 or min(args.execute, args.seed) < 0:
         raise UserError('--episodes and --workers must be at least 1, --execute and --seed 0.')
+    if args.seed + args.episodes > _SEEDS:
+        raise UserError(f'--seed and the layouts after it must be below {_SEEDS}.')
     if args.interventions < 0 or args.stalled < 0 or (args.stalled and not args.interventions):
         raise UserError('--interventions and --stalled are steps; --stalled wants --interventions.')
     if args.candidates < 1 or args.reset_s < 0:

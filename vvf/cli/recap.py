@@ -125,13 +125,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError('--policy filtered heeds no value: leave out --value.')
     if args.iterations < 1 or args.workers < 1 or min(args.seeds) < 0:
         raise UserError('--iterations and --workers must be at least 1, --seeds not negative.')
+    from vvf.recap.loop import check_begun_alike, execute
     from vvf.recap.plan import make_plan
 
     plan = make_plan(_run(args))
     if args.dry_run:
+        check_begun_alike(plan.run)
         _show(plan, args.workers)
         return 0
-    from vvf.recap.loop import execute
     from vvf.recap.results import results_table
 
     results = execute(plan, args.workers, args.engine)

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from vvf.cli.output import add_json_option, write_json
 from vvf.errors import UserError
+from vvf.whole_file import write_whole
 
 if TYPE_CHECKING:
     from vvf.offline.config import VptrConfig
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         _say(plan)
         return 0
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / _SETTINGS).write_text(settings, 'utf-8')
+    write_whole(args.out / _SETTINGS, settings)
 
     def command(trial: Trial) -> str:
         words = ['vvf', 'vptr', '--size', args.size, '--methods', trial.method]

@@ -16,6 +16,7 @@ from vvf.online.mazes import DataKind, MazeTask, offline_transitions
 from vvf.online.pixels import PixelTask, pixel_value
 from vvf.online.runs import Run
 from vvf.online.trainer import RunConfig, Setting
+from vvf.provenance import checkpoint_id
 from vvf_models.checkpoints import load_checkpoint, save_checkpoint
 from vvf_models.config import to_mapping
 from vvf_models.model_config import require
@@ -114,6 +115,7 @@ def maze_value(
 
     Raises:
         UserError: another value lies there.
+        KeyboardInterrupt: Ctrl-C came when all was trained: it is written, and no more is begun.
     """
     store = store_of_states([episode.state for episode in episodes])
     config = with_statistics(config, store)
@@ -145,6 +147,8 @@ def maze_value(
     )
     save_checkpoint(folder, _KIND, config, trainer.target.state_dict(), card)
     forget_state(folder)
+    if outcome.stop_wanted:
+        raise KeyboardInterrupt
     return trainer.target
 
 
@@ -267,6 +271,7 @@ def pixel_run(
         setting=setting,
         config=experiment.run,
         make_agent=lambda rngs: Drq(config, rngs, shape, action_dim),
-        identity={**sections, 'value': str(value or '')},
+        # By what it holds: a value that was trained anew in its place is another.
+        identity={**sections, 'value': checkpoint_id(str(value or ''))},
         command=command,
     )

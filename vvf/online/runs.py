@@ -17,6 +17,7 @@ from vvf.errors import UserError
 from vvf.online.curves import steps_to
 from vvf.online.trainer import Agent, OnlineTrainer, Rngs, RunConfig, Setting
 from vvf.stored_results import StoredResult, read_results, this_machine, write_result
+from vvf.whole_file import write_whole
 from vvf_models.checkpoints import write_tensors
 from vvf_models.config import from_mapping
 from vvf_models.training.loop import Budget, forget_state, is_unfinished, run
@@ -97,11 +98,12 @@ def train_run(job: Run, *, progress: bool = True) -> list[StoredResult] | None:
 
     Raises:
         UserError: the folder holds a run of another configuration, or of other seeds.
+        KeyboardInterrupt: Ctrl-C came when all was trained: it is written, and no more is begun.
     """
     done = job.folder / 'run.json'
     identity = {**job.identity, 'seeds': list(job.seeds)}
     if done.is_file():
-        if json.loads(done.read_text('utf-8')) != json.loads(json.dumps(identity)):
+        if not _is_of(done, identity):
             raise UserError(f'{job.folder} holds another run: choose another --out, or delete it.')
         return read_results([job.folder / f'seed_{seed}.json' for seed in job.seeds])
     torch.set_num_threads(1)
@@ -127,9 +129,19 @@ def train_run(job: Run, *, progress: bool = True) -> list[StoredResult] | None:
     for seed, result in zip(job.seeds, results, strict=True):
         write_result(job.folder / f'seed_{seed}.json', result)
     write_tensors(job.folder / 'agents.safetensors', trainer.agent.tensors())
-    done.write_text(json.dumps(identity, indent=1) + '\n', 'utf-8')
+    write_whole(done, json.dumps(identity, indent=1) + '\n')
     forget_state(job.folder)
+    if outcome.stop_wanted:
+        raise KeyboardInterrupt
     return results
+
+
+def _is_of(file: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether a run's file says that it is of that identity; a damaged one does not."""
+    try:
+        return bool(json.loads(file.read_text('utf-8')) == json.loads(json.dumps(identity)))
+    except ValueError:
+        return False
 
 
 def _results(job: Run, trainer: OnlineTrainer, seconds: float) -> list[StoredResult]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -222,6 +224,9 @@ class OnlineTrainer:
         per_seed = min(self.config.evaluate_episodes, _TRIED)
         rounds = self.config.evaluate_episodes // per_seed
         won = np.stack([self._try(number) for number in range(rounds)]).mean((0, 2))
+        if self.curve_steps[-1:] == [self._steps]:
+            # A run that was killed between its last trial and its results is tried again.
+            del self.curve_steps[-1], self.curve_success[-1]
         self.curve_steps.append(self._steps)
         self.curve_success.append([float(share) for share in won])
         return {'success': float(won.mean()), 'success_min': float(won.min())}
@@ -273,7 +278,13 @@ class OnlineTrainer:
                 part.load_tensors(mine)
 
     def _vector(self, per_seed: int) -> VectorEnv[Any, Any, Any]:
+        learner = os.getpid()
+
         def make() -> gym.Env[Any, Any]:
+            if os.getpid() != learner:
+                # Ctrl-C reaches every process of a terminal: the learner alone heeds it, ends its
+                # step in these environments, and saves.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
             return TimeLimit(self.setting.make(), self.setting.max_steps)
 
         kind = AsyncVectorEnv if self.config.processes else SyncVectorEnv

@@ -8,6 +8,7 @@ states and goals and cannot show one, so the value is looked at along the shorte
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def value_path(task: MazeTask, value: StateIcvf) -> ValuePath:
 def stored_value_path(folder: Path, task: MazeTask, value: StateIcvf) -> ValuePath:
     """The same, kept in the value's folder."""
     file = folder / PATH_FILE
-    if file.is_file():
+    with suppress(OSError, ValueError, TypeError, KeyError):  # there is none, or it is damaged
         entries: dict[str, Any] = json.loads(file.read_text('utf-8'))
         return ValuePath(**{**entries, 'cells': [tuple(cell) for cell in entries['cells']]})
     found = value_path(task, value)

@@ -82,6 +82,7 @@ def diagnose(store: FrameStore, found: Indicators, positive_ratio: float) -> Dia
         'positive_ratio': positive_ratio,
         'share': found.share,
         'share_strict': found.share_strict,
+        'episodes_at_threshold': _episodes_at_threshold(store, found),
         'forced_frames': found.forced,
         'thresholds': dict(found.thresholds),
     }
@@ -92,6 +93,12 @@ def diagnose(store: FrameStore, found: Indicators, positive_ratio: float) -> Dia
     seen.warnings = doubts(numbers, seen.quarters)
     numbers['warnings'] = list(seen.warnings)
     return seen
+
+
+def _episodes_at_threshold(store: FrameStore, found: Indicators) -> int:
+    """How many episodes have an advantage that is their threshold."""
+    at = found.judged & (found.advantages == found.limits[store.episode_of])
+    return len(np.unique(store.episode_of[at]))
 
 
 def _per_episode(store: FrameStore, frames: Mask) -> Numbers:

@@ -38,7 +38,9 @@ def doubts(numbers: Mapping[str, Any], quarters: Mapping[str, Numbers]) -> list[
             f'Positives are about as frequent in failures ({bad:.0%}) as in successes '
             f'({good:.0%}): the indicator does not say what succeeds.'
         )
-    if numbers['share'] - numbers['share_strict'] > _TIES:
+    # Frames whose windows do not fit have one advantage by design, an episode's at a time.
+    several = numbers['episodes_at_threshold'] > len(numbers['thresholds'])
+    if several and numbers['share'] - numbers['share_strict'] > _TIES:
         said.append(
             f'Many advantages are equal: {numbers["share"]:.0%} are positive by ">=" and '
             f'{numbers["share_strict"]:.0%} by ">"; the value is flat.'

@@ -19,6 +19,7 @@ from vvf.paths import config_path
 from vvf.recap.diagnostics import Diagnosis, diagnose
 from vvf.recap.picture import draw_diagnosis
 from vvf.recap.stages import INDICATORS, Indicating, Source, Stage, Training
+from vvf.whole_file import write_whole
 from vvf_models.checkpoints import CONFIGS, METRICS_FILE
 from vvf_models.config import from_mapping
 from vvf_models.data.chain import ChainedEpisodes, LazyEpisodes, fingerprint
@@ -38,6 +39,7 @@ from vvf_models.training.recap import usable_frames
 from vvf_models.values.base import ValueConfig
 
 DIAGNOSIS = 'diagnosis'  # .png and .json
+_SEEN = 'frames.json'  # what a policy learns from
 
 
 @dataclass(frozen=True)
@@ -108,15 +110,11 @@ def _counted(sources: Sequence[Source]) -> list[tuple[Source, int]]:
 
 
 def _train(stage: Training, *, progress: bool) -> list[str]:
-    started = time.monotonic()
     if (stage.folder / 'config.yaml').is_file() and not is_unfinished(stage.folder):
         # It was stopped between the checkpoint and the marker.
-        text = (stage.folder / METRICS_FILE).read_text('utf-8')
-        stage.finish({'metrics': json.loads(text), 'seconds': 0.0})
-        return []
+        return _finish(stage, json.loads((stage.folder / METRICS_FILE).read_text('utf-8')))
     episodes = opened(stage.data)
     config = _config(stage, episodes)
-    seen: dict[str, float] = {}
     metrics: dict[str, Any] = train(
         stage.kind,
         episodes,
@@ -129,16 +127,22 @@ def _train(stage: Training, *, progress: bool) -> list[str]:
         command=stage.command,
         cache=stage.cache,
         init=stage.init,
-        indicator=_improving(stage, config, seen) if stage.kind == 'recap' else None,
+        indicator=_improving(stage, config) if stage.kind == 'recap' else None,
     )
     if metrics['interrupted']:
         raise KeyboardInterrupt
-    numbers: dict[str, Any] = {'metrics': metrics, 'seconds': time.monotonic() - started, **seen}
+    return _finish(stage, metrics)
+
+
+def _finish(stage: Training, metrics: dict[str, Any]) -> list[str]:
+    """Leave the marker of a training that is written; what there is to say about it."""
+    numbers: dict[str, Any] = {'metrics': metrics, 'seconds': metrics['seconds']}
     said = [f'{metrics["ms_per_step"]:.0f} ms per step']
-    if seen:
-        numbers['epochs'] = stage.steps * config.batch_size / max(1.0, seen['frames'])
-        said.append(f'{seen["frames"]:.0f} frames, {numbers["epochs"]:.1f} epochs')
-        if config.is_told:
+    if stage.kind == 'recap':
+        seen = json.loads((stage.folder / _SEEN).read_text('utf-8'))
+        numbers |= seen
+        said.append(f'{seen["frames"]:.0f} frames, {seen["epochs"]:.1f} epochs')
+        if seen['told']:
             said.append(f'{seen["positive"]:.0%} of them positive')
     stage.finish(numbers)
     return said
@@ -176,9 +180,7 @@ def _config_of(stage: Training, entries: dict[str, Any]) -> Any:
     return from_mapping(CONFIGS[stage.kind], entries, where, partial=True)
 
 
-def _improving(
-    stage: Training, config: Any, seen: dict[str, float]
-) -> Callable[[FrameStore], npt.NDArray[np.int8]]:
+def _improving(stage: Training, config: Any) -> Callable[[FrameStore], npt.NDArray[np.int8]]:
     """What says which frames improve, and notes how many frames are learned from."""
 
     def of_store(store: FrameStore) -> npt.NDArray[np.int8]:
@@ -195,8 +197,14 @@ def _improving(
                 )
         training, _ = store.split(config.held_out_fraction, stage.seed)
         frames = usable_frames(replace(store, improving=improving), config, training)
-        seen['frames'] = float(len(frames))
-        seen['positive'] = float((improving[frames] == 1).mean()) if len(frames) else 0.0
+        seen = {
+            'frames': float(len(frames)),
+            'positive': float((improving[frames] == 1).mean()) if len(frames) else 0.0,
+            'epochs': stage.steps * config.batch_size / max(1, len(frames)),
+            'told': config.is_told,
+        }
+        stage.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(stage.folder / _SEEN, json.dumps(seen))
         return improving
 
     return of_store

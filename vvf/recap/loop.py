@@ -14,11 +14,14 @@ from vvf.cli.output import progress_bar
 from vvf.errors import UserError
 from vvf.pool import run_jobs
 from vvf.recap.acting import act, demonstrate
+from vvf.recap.given import check_given
 from vvf.recap.learning import Learning, learn
+from vvf.recap.places import FRAMES
 from vvf.recap.results import store_results
 from vvf.recap.run import Plan, Run
 from vvf.recap.stages import Demonstrating, Indicating, RollingOut, Stage
 from vvf.stored_results import StoredResult
+from vvf.whole_file import write_whole
 
 _SETTINGS = 'recap.json'
 
@@ -30,7 +33,11 @@ def execute(plan: Plan, workers: int, engine: str = 'local') -> list[StoredResul
         UserError: the folder belongs to another run, or a stage cannot do its work.
         KeyboardInterrupt: it was stopped; the same call goes on.
     """
-    claim(plan.run)
+    run = plan.run
+    settings = check_begun_alike(run)
+    check_given(run)
+    run.out.mkdir(parents=True, exist_ok=True)
+    write_whole(run.out / _SETTINGS, settings + '\n')
     results = store_results(plan)
     for number, wave in enumerate(plan.waves, 1):
         todo = [stage for stage in wave.stages if not stage.is_done]
@@ -46,7 +53,7 @@ def execute(plan: Plan, workers: int, engine: str = 'local') -> list[StoredResul
         else:
             _learn(todo, workers, engine)
     # Decoded anew in a minute, and several times as large as all the rest.
-    shutil.rmtree(plan.run.out / 'frames', ignore_errors=True)
+    shutil.rmtree(run.out / FRAMES, ignore_errors=True)
     return results
 
 
@@ -73,14 +80,14 @@ def _say(stage: Stage, lines: Sequence[str]) -> None:
         print(f'  {line}', flush=True)
 
 
-def claim(run: Run) -> None:
-    """Note what a folder is made with, and refuse one that was made otherwise.
+def check_begun_alike(run: Run) -> str:
+    """Refuse a folder that was begun with other settings; returns what to note of this run's.
 
     Methods, iterations and seeds may be added later. Worlds, steps and rate come of the task's
     file: if that changed, evaluations of before and after would not be comparable.
 
     Raises:
-        UserError: the folder holds a run of other settings.
+        UserError: the folder holds a run of other settings, or one that nobody can tell.
     """
     settings: dict[str, Any] = {
         'task': run.task,
@@ -97,15 +104,20 @@ def claim(run: Run) -> None:
     text = json.dumps(settings, indent=1, sort_keys=True)
     file = run.out / _SETTINGS
     if file.is_file():
-        before = json.loads(file.read_text('utf-8'))
+        try:
+            before = dict(json.loads(file.read_text('utf-8')))
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f'{file} is damaged, and does not say what {run.out} is of: choose another folder '
+                'with --out.'
+            ) from error
         now = json.loads(text)
         if other := [key for key in now if before.get(key) != now[key]]:
             raise UserError(
                 f'{run.out} holds a run with another "{other[0]}" ({file.name} says which): go on '
                 'with that one, or choose another folder with --out.'
             )
-    run.out.mkdir(parents=True, exist_ok=True)
-    file.write_text(text + '\n', 'utf-8')
+    return text
 
 
 def _name(path: Path | None) -> str:

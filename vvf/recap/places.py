@@ -11,6 +11,9 @@ from vvf.recap.run import IMITATION, SHARED, Plan, Run
 from vvf.recap.stages import Indicating, RollingOut, Source, Training
 from vvf.rollouts import RolloutJob
 
+#: Where decoded frames lie in a run's folder, which are deleted when all is done: a hidden one,
+#: which nobody else has there.
+FRAMES = '.frames'
 # Seeds of scenes: none is used twice. Those of policies being judged are `vvf eval policy`'s.
 _ROLLOUTS, _EVALUATION = 1_000_000, 700_000
 _PER_ITERATION, _PER_SEED = 10_000, 100_000
@@ -22,7 +25,7 @@ class Places:
     def __init__(self, run: Run, plan: Plan, seed: int) -> None:
         self.run, self.plan, self.seed, self.config = run, plan, seed, run.config
         self.folder = run.out / f'seed_{seed}'
-        self.cache = run.out / 'frames'
+        self.cache = run.out / FRAMES
         self.values = [m for m in run.methods if m in run.config.values]
         self.shown = Source(
             run.demonstrations or run.out / 'demonstrations',

@@ -13,6 +13,7 @@ from typing import Any
 from vvf.errors import UserError
 from vvf.rollouts.job import Rollout, RolloutJob
 from vvf.rollouts.run import roll_out
+from vvf.whole_file import write_whole
 
 _SETTINGS = 'settings.json'
 
@@ -56,8 +57,8 @@ class RolloutStore:
         """Finished episodes of a series, by seed."""
         if self._folder is None or not self._path(series).exists():
             return {}
-        lines = self._path(series).read_text('utf-8').splitlines()
-        rollouts = (from_line(line) for line in lines)
+        # Bytes, a line each: what a disk has spoilt in one says nothing of the others.
+        rollouts = (from_line(line) for line in self._path(series).read_bytes().splitlines())
         return {rollout.seed: rollout for rollout in rollouts if rollout is not None}
 
     def run(
@@ -84,7 +85,7 @@ class RolloutStore:
         if self._folder is not None:
             # With the first episode: a run that was refused binds the folder to nothing.
             if not (path := self._folder / _SETTINGS).exists():
-                path.write_text(json.dumps(self._settings, indent=2) + '\n', 'utf-8')
+                write_whole(path, json.dumps(self._settings, indent=2) + '\n')
             with self._path(series).open('a', encoding='utf-8') as stream:
                 # A line that was cut off must not spoil the next one.
                 stream.write(('' if _ends_well(stream.name) else '\n') + to_line(rollout) + '\n')
@@ -104,7 +105,7 @@ def to_line(rollout: Rollout) -> str:
     return json.dumps(values)
 
 
-def from_line(line: str) -> Rollout | None:
+def from_line(line: str | bytes) -> Rollout | None:
     """The rollout of a line; None for one that was cut off when its writer was killed."""
     try:
         values = json.loads(line)

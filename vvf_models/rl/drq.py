@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from vvf_models.data.augment import shift_images
+from vvf_models.model_config import require
 from vvf_models.rl.rlpd import Batch
 from vvf_models.rl.sac import AgentConfig, SoftActorCritic
 from vvf_models.rl.stacked import StackedMlp
@@ -37,6 +38,17 @@ class DrqConfig(AgentConfig):
     features: tuple[int, ...] = (32, 64, 128, 256)
     latent_dim: int = 50
     crop_padding: int = 4  # pixels
+
+    def __post_init__(self) -> None:
+        """Checks what would otherwise fail late.
+
+        Raises:
+            UserError: A value is out of its range.
+        """
+        super().__post_init__()
+        require(min(self.features, default=0) >= 1, '"features" must have sizes of at least 1')
+        require(self.latent_dim >= 1, '"latent_dim" must be at least 1')
+        require(self.crop_padding >= 0, '"crop_padding" must not be negative')
 
 
 class D4pgEncoder(nn.Sequential):

@@ -67,6 +67,7 @@ class AgentConfig:
         require(0 <= self.offline_ratio <= 1, '"offline_ratio" must lie in [0, 1]')
         for name in ('learning_rate', 'initial_temperature', 'target_rate'):
             require(getattr(self, name) > 0, f'"{name}" must be above 0')
+        require(self.target_rate <= 1, '"target_rate" must be at most 1')
 
     def entropy_target(self, action_dim: int) -> float:
         """The entropy that the temperature holds."""

@@ -196,7 +196,7 @@ class CqlLearner(Learner):
     def _later(self, frames: Indices) -> Tensor:
         """The scaled actions after those of some frames, (B, lookahead, A)."""
         ends = self.ends[self.episode_of[frames]]
-        stops = ~self._grips.numpy()
+        stops = ~self._grips.numpy() & self.config.displacements
         actions = next_actions(self.actions.numpy(), frames, ends, 1 + self.config.lookahead, stops)
         return torch.from_numpy(actions[:, 1:])
 

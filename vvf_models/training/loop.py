@@ -90,7 +90,18 @@ class Budget:
 
 @dataclass
 class Outcome:
-    """How a run went."""
+    """How a run went.
+
+    Attributes:
+        step: steps that were trained, with those before it was stopped.
+        seconds: that they took.
+        interrupted: stopped before its end; its state is saved.
+        metrics: of the last evaluation.
+        stopped_early: ended by the trainer.
+        waiting_share: of the time, for batches.
+        stop_wanted: Ctrl-C came when nothing was left to train; whoever would begin something else
+            after this has to stop once it is written.
+    """
 
     step: int
     seconds: float
@@ -98,6 +109,7 @@ class Outcome:
     metrics: dict[str, float]
     stopped_early: bool = False
     waiting_share: float = 0.0
+    stop_wanted: bool = False
 
 
 def learning_rate_share(step: int, fraction: float, warmup_steps: int, hold: float) -> float:
@@ -195,7 +207,8 @@ def run(
             _save(folder, trainer, identity, step, elapsed(), metrics)
         elif not stopped and (step % evaluate_every or not metrics):
             evaluate()
-    return Outcome(step, elapsed(), stopped, metrics, early, waiting_share())
+        wanted = interrupted.is_set() and not stopped
+    return Outcome(step, elapsed(), stopped, metrics, early, waiting_share(), wanted)
 
 
 class _Smooth:

@@ -168,6 +168,8 @@ def train(
         save_checkpoint(out, kind, final, weights, card, goals, learner.goal_instructions)
         if not outcome.interrupted:
             forget_state(out)
+    if outcome.stop_wanted:
+        raise KeyboardInterrupt
     return metrics
 
 

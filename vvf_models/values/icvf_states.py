@@ -22,6 +22,8 @@ from vvf_models.encoders.observation import STATE_LIMIT
 from vvf_models.model_config import require
 from vvf_models.values.icvf import IcvfConfig, MonolithicHead
 
+_AT_ONCE = 16_384  # states whose values are computed together: of all data, layers fill the memory
+
 
 @dataclass(frozen=True)
 class StateIcvfConfig:
@@ -62,7 +64,15 @@ class StateIcvfConfig:
         require(
             all(entry >= 0 for entry in self.goal_entries), '"goal_entries" must not be negative'
         )
-        require(self.steps >= 1 and self.evaluate_every >= 1, '"steps" must be at least 1')
+        if self.state_dim:
+            require(
+                max(self.goal_entries, default=0) < self.state_dim,
+                f'"goal_entries" must be entries of a state, which has {self.state_dim}',
+            )
+        for name in ('steps', 'evaluate_every', 'batch_size'):
+            require(getattr(self, name) >= 1, f'"{name}" must be at least 1')
+        require(self.learning_rate > 0, '"learning_rate" must be above 0')
+        require(0 < self.target_rate <= 1, '"target_rate" must lie above 0, and at most at 1')
         require(min(self.hidden, default=0) >= 1, '"hidden" must have sizes of at least 1')
         require(self.goal_radius >= 0, '"goal_radius" must not be negative')
         _ = self.objective  # has checks of its own
@@ -121,7 +131,9 @@ class StateIcvf(nn.Module):
         """V(s, g, g), the mean over heads, (...) of states (..., D) and one goal (D,)."""
         flat = torch.as_tensor(np.asarray(states, np.float32)).reshape(-1, self.config.state_dim)
         wanted = self.encode(torch.as_tensor(np.asarray(goal, np.float32))[None])
-        latents = self.encode(flat)
-        wanted = wanted.expand_as(latents)
-        value = self(latents, wanted, wanted).mean(0)
-        return np.asarray(value.numpy()).reshape(states.shape[:-1])
+        parts = []
+        for some in torch.split(flat, _AT_ONCE):
+            latents = self.encode(some)
+            there = wanted.expand_as(latents)
+            parts.append(self(latents, there, there).mean(0))
+        return np.asarray(torch.cat(parts).numpy()).reshape(states.shape[:-1])

@@ -9,6 +9,7 @@ region, so a value that leads there has been put together from other trips.
 """
 
 import argparse
+import zipfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,7 @@ def load_maze_episodes(folder: str | Path) -> list[MazeEpisode]:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 result.append(MazeEpisode(*(archive[name] for name in _ARRAYS)))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise UserError(f'{path} is not a trip through a maze: delete it.') from error
     return result
 
