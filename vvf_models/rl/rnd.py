@@ -29,7 +29,12 @@ from torch import Tensor
 
 from vvf_models.model_config import require
 from vvf_models.rl.stacked import StackedMlp
-from vvf_models.training.loop import load_optimizer, load_prefixed, optimizer_tensors, prefixed
+from vvf_models.training.state_tensors import (
+    load_optimizer,
+    load_prefixed,
+    optimizer_tensors,
+    prefixed,
+)
 
 _STILL = 1e-6  # the deviation of an input up to which it counts as constant
 

@@ -31,7 +31,12 @@ from vvf_models.model_config import require
 from vvf_models.policies.cql_networks import LOG_STD_LIMITS
 from vvf_models.rl.rlpd import Batch, minibatches
 from vvf_models.rl.stacked import StackedMlp
-from vvf_models.training.loop import load_optimizer, load_prefixed, optimizer_tensors, prefixed
+from vvf_models.training.state_tensors import (
+    load_optimizer,
+    load_prefixed,
+    optimizer_tensors,
+    prefixed,
+)
 from vvf_models.values.icvf import update_target
 
 

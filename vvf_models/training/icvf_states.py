@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vvf_models.data.frames import UNKNOWN, FrameStore
-from vvf_models.training.loop import (
+from vvf_models.training.loop import step_generators
+from vvf_models.training.state_tensors import (
     load_optimizer,
     load_prefixed,
     optimizer_tensors,
     prefixed,
-    step_generators,
 )
 from vvf_models.values.goal_sampling import GoalProbabilities, GoalSampler, Indices, Transitions
 from vvf_models.values.icvf import icvf_loss, update_target

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from vvf_models.checkpoints import read_tensors, write_tensors
 from vvf_models.errors import UserError
@@ -369,36 +369,3 @@ def step_generators(seed: int, step: int) -> tuple[np.random.Generator, torch.Ge
     """The random numbers of one step, from its number: so nothing needs saving to resume."""
     rng = np.random.default_rng([seed, 2, step])
     return rng, torch.Generator().manual_seed(int(rng.integers(1 << 62)))
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An Adam-like optimizer's state as named tensors."""
-    return {
-        f'optimizer.{index}.{name}': value
-        for index, state in optimizer.state_dict()['state'].items()
-        for name, value in state.items()
-    }
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Takes back what `optimizer_tensors` gave."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith('optimizer.'):
-            _, index, name = key.split('.')
-            state.setdefault(int(index), {})[name] = value
-    groups = optimizer.state_dict()['param_groups']
-    optimizer.load_state_dict({'state': state, 'param_groups': groups})
-
-
-def prefixed(module: nn.Module, prefix: str) -> dict[str, Tensor]:
-    """A module's weights under a prefix."""
-    return {f'{prefix}.{name}': tensor for name, tensor in module.state_dict().items()}
-
-
-def load_prefixed(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None:
-    """Takes back what `prefixed` gave."""
-    start = f'{prefix}.'
-    module.load_state_dict(
-        {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
-    )

@@ -84,6 +84,7 @@ def train(
         UserError: Data, configuration, folder, `init` or `init_encoder` do not fit, or a number
             makes no sense.
         ValueError: There are `task_data` beside frames that are ready.
+        KeyboardInterrupt: Ctrl-C came when all was trained: the checkpoint is written.
     """
     if threads < 1 or seed < 0:
         raise UserError('"threads" must be at least 1, and "seed" must not be negative.')

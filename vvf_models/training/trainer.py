@@ -20,12 +20,12 @@ from torch import Tensor
 
 from vvf_models.training.common import Batches, memory_format
 from vvf_models.training.learner import Batch, Learner
-from vvf_models.training.loop import (
+from vvf_models.training.loop import step_generators
+from vvf_models.training.state_tensors import (
     load_optimizer,
     load_prefixed,
     optimizer_tensors,
     prefixed,
-    step_generators,
 )
 
 T = TypeVar('T')
