@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that say how something was made, which whoever goes on from them has to be able to read."""
+"""Texts that must not be left half written, since whoever goes on has to be able to read them."""
 
 from __future__ import annotations
 

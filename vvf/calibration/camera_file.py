@@ -12,6 +12,7 @@ import numpy.typing as npt
 import yaml
 
 from vvf.errors import UserError
+from vvf.whole_file import write_whole
 
 
 class _Flow(list[float]):
@@ -62,17 +63,15 @@ def camera_yaml(
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1 << 16)
 
 
-def write_whole(path: Path, text: str, *, overwrite: bool = False) -> None:
-    """Write a text; the file is there whole or not at all.
+def write_new(path: Path, text: str, *, overwrite: bool = False) -> None:
+    """Write a text, whole or not at all, where no file would be lost by it.
 
     Raises:
         UserError: there is such a file already, and it is not to be overwritten.
     """
     check_free(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f'.{path.name}.part')
-    half.write_text(text, 'utf-8')
-    half.replace(path)
+    write_whole(path, text)
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import yaml
 
 from vvf import __version__
-from vvf.calibration.camera_file import write_whole
+from vvf.calibration.camera_file import write_new
 from vvf.calibration.handeye import HandEye
 from vvf.calibration.handeye_methods import SETUPS, Setup
 from vvf.calibration.poses import plain_pose, pose_from
@@ -106,7 +106,7 @@ def write_place(
     }
     text = yaml.safe_dump(content, sort_keys=False, width=1 << 16, default_flow_style=None)
     head = _HEAD.format(command=place.publish_command())
-    write_whole(path, head + text, overwrite=overwrite)
+    write_new(path, head + text, overwrite=overwrite)
 
 
 def read_place(path: str | Path) -> CameraPlace:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
-from vvf.calibration.camera_file import write_whole
+from vvf.calibration.camera_file import write_new
 from vvf.errors import UserError
 
 Poses = npt.NDArray[np.float64]
@@ -114,7 +114,7 @@ def write_poses(path: str | Path, pairs: PosePairs, *, overwrite: bool = False) 
         for i in range(len(pairs))
     ]
     content = {'gripper_frame': pairs.gripper_frame, 'poses': poses}
-    write_whole(Path(path), json.dumps(content, indent=1) + '\n', overwrite=overwrite)
+    write_new(Path(path), json.dumps(content, indent=1) + '\n', overwrite=overwrite)
 
 
 def plain_pose(pose: Poses) -> dict[str, list[float]]:

@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `vvf calibrate intrinsics`."""
-    from vvf.calibration.camera_file import check_free, write_whole
+    from vvf.calibration.camera_file import check_free, write_new
     from vvf.calibration.capture import Views
     from vvf.calibration.intrinsics import calibrate
     from vvf.calibration.intrinsics_report import camera_text, numbers, print_result, why_no_views
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         draw(result, views).save(args.picture)
         print(f'wrote {args.picture}')
     if args.out is not None:
-        write_whole(args.out, camera_text(result, name), overwrite=args.overwrite)
+        write_new(args.out, camera_text(result, name), overwrite=args.overwrite)
         print(f'wrote {args.out}')
     return 0
 

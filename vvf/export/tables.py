@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from vvf.export.recordings import Names
 from vvf.export.stats import combined, vector_stats
+from vvf.whole_file import write_whole
 
 CHUNK = 1000
 DATA_MB = 100
@@ -171,9 +172,7 @@ class Tables:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a file, complete or not at all."""
-    draft = path.with_name(f'.{path.name}.partial')
-    draft.write_text(json.dumps(content, indent=1) + '\n', 'utf-8')
-    draft.replace(path)
+    write_whole(path, json.dumps(content, indent=1) + '\n')
 
 
 def _write_episodes(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from vvf.errors import UserError
 from vvf.relabelling.judging import Calibration, Setup, checkpoint_digest, goal_digest
 from vvf.relabelling.plan import Item
 from vvf.relabelling.scores import EpisodeScores
+from vvf.whole_file import write_whole
 
 _SCORES = '.scores'
 _RUN = 'run.json'
@@ -57,9 +58,7 @@ class RunFolder:
         if self._claimed:
             return
         self._scores.mkdir(parents=True, exist_ok=True)
-        draft = self._scores / f'{_RUN}.partial'
-        draft.write_text(json.dumps(self._made_by, indent=2) + '\n', 'utf-8')
-        draft.replace(self._scores / _RUN)
+        write_whole(self._scores / _RUN, json.dumps(self._made_by, indent=2) + '\n')
         self._claimed = True
 
     def fingerprint(self, item: Item) -> str:
